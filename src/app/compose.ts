@@ -1,0 +1,78 @@
+/**
+ * From a configuration to objects: the only place that builds adapters. Heavy SDKs are loaded when they are needed.
+ */
+import type { Clock } from '../core/clock.ts';
+import { SluiceError } from '../core/error.ts';
+import { NOT_BUILT } from '../core/errors.ts';
+import type { Lake } from '../core/lake.ts';
+import type { Source, StartAt } from '../core/source.ts';
+import type { Warehouse } from '../core/warehouse.ts';
+import type { Config } from '../config/config.ts';
+import type { Logger } from '../ops/log.ts';
+import type { PipelineStats } from '../ops/stats.ts';
+import type { CaptureOptions } from '../pipeline/capture.ts';
+import type { RunOptions } from './types.ts';
+
+export async function makeSource(config: Config, clock: Clock, stats: PipelineStats, log: Logger): Promise<Source> {
+  const { EJSON } = await import('bson');
+  const { MongoSource } = await import('../source/mongo/mongo-source.ts');
+  const { uri, include, exclude, match, fullDocument, fullDocumentBeforeChange, unavailableAfterMs } = config.source;
+  const { json, maxLineBytes } = config.lake;
+  const parsed = EJSON.deserialize({ ...match }) as Record<string, unknown>;
+  return new MongoSource(
+    { uri, include, exclude, match: parsed, fullDocument, fullDocumentBeforeChange, json, maxLineBytes, unavailableAfterMs },
+    clock,
+    stats,
+    log,
+  );
+}
+
+export async function openLake(config: Config): Promise<Lake> {
+  if (config.lake.kind !== 'local') throw new SluiceError(NOT_BUILT, '`lake.url` on Azure; use file:./lake');
+  const { openLocalLake } = await import('../lake/local/local.ts');
+  return openLocalLake(config.lake.root);
+}
+
+/** `null` when the configuration has none. Migrated and ready. */
+export async function openWarehouse(config: Config, log: Logger): Promise<Warehouse | null> {
+  const { warehouse } = config;
+  if (warehouse === null) return null;
+  if (warehouse.kind !== 'duckdb') throw new SluiceError(NOT_BUILT, '`warehouse.url` on Snowflake; use duckdb:./warehouse.duckdb');
+  const { openDuckDb } = await import('../warehouse/duckdb/duckdb.ts');
+  const { path, deletes, columns, memoryLimitBytes } = warehouse;
+  const opened = await openDuckDb({ path, deletes, columns, memoryLimitBytes, log });
+  await opened.migrate();
+  return opened;
+}
+
+export async function captureOptions(
+  config: Config,
+  options: Pick<RunOptions, 'untilIdleMs' | 'wait' | 'takeOver' | 'acceptGap'>,
+): Promise<CaptureOptions> {
+  const { lake, source } = config;
+  return {
+    pipeline: config.pipeline,
+    startAt: await startAt(config),
+    collections: source.include,
+    layout: lake.layout,
+    compression: lake.compression,
+    rollBytesMax: lake.roll.maxBytes,
+    rollAgeMs: lake.roll.maxAgeMs,
+    partsOpenMax: lake.maxOpenParts,
+    flushBytesMax: lake.flush.maxBytes,
+    flushAgeMs: lake.flush.maxAgeMs,
+    checkpointIntervalMs: config.checkpoint.intervalMs,
+    untilIdleMs: options.untilIdleMs,
+    wait: options.wait,
+    takeOver: options.takeOver,
+    acceptGap: options.acceptGap,
+  };
+}
+
+async function startAt(config: Config): Promise<StartAt> {
+  const start = config.source.startAt;
+  if (start.kind === 'snapshot') throw new SluiceError(NOT_BUILT, '`source.startAt: snapshot`; use now, a time or a token');
+  if (start.kind !== 'token') return start;
+  const { EJSON, serialize } = await import('bson');
+  return { kind: 'token', token: serialize(EJSON.deserialize({ ...start.token }) as Record<string, unknown>) };
+}

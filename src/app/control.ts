@@ -1,0 +1,44 @@
+/**
+ * What may be asked of a running pipeline. The HTTP server offers it, `run` implements it.
+ */
+import type { PipelineStats } from '../ops/stats.ts';
+import type { QueryResult } from '../core/warehouse.ts';
+import type {
+  CollectionsArgs,
+  LoadArgs,
+  LoadSummary,
+  MergeArgs,
+  MergeSummary,
+  PauseSummary,
+  PipelineStatus,
+  QueryArgs,
+  SealSummary,
+  VerifyArgs,
+  VerifyReport,
+} from './types.ts';
+
+/**
+ * Each call may come at any time, also while the pipeline stands by or stops; what cannot be done then is a SluiceError
+ * (LAKE_OWNED while standing by). `signal` aborts when the asker has gone.
+ */
+export interface Control {
+  readonly pipeline: string;
+  /** Live: read at each scrape. */
+  readonly stats: PipelineStats;
+  status(signal: AbortSignal): Promise<PipelineStatus>;
+  seal(signal: AbortSignal): Promise<SealSummary>;
+  load(args: LoadArgs, signal: AbortSignal): Promise<LoadSummary>;
+  merge(args: MergeArgs, signal: AbortSignal): Promise<MergeSummary>;
+  query(args: QueryArgs, signal: AbortSignal): Promise<QueryResult>;
+  verify(args: VerifyArgs, signal: AbortSignal): Promise<VerifyReport>;
+  pause(args: CollectionsArgs, signal: AbortSignal): Promise<PauseSummary>;
+  resume(args: CollectionsArgs, signal: AbortSignal): Promise<PauseSummary>;
+}
+
+/** A server in front of a {@link Control}; disposed when the run ends. */
+export interface Serving extends AsyncDisposable {
+  /** To be called when the pipeline is owned: from here on other commands on this machine find this process. */
+  owned(): Promise<void>;
+}
+
+export type Serve = (control: Control) => Promise<Serving>;

@@ -1,0 +1,176 @@
+/**
+ * `sluice demo`: a MongoDB, a small shop that writes to it, the pipeline, and at the end the proof.
+ *
+ * The shop opens only when the pipeline reads, so that every event of it is captured; it closes after the given time,
+ * the pipeline then runs dry, seals, loads and merges, and proof.ts compares what everybody has.
+ */
+import { existsSync } from 'node:fs';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join, relative, resolve } from 'node:path';
+import { MongoClient } from 'mongodb';
+import { systemClock } from '../../core/clock.ts';
+import { SluiceError } from '../../core/error.ts';
+import { CONFIG_CONFLICT, INTERRUPTED } from '../../core/errors.ts';
+import { loadConfig } from '../../config/load.ts';
+import type { Config } from '../../config/config.ts';
+import type { Logger } from '../../ops/log.ts';
+import { runPipeline } from '../run.ts';
+import type { Progress, VerifyReport } from '../types.ts';
+import { findMongod } from './mongod.ts';
+import { prove } from './proof.ts';
+import { startReplicaSet } from './replica-set.ts';
+import { startShop, type ShopSummary, type ShopWrite } from './shop.ts';
+
+export interface DemoOptions {
+  /** How long the shop is open. */
+  readonly durationMs: number;
+  /** Leaves MongoDB's data in place, too. */
+  readonly keep: boolean;
+  readonly env: NodeJS.ProcessEnv;
+  /** Told each step, in a sentence. */
+  readonly say: (text: string) => void;
+  readonly progress: ((progress: Progress) => void) | null;
+  readonly log: Logger;
+}
+
+export interface DemoResult {
+  readonly report: VerifyReport;
+  /** Lines that say where to look next. */
+  readonly look: readonly string[];
+}
+
+const FOLDER = 'sluice-demo';
+/** In the folder: it is ours and may be replaced. */
+const MARK = '.sluice-demo';
+const IDLE_MS = 3_000;
+const START_MS_MAX = 60_000;
+const STEPS_PER_SECOND = 150;
+
+/** @throws INTERRUPTED when the signal aborts; then nothing of the demo is left behind */
+export async function runDemo(options: DemoOptions, signal: AbortSignal): Promise<DemoResult> {
+  const folder = resolve(FOLDER);
+  await freshFolder(folder);
+  try {
+    const result = await inFolder(folder, options, signal);
+    if (signal.aborted) throw new SluiceError(INTERRUPTED, 'the demo has been cleaned up');
+    return result;
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    if (signal.aborted && !SluiceError.is(error)) throw new SluiceError(INTERRUPTED, 'the demo has been cleaned up', { cause: error });
+    throw error;
+  }
+}
+
+async function inFolder(folder: string, options: DemoOptions, signal: AbortSignal): Promise<DemoResult> {
+  const { say, env } = options;
+  await using server = await startServer(folder, options, signal);
+  const db = server.isOurs ? 'shop' : `sluice_demo_${Date.now().toString(36)}`;
+  const config = await writeConfig(folder, db, server.uri, env);
+  await using client = new MongoClient(server.uri);
+  await client.connect();
+  say('Starting the pipeline: MongoDB → hour files → DuckDB bronze and silver.');
+  const ended = new AbortController();
+  const started = Promise.withResolvers<void>();
+  const pipeline = runPipeline(
+    config,
+    {
+      role: 'all',
+      untilIdleMs: IDLE_MS,
+      wait: false,
+      takeOver: false,
+      acceptGap: false,
+      serve: null,
+      log: options.log,
+      progress: (progress) => {
+        if (progress.state === 'running') started.resolve();
+        options.progress?.(progress);
+      },
+    },
+    signal,
+  ).finally(() => ended.abort());
+  // It is awaited below; until then a failure must not count as unhandled.
+  pipeline.catch(() => {});
+  await Promise.race([started.promise, pipeline, timeout(START_MS_MAX, ended.signal)]);
+  const writes: ShopWrite[] = [];
+  const shop = await openAndClose(client, db, writes, options, AbortSignal.any([signal, ended.signal]));
+  say(`The shop is closed after ${shop.writes.toLocaleString('en')} writes. Sealing, loading and merging the rest.`);
+  await pipeline;
+  signal.throwIfAborted();
+  say('Proving it: every event against the lake, every document against silver.');
+  const report = await prove({ config, client, db, writes, shop, log: options.log }, signal);
+  if (!server.isOurs) await client.db(db).dropDatabase();
+  return { report, look: whereToLook(folder, options.keep && server.isOurs) };
+}
+
+async function openAndClose(client: MongoClient, db: string, writes: ShopWrite[], options: DemoOptions, signal: AbortSignal): Promise<ShopSummary> {
+  const seconds = Math.round(options.durationMs / 1000);
+  options.say(`The shop is open for ${seconds} seconds: orders, customers and stock, with updates, replaces, deletes and transactions.`);
+  await using shop = await startShop(client, { db, opsPerSecond: STEPS_PER_SECOND, ledger: (write) => writes.push(write), signal });
+  await Promise.race([systemClock.sleep(options.durationMs, signal).catch(() => {}), shop.closed]);
+  return await shop.stop();
+}
+
+interface DemoServer extends AsyncDisposable {
+  readonly uri: string;
+  readonly isOurs: boolean;
+}
+
+async function startServer(folder: string, options: DemoOptions, signal: AbortSignal): Promise<DemoServer> {
+  const { say, env, log, keep } = options;
+  const given = env['SLUICE_DEMO_MONGODB_URI'];
+  if (given !== undefined && given !== '') {
+    say('Using the MongoDB of SLUICE_DEMO_MONGODB_URI, in a database of its own.');
+    return { uri: given, isOurs: false, [Symbol.asyncDispose]: async () => {} };
+  }
+  const mongod = await findMongod({ onProgress: say, signal, log, env });
+  say(`Starting a MongoDB ${mongod.version} replica set.`);
+  const set = await startReplicaSet(keep ? { mongod, signal, dir: join(folder, 'mongodb') } : { mongod, signal });
+  return { uri: set.uri, isOurs: true, [Symbol.asyncDispose]: () => set.stop() };
+}
+
+/** The folder of the last demo is replaced; a folder of that name that is not ours is left alone. */
+async function freshFolder(folder: string): Promise<void> {
+  if (existsSync(folder) && !existsSync(join(folder, MARK))) {
+    throw new SluiceError(CONFIG_CONFLICT, `${folder} exists and was not made by the demo`, { next: 'Run the demo in another folder.' });
+  }
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, MARK), 'Made by `sluice demo`, which replaces this folder each time.\n');
+}
+
+async function writeConfig(folder: string, db: string, uri: string, env: NodeJS.ProcessEnv): Promise<Config> {
+  const file = join(folder, 'sluice.yaml');
+  const text = `# Made by \`sluice demo\`. The MongoDB of the demo is gone when it has ended; lake and warehouse stay.
+pipeline: demo
+source:
+  uri: \${SLUICE_DEMO_URI:-mongodb://127.0.0.1:27017/?replicaSet=rs0}
+  include: ["${db}.*"]
+  fullDocument: updateLookup
+lake:
+  url: file:./lake
+  roll: { maxBytes: 1MiB, maxAge: 5s }
+warehouse:
+  url: duckdb:./warehouse.duckdb
+  columns:
+    ${db}.orders: { status: "fullDocument.status VARCHAR", total: "fullDocument.total DECIMAL(18,2)", placed_at: "fullDocument.placedAt TIMESTAMP" }
+`;
+  await writeFile(file, text);
+  return await loadConfig({ file, env: { ...env, SLUICE_DEMO_URI: uri }, cwd: folder });
+}
+
+function whereToLook(folder: string, keptData: boolean): string[] {
+  const here = relative(process.cwd(), folder) || '.';
+  const config = `--config ${join(here, 'sluice.yaml')}`;
+  const command = process.env['npm_lifecycle_event'] === undefined ? 'sluice' : 'npx sluice';
+  return [
+    'Worth trying next:',
+    `  ${command} query ${config} "select status, count(*) as orders, sum(total) as total from silver.shop__orders where is_current group by all order by all"`,
+    `  ${command} verify ${config}`,
+    `  find ${join(here, 'lake')} -name '*.jsonl' | head`,
+    ...(keptData ? ['', `MongoDB's data is in ${join(here, 'mongodb')}.`] : []),
+  ];
+}
+
+async function timeout(ms: number, signal: AbortSignal): Promise<void> {
+  await systemClock.sleep(ms, signal).catch(() => {});
+}

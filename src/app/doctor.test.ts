@@ -1,0 +1,73 @@
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parseConfig } from '../config/load.ts';
+import { silentLog } from '../ops/log.ts';
+import { runDoctor } from './doctor.ts';
+import { probeFile, probeFolder } from './probe.ts';
+import type { Check } from './types.ts';
+
+const never = new AbortController().signal;
+let folder: string;
+beforeEach(async () => void (folder = await mkdtemp(join(tmpdir(), 'sluice-doctor-'))));
+afterEach(() => rm(folder, { recursive: true }));
+
+async function doctor(): Promise<Check[]> {
+  const uri = 'mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=50';
+  const text = JSON.stringify({ pipeline: 'shop', source: { uri }, lake: { url: 'file:lake' }, warehouse: { url: 'duckdb:w.duckdb' } });
+  return await runDoctor(parseConfig(text, { folder }), { log: silentLog }, never);
+}
+
+const failures = (checks: readonly Check[]): string[] =>
+  checks.filter((check) => check.outcome === 'failed').map((check) => `${check.area} ${check.name}`);
+
+describe('doctor', () => {
+  it('looks at the lake and the warehouse also when the source does not answer, and leaves no scratch file', async () => {
+    const checks = await doctor();
+    expect(failures(checks)).toEqual(['source connection']);
+    expect(checks.map((check) => check.name)).toEqual([
+      'connection',
+      'folder',
+      'create and append',
+      'conflict',
+      'lock',
+      'read',
+      'delete',
+      'open and migrate',
+    ]);
+    expect(await readdir(join(folder, 'lake', '_sluice', 'shop', 'doctor'))).toEqual(['lock']);
+  });
+
+  it('may be run twice at once', async () => {
+    const [one, two] = await Promise.all([doctor(), doctor()]);
+    expect([failures(one).filter((name) => name.startsWith('lake')), failures(two).filter((name) => name.startsWith('lake'))]).toEqual([[], []]);
+  });
+
+  it('says what to do when the lake or the warehouse cannot be used', async () => {
+    await writeFile(join(folder, 'lake'), 'a file, not a folder');
+    await writeFile(join(folder, 'w.duckdb'), 'not a database'.repeat(1000));
+    const checks = await doctor();
+    expect(failures(checks)).toEqual(['source connection', 'lake folder', 'warehouse open and migrate']);
+    for (const check of checks) expect((check.fix ?? '').length).toBeGreaterThan(20);
+  });
+});
+
+describe('an answer of init', () => {
+  it('that names a folder is tried and leaves nothing behind', async () => {
+    await probeFolder(join(folder, 'a', 'b'));
+    expect(await readdir(folder)).toEqual([]);
+    await writeFile(join(folder, 'file'), '');
+    await expect(probeFolder(join(folder, 'file'))).rejects.toMatchObject({ code: 'SLC-1103' });
+    await expect(probeFolder(join(folder, 'file', 'below'))).rejects.toMatchObject({ code: 'SLC-1103' });
+  });
+
+  it('that names a file is tried, whether it is there or not', async () => {
+    await writeFile(join(folder, 'file'), 'content');
+    await mkdir(join(folder, 'folder'));
+    await probeFile(join(folder, 'file'));
+    await probeFile(join(folder, 'new'));
+    await expect(probeFile(join(folder, 'folder'))).rejects.toMatchObject({ code: 'SLC-1103' });
+    expect((await readdir(folder)).toSorted((a, b) => a.localeCompare(b))).toEqual(['file', 'folder']);
+  });
+});

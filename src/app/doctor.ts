@@ -1,0 +1,132 @@
+/**
+ * `sluice doctor`: tries everything that the configuration names, as the pipeline would use it.
+ */
+import { randomUUID } from 'node:crypto';
+import { systemClock } from '../core/clock.ts';
+import { reasonOf, SluiceError } from '../core/error.ts';
+import { LAKE_CONFLICT, WAREHOUSE_BUSY } from '../core/errors.ts';
+import type { Lake } from '../core/lake.ts';
+import type { Config } from '../config/config.ts';
+import type { Logger } from '../ops/log.ts';
+import { openLake, openWarehouse } from './compose.ts';
+import type { Check } from './types.ts';
+
+type Area = Check['area'];
+
+/** The checks, in order. Problems are in them: nothing is thrown but the signal's reason. */
+export async function runDoctor(config: Config, options: { readonly log: Logger }, signal: AbortSignal): Promise<Check[]> {
+  const { checkSource } = await import('../source/mongo/checks.ts');
+  const { EJSON } = await import('bson');
+  const match = EJSON.deserialize({ ...config.source.match }) as Record<string, unknown>;
+  const source = await checkSource({ ...config.source, match }, systemClock, signal);
+  return [
+    ...source.map((check): Check => ({ area: 'source', ...check })),
+    ...(await checkLake(config, signal)),
+    ...(await checkWarehouse(config, options.log)),
+  ];
+}
+
+async function checkLake(config: Config, signal: AbortSignal): Promise<Check[]> {
+  const checks: Check[] = [];
+  let lake: Lake;
+  try {
+    lake = await openLake(config);
+  } catch (error) {
+    return [problem('lake', 'folder', error)];
+  }
+  await using opened = lake;
+  checks.push(fine('lake', 'folder', opened.description));
+  // Away from the pipeline's own files: a run that owns it is not disturbed. The lock's file stays, so it has one name.
+  const folder = `_sluice/${config.pipeline}/doctor`;
+  const path = `${folder}/${randomUUID()}.jsonl`;
+  for (const [name, step] of lakeSteps(opened, folder, path, signal)) {
+    try {
+      checks.push(fine('lake', name, await step()));
+    } catch (error) {
+      signal.throwIfAborted();
+      checks.push(problem('lake', name, error));
+      break;
+    }
+  }
+  await opened.remove(path).catch(() => {});
+  return checks;
+}
+
+const LINE = Buffer.from('{"doctor":true}\n');
+
+/** In order: each needs the one before it. */
+function lakeSteps(lake: Lake, folder: string, path: string, signal: AbortSignal): [string, () => Promise<string>][] {
+  return [
+    [
+      'create and append',
+      async () => {
+        await using part = await lake.open(path, { epoch: 1, expect: 'absent' }, signal);
+        await part.append([LINE], signal);
+        const { size } = await part.close();
+        if (size !== LINE.length) throw new Error(`${size} bytes are there after ${LINE.length} were written`);
+        return `${size} bytes, durable`;
+      },
+    ],
+    [
+      'conflict',
+      async () => {
+        try {
+          await lake.put(path, LINE, 'absent');
+        } catch (error) {
+          if (SluiceError.is(error, LAKE_CONFLICT)) return 'a file that exists is not written over';
+          throw error;
+        }
+        throw new Error('a file that exists was written over: this storage cannot keep two owners apart');
+      },
+    ],
+    [
+      'lock',
+      async () => {
+        await using first = await lake.own(`${folder}/checkpoint.json`, { takeOver: false }, signal);
+        if (first === null) return 'held by another doctor at this moment';
+        await using second = await lake.own(`${folder}/checkpoint.json`, { takeOver: false }, signal);
+        if (second !== null) throw new Error('a lock can be had twice: this file system cannot keep two owners apart');
+        return 'one owner at a time';
+      },
+    ],
+    [
+      'read',
+      async () => {
+        const chunks: Uint8Array[] = [];
+        for await (const chunk of lake.read(path, 0, signal)) chunks.push(chunk);
+        if (!Buffer.concat(chunks).equals(LINE)) throw new Error('what was read is not what was written');
+        return 'what was written comes back';
+      },
+    ],
+    [
+      'delete',
+      async () => {
+        await lake.remove(path);
+        if ((await lake.stat(path)) !== null) throw new Error('the file is still there');
+        return 'the scratch file is gone';
+      },
+    ],
+  ];
+}
+
+async function checkWarehouse(config: Config, log: Logger): Promise<Check[]> {
+  if (config.warehouse === null) return [];
+  try {
+    await using warehouse = await openWarehouse(config, log);
+    return [fine('warehouse', 'open and migrate', warehouse?.description ?? '')];
+  } catch (error) {
+    // The owner has it open, which is as it should be.
+    if (SluiceError.is(error, WAREHOUSE_BUSY))
+      return [{ area: 'warehouse', name: 'open and migrate', outcome: 'skipped', detail: error.message, fix: null }];
+    return [problem('warehouse', 'open and migrate', error)];
+  }
+}
+
+function fine(area: Area, name: string, detail: string): Check {
+  return { area, name, outcome: 'ok', detail, fix: null };
+}
+
+function problem(area: Area, name: string, error: unknown): Check {
+  const fix = error instanceof SluiceError ? error.next : 'Use a local disk with POSIX semantics, and check that it works.';
+  return { area, name, outcome: 'failed', detail: reasonOf(error), fix };
+}

@@ -1,0 +1,76 @@
+/**
+ * `sluice init` and `sluice enable-images`: tries an answer the moment it is given.
+ */
+import { constants } from 'node:fs';
+import { access, mkdir, mkdtemp, rm, rmdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { reasonOf, SluiceError, systemCode } from '../core/error.ts';
+import { LAKE_NOT_WRITABLE } from '../core/errors.ts';
+import type { Namespace } from '../core/namespace.ts';
+import type { Config } from '../config/config.ts';
+
+export interface Deployment {
+  readonly version: string;
+  readonly replicaSet: string | null;
+  readonly databases: readonly { readonly name: string; readonly collections: number }[];
+}
+
+/** @throws SluiceError that says what is wrong with the server or the URI */
+export async function probeSource(uri: string, signal: AbortSignal): Promise<Deployment> {
+  const { inspectDeployment } = await import('../source/mongo/inspect.ts');
+  const { version, replicaSet, databases } = await inspectDeployment(uri, signal);
+  return { version: version.text, replicaSet, databases };
+}
+
+/** A folder that can be made and written; what the trial made is taken away again. @throws LAKE_NOT_WRITABLE */
+export async function probeFolder(folder: string): Promise<void> {
+  let made: string | undefined;
+  try {
+    made = await mkdir(folder, { recursive: true });
+    await rmdir(await mkdtemp(join(folder, '.sluice-init-')));
+  } catch (error) {
+    throw new SluiceError(LAKE_NOT_WRITABLE, `${folder}: ${reasonOf(error)}`, {
+      cause: error,
+      next: 'Choose another folder, or give yourself write access to this one.',
+    });
+  } finally {
+    if (made !== undefined) await rm(made, { recursive: true, force: true });
+  }
+}
+
+/** A file that can be written, or made. @throws LAKE_NOT_WRITABLE */
+export async function probeFile(file: string): Promise<void> {
+  await probeFolder(dirname(file));
+  try {
+    if ((await stat(file)).isDirectory()) throw new SluiceError(LAKE_NOT_WRITABLE, `${file} is a folder`, { next: 'Choose the name of a file.' });
+    await access(file, constants.R_OK | constants.W_OK);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return;
+    throw error instanceof SluiceError
+      ? error
+      : new SluiceError(LAKE_NOT_WRITABLE, `${file}: ${reasonOf(error)}`, { cause: error, next: 'Choose another file.' });
+  }
+}
+
+export interface ImagesState {
+  readonly on: readonly string[];
+  readonly off: readonly Namespace[];
+  readonly impossible: readonly { readonly namespace: string; readonly type: string }[];
+}
+
+/** Which of the collections that the configuration includes keep pre- and post-images. */
+export async function readImages(config: Config, signal: AbortSignal): Promise<ImagesState> {
+  const { readImages: read } = await import('../source/mongo/images.ts');
+  return await read(config.source, signal);
+}
+
+/** @param done told each collection when it is done */
+export async function enableImages(
+  config: Config,
+  namespaces: readonly Namespace[],
+  done: (namespace: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const { enableImages: enable } = await import('../source/mongo/images.ts');
+  await enable(config.source.uri, namespaces, done, signal);
+}

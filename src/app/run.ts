@@ -1,0 +1,131 @@
+/**
+ * `sluice run`: capture, load, and whoever asks meanwhile, in one process.
+ */
+import type { Clock } from '../core/clock.ts';
+import { systemClock } from '../core/clock.ts';
+import { SluiceError } from '../core/error.ts';
+import { CONFIG_CONFLICT, NOT_BUILT } from '../core/errors.ts';
+import type { Lake } from '../core/lake.ts';
+import type { Warehouse } from '../core/warehouse.ts';
+import type { Config } from '../config/config.ts';
+import { newStats, type PipelineStats } from '../ops/stats.ts';
+import { Capture } from '../pipeline/capture.ts';
+import { Loader } from '../pipeline/loader.ts';
+import type { Serving } from './control.ts';
+import { captureOptions, makeSource, openLake, openWarehouse } from './compose.ts';
+import { LoadLoop } from './load-loop.ts';
+import { RunControl } from './run-control.ts';
+import type { RunOptions } from './types.ts';
+
+const PROGRESS_MS = 1_000;
+/** What a stop leaves to a load that is under way. */
+const STOP_LOAD_MS_MAX = 8_000;
+const FILES_PER_LOAD_MAX = 1_000;
+
+/** What one run holds; filled as it starts. */
+export interface Running {
+  readonly config: Config;
+  readonly stats: PipelineStats;
+  readonly lake: Lake;
+  /** `null` before the pipeline is owned, or without a warehouse. */
+  warehouse: Warehouse | null;
+  loads: LoadLoop | null;
+  /** `null` in role `load`. */
+  capture: Capture | null;
+}
+
+/** Runs until the signal aborts or the pipeline is idle long enough; everything is durable when it resolves. */
+export async function runPipeline(config: Config, options: RunOptions, signal: AbortSignal, clock: Clock = systemClock): Promise<PipelineStats> {
+  const { role, log, progress, serve } = options;
+  if (role === 'produce' || role === 'consume')
+    throw new SluiceError(NOT_BUILT, `\`--role ${role}\` needs the bus; use \`--role all\` or \`capture\``);
+  if (role === 'load' && config.warehouse === null)
+    throw new SluiceError(CONFIG_CONFLICT, '`--role load` without a `warehouse` in the configuration');
+  const stats = newStats();
+  await using lake = await openLake(config);
+  const running: Running = { config, stats, lake, warehouse: null, loads: null, capture: null };
+  const ticking = new AbortController();
+  const ticks = progress === null ? Promise.resolve() : tick(() => progress(stats), clock, ticking.signal);
+  let serving: Serving | null = null;
+  try {
+    serving = serve === null ? null : await serve(new RunControl(running, log));
+    if (role === 'load') await runLoads(running, options, serving, clock, signal);
+    else await runCapture(running, options, serving, clock, signal);
+    return stats;
+  } finally {
+    ticking.abort();
+    await ticks;
+    progress?.(stats);
+    await serving?.[Symbol.asyncDispose]();
+    await running.warehouse?.[Symbol.asyncDispose]();
+  }
+}
+
+async function runCapture(running: Running, options: RunOptions, serving: Serving | null, clock: Clock, signal: AbortSignal): Promise<void> {
+  const { config, stats, lake } = running;
+  const { role, log } = options;
+  await using source = await makeSource(config, clock, stats, log);
+  const loading = new AbortController();
+  let loop: Promise<void> = Promise.resolve();
+  const capture = new Capture(await captureOptions(config, options), {
+    source,
+    lake,
+    clock,
+    stats,
+    log,
+    onOwned: async () => {
+      // Only now: a standby must not hold the warehouse's file.
+      if (role === 'all') await openLoads(running, options, clock);
+      if (running.loads !== null) loop = running.loads.run(loading.signal);
+      await serving?.owned();
+    },
+    onSealed: () => running.loads?.notify(),
+  });
+  running.capture = capture;
+  try {
+    await capture.run(signal);
+    // Idle for long enough: what was sealed last is loaded before the end. A stop leaves it to the next run.
+    if (!signal.aborted) await running.loads?.catchUp(signal);
+  } finally {
+    await endLoop(loop, loading, clock);
+  }
+}
+
+async function runLoads(running: Running, options: RunOptions, serving: Serving | null, clock: Clock, signal: AbortSignal): Promise<void> {
+  const { stats } = running;
+  const { untilIdleMs } = options;
+  await openLoads(running, options, clock);
+  await serving?.owned();
+  stats.state = 'running';
+  const idle = new AbortController();
+  let heardAtMs = clock.now();
+  await running.loads!.run(AbortSignal.any([signal, idle.signal]), ({ files }) => {
+    if (files > 0) heardAtMs = clock.now();
+    else if (untilIdleMs !== null && clock.now() - heardAtMs >= untilIdleMs) idle.abort();
+  });
+  stats.state = 'stopped';
+}
+
+async function openLoads(running: Running, options: RunOptions, clock: Clock): Promise<void> {
+  const { config, stats, lake } = running;
+  const { log } = options;
+  running.warehouse = await openWarehouse(config, log);
+  if (running.warehouse === null) return;
+  const loader = new Loader(lake, running.warehouse, { pipeline: config.pipeline, filesPerLoadMax: FILES_PER_LOAD_MAX, log, stats });
+  running.loads = new LoadLoop(loader, clock, stats, log);
+}
+
+/** A load that is under way may end; one that takes too long is rolled back by the warehouse when it is closed. */
+async function endLoop(loop: Promise<void>, loading: AbortController, clock: Clock): Promise<void> {
+  loading.abort();
+  const timer = new AbortController();
+  await Promise.race([loop, clock.sleep(STOP_LOAD_MS_MAX, timer.signal).catch(() => {})]);
+  timer.abort();
+}
+
+async function tick(work: () => void, clock: Clock, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    work();
+    await clock.sleep(PROGRESS_MS, signal).catch(() => {});
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * What `status` shows: read from the lake's checkpoint and ledger, so that it works beside a running owner and without
+ * one; the warehouse adds its rows when this process may open it.
+ */
+import { SluiceError } from '../core/error.ts';
+import { WAREHOUSE_BUSY } from '../core/errors.ts';
+import type { Lake } from '../core/lake.ts';
+import { isSealedLine } from '../core/ledger.ts';
+import { formatNamespace, type Namespace } from '../core/namespace.ts';
+import type { Timestamp } from '../core/time.ts';
+import type { CollectionRow, Warehouse } from '../core/warehouse.ts';
+import type { Config } from '../config/config.ts';
+import { checkpointPath, decodeCheckpoint, newCheckpoint, type Checkpoint } from '../pipeline/checkpoint.ts';
+import { readLedger } from '../pipeline/ledger.ts';
+import { readFile } from '../pipeline/read-file.ts';
+import { openLake, openWarehouse } from './compose.ts';
+import type { CollectionReport, CommandOptions, PipelineStatus } from './types.ts';
+
+type Draft = { -readonly [K in keyof CollectionReport]: CollectionReport[K] };
+
+/** Of a pipeline that no process on this machine runs, as far as is known. */
+export async function readStatus(config: Config, options: CommandOptions, signal: AbortSignal): Promise<PipelineStatus> {
+  await using lake = await openLake(config);
+  await using warehouse = await warehouseIfFree(config, options);
+  return await statusOf(lake, config.pipeline, warehouse, { state: 'stopped', pid: null }, signal);
+}
+
+/** Status must not fail because somebody else has the warehouse's file open. */
+async function warehouseIfFree(config: Config, options: CommandOptions): Promise<Warehouse | null> {
+  try {
+    return await openWarehouse(config, options.log);
+  } catch (error) {
+    if (!SluiceError.is(error, WAREHOUSE_BUSY)) throw error;
+    options.log.warn('another process has the warehouse open: its columns are left out');
+    return null;
+  }
+}
+
+/** @param live state and process of a running owner, if it is this process */
+export async function statusOf(
+  lake: Lake,
+  pipeline: string,
+  warehouse: Warehouse | null,
+  live: Pick<PipelineStatus, 'state' | 'pid'>,
+  signal: AbortSignal,
+): Promise<PipelineStatus> {
+  const checkpoint = await readCheckpoint(lake, pipeline, signal);
+  const collections = new Map<string, Draft>();
+  for await (const line of readLedger(lake, pipeline, '', signal)) {
+    if (!isSealedLine(line)) continue;
+    const row = draft(collections, line);
+    row.filesSealed += 1;
+    row.rowsSealed += line.rows;
+    row.bytesSealed += line.bytes;
+    if (line.lastAt !== null) row.lastEventAt = later(row.lastEventAt, iso(line.lastAt));
+  }
+  for (const part of checkpoint.parts) {
+    const row = draft(collections, part.ns);
+    row.partsOpen += 1;
+    if (part.lastAt !== null) row.lastEventAt = later(row.lastEventAt, iso(part.lastAt));
+  }
+  for (const row of (await warehouse?.collections()) ?? []) addWarehouse(draft(collections, row.namespace), row);
+  const { watermark } = checkpoint;
+  return {
+    pipeline,
+    ...live,
+    epoch: checkpoint.epoch,
+    position: checkpoint.resume?.position ?? null,
+    watermark: watermark.t === 0 ? null : iso(watermark),
+    lagSeconds: watermark.t === 0 ? null : Math.max(0, Math.round(Date.now() / 1000 - watermark.t)),
+    checkpointSavedAt: checkpoint.epoch === 0 ? null : checkpoint.savedAt,
+    collections: [...collections.values()].toSorted((a, b) => (a.namespace < b.namespace ? -1 : 1)),
+    gaps: checkpoint.gaps.map((gap) => ({ from: iso(gap.from), to: gap.to === null ? 'open' : iso(gap.to), cause: gap.cause })),
+    oplogHours: null,
+  };
+}
+
+async function readCheckpoint(lake: Lake, pipeline: string, signal: AbortSignal): Promise<Checkpoint> {
+  const path = checkpointPath(pipeline);
+  if ((await lake.stat(path)) === null) return newCheckpoint(pipeline, '');
+  return decodeCheckpoint(await readFile(lake, path, signal), path);
+}
+
+function draft(collections: Map<string, Draft>, ns: Namespace): Draft {
+  const namespace = formatNamespace({ db: ns.db, coll: ns.coll });
+  let row = collections.get(namespace);
+  if (row === undefined) {
+    row = {
+      namespace,
+      status: null,
+      reason: null,
+      partsOpen: 0,
+      filesSealed: 0,
+      rowsSealed: 0,
+      bytesSealed: 0,
+      rowsLoaded: null,
+      lastEventAt: null,
+      completeThrough: null,
+    };
+    collections.set(namespace, row);
+  }
+  return row;
+}
+
+function addWarehouse(row: Draft, from: CollectionRow): void {
+  row.status = from.status;
+  row.reason = from.reason;
+  row.rowsLoaded = from.rows;
+  row.completeThrough = from.completeThrough;
+}
+
+function iso(at: Timestamp): string {
+  return new Date(at.t * 1000).toISOString();
+}
+
+function later(a: string | null, b: string): string {
+  return a !== null && a > b ? a : b;
+}

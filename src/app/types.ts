@@ -1,0 +1,158 @@
+/**
+ * What the commands and the HTTP API ask of the application, and what they get back.
+ *
+ * Plain JSON values throughout: the same types go over HTTP to a command that talks to a running owner.
+ */
+import type { Logger } from '../ops/log.ts';
+import type { PipelineState, PipelineStats } from '../ops/stats.ts';
+import type { CollectionStatus } from '../core/warehouse.ts';
+import type { Hour } from '../core/time.ts';
+import type { Serve } from './control.ts';
+
+export const ROLES = ['all', 'capture', 'produce', 'consume', 'load'] as const;
+export type Role = (typeof ROLES)[number];
+
+/** What a progress line is made of; rates and lag are worked out by whoever shows it. */
+export type Progress = Readonly<PipelineStats>;
+
+export interface RunOptions {
+  readonly role: Role;
+  /** Seal, load, merge and end when nothing has come for so long; `null`: run until stopped. */
+  readonly untilIdleMs: number | null;
+  /** Stand by while another owner lives; else LAKE_OWNED. */
+  readonly wait: boolean;
+  /** Break the lease of the present owner (no effect on a local lake). */
+  readonly takeOver: boolean;
+  /** Go on after a gap in the history, which stays recorded. */
+  readonly acceptGap: boolean;
+  /** Called about once a second and once more at the end. */
+  readonly progress: ((progress: Progress) => void) | null;
+  /** Called once, before the pipeline is owned: starts the HTTP server. `null`: none. */
+  readonly serve: Serve | null;
+  readonly log: Logger;
+}
+
+/** For commands that do one thing and end. */
+export interface CommandOptions {
+  readonly log: Logger;
+}
+
+/** Whole hours, both ends included. */
+export interface HourRange {
+  readonly from: Hour;
+  readonly to: Hour;
+}
+
+export interface LoadArgs {
+  /** `null`: whatever is sealed and not loaded. */
+  readonly hours: HourRange | null;
+}
+
+export interface MergeArgs {
+  /** Globs over `db.collection`; empty: all that have something to merge. */
+  readonly collections: readonly string[];
+  /** Fold all of bronze anew. */
+  readonly rebuild: boolean;
+}
+
+export interface QueryArgs {
+  readonly sql: string;
+  /** Rows at most. */
+  readonly limit: number;
+}
+
+/** All false: everything that the configuration has. */
+export interface VerifyArgs {
+  readonly lake: boolean;
+  readonly warehouse: boolean;
+  readonly source: boolean;
+}
+
+export interface CollectionsArgs {
+  /** Globs over `db.collection`; empty: all. */
+  readonly collections: readonly string[];
+}
+
+export interface SealSummary {
+  readonly files: readonly string[];
+  readonly rows: number;
+}
+
+export interface LoadSummary {
+  readonly files: number;
+  readonly rows: number;
+  readonly rejected: readonly { readonly path: string; readonly reason: string }[];
+}
+
+export interface MergeSummary {
+  readonly collections: readonly { readonly namespace: string; readonly rows: number }[];
+}
+
+/** After `pause` and `resume`: the collections whose status was changed. */
+export interface PauseSummary {
+  readonly collections: readonly string[];
+}
+
+export interface VerifyCheck {
+  readonly name: string;
+  readonly outcome: 'ok' | 'failed' | 'skipped';
+  /** What was compared, with numbers; or why it was skipped. */
+  readonly detail: string;
+  /** Each thing that is off, one line each. */
+  readonly findings: readonly string[];
+}
+
+export interface VerifyReport {
+  readonly ok: boolean;
+  readonly checks: readonly VerifyCheck[];
+}
+
+export interface CollectionReport {
+  readonly namespace: string;
+  /** Of the warehouse; `null` without one. */
+  readonly status: CollectionStatus | null;
+  readonly reason: string | null;
+  readonly partsOpen: number;
+  readonly filesSealed: number;
+  readonly rowsSealed: number;
+  readonly bytesSealed: number;
+  readonly rowsLoaded: number | null;
+  /** ISO 8601, as all times here. */
+  readonly lastEventAt: string | null;
+  readonly completeThrough: string | null;
+}
+
+export interface GapReport {
+  readonly from: string;
+  readonly to: string;
+  readonly cause: string;
+}
+
+export interface PipelineStatus {
+  readonly pipeline: string;
+  readonly state: PipelineState;
+  /** Process that owns it, when it is known. */
+  readonly pid: number | null;
+  readonly epoch: number;
+  readonly position: string | null;
+  /** Everything before this is durable. */
+  readonly watermark: string | null;
+  readonly lagSeconds: number | null;
+  readonly checkpointSavedAt: string | null;
+  readonly collections: readonly CollectionReport[];
+  readonly gaps: readonly GapReport[];
+  /** Hours of history that the oplog holds; `null` when it may not be read. */
+  readonly oplogHours: number | null;
+}
+
+export type CheckOutcome = 'ok' | 'failed' | 'skipped';
+
+/** One line of `sluice doctor`. */
+export interface Check {
+  readonly area: 'source' | 'lake' | 'warehouse';
+  readonly name: string;
+  readonly outcome: CheckOutcome;
+  readonly detail: string;
+  /** What to type or change; `null` when there is nothing to do. */
+  readonly fix: string | null;
+}

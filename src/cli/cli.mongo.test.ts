@@ -1,0 +1,169 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { MongoClient } from 'mongodb';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startMongo } from '../../test/mongo.ts';
+import type { ReplicaSet } from '../app/demo/replica-set.ts';
+import type { Check, PipelineStatus, VerifyReport } from '../app/types.ts';
+import { systemClock } from '../core/clock.ts';
+
+const LAUNCHER = fileURLToPath(new URL('../../bin/sluice.js', import.meta.url));
+const PASSWORD = 'Very$ecret/word';
+
+let set: ReplicaSet;
+let client: MongoClient;
+let cwd: string;
+beforeAll(async () => {
+  set = await startMongo({ auth: { user: 'root', password: PASSWORD } });
+  client = await set.connect();
+  await client.db('shop').createCollection('orders');
+  cwd = await mkdtemp(join(tmpdir(), 'sluice-cli-'));
+});
+afterAll(async () => {
+  await set.stop();
+  await rm(cwd, { recursive: true });
+});
+
+interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+const everything: string[] = [];
+
+function start(...args: string[]): { child: ChildProcess; ended: Promise<Ended>; said: () => string } {
+  const env = { PATH: process.env['PATH'], HOME: cwd, XDG_STATE_HOME: join(cwd, 'state'), SLUICE_HTTP__PORT: '0' };
+  const child = spawn(process.execPath, [LAUNCHER, ...args], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  let out = '';
+  let err = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
+  const ended = once(child, 'close').then(([code]): Ended => {
+    everything.push(out, err);
+    return { code: code as number | null, out, err };
+  });
+  return { child, ended, said: () => err };
+}
+
+const sluice = (...args: string[]): Promise<Ended> => start(...args).ended;
+
+async function json<T>(...args: string[]): Promise<T> {
+  const { out } = await sluice(...args, '--json');
+  return JSON.parse(out) as T;
+}
+
+async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = systemClock.now() + 20_000;
+  while (!(await holds())) {
+    if (systemClock.now() > deadline) throw new Error(`not within 20 s: ${what}`);
+    await systemClock.sleep(50);
+  }
+}
+
+describe('the way of a new user', () => {
+  it('init tests the answers and writes the configuration', async () => {
+    const { code, out } = await sluice(
+      'init',
+      '--yes',
+      '--pipeline',
+      'shop',
+      '--include',
+      'shop.*',
+      '--uri',
+      `${set.uri}&serverSelectionTimeoutMS=2000`,
+    );
+    expect([code, out.split('\n')[0]]).toEqual([0, '✓ Wrote sluice.yaml and .env.']);
+  });
+
+  it('doctor finds everything fine', async () => {
+    const { ok, checks } = await json<{ ok: boolean; checks: Check[] }>('doctor');
+    expect(checks.filter((check) => check.outcome !== 'ok')).toEqual([]);
+    expect(ok).toBe(true);
+    expect(checks.map((check) => `${check.area} ${check.name}`)).toEqual(
+      expect.arrayContaining(['source change stream', 'lake lock', 'lake delete', 'warehouse open and migrate']),
+    );
+    expect((await readdir(join(cwd, 'lake', '_sluice', 'shop', 'doctor'))).filter((name) => name.endsWith('.jsonl'))).toEqual([]);
+  });
+
+  it('enable-images turns images on', async () => {
+    expect((await sluice('enable-images')).code).toBe(2);
+    expect(await json('enable-images', '--yes')).toEqual({ enabled: ['shop.orders'], already: [], impossible: [] });
+  });
+
+  it('run carries changes over, while other commands ask it; SIGTERM stops it with 0', async () => {
+    const run = start('run');
+    await until('the run owns the pipeline', () => run.said().includes('owner of the pipeline'));
+    await client
+      .db('shop')
+      .collection<{ _id: string }>('orders')
+      .insertMany(Array.from({ length: 20 }, (_, n) => ({ _id: `o${n}` })));
+    await until('the events are durable', async () => {
+      const { collections } = await json<PipelineStatus>('status');
+      return collections.some((row) => row.namespace === 'shop.orders' && row.partsOpen === 1);
+    });
+    const standby = await sluice('run', '--no-wait');
+    expect([standby.code, standby.err.includes('SLC-1106')]).toEqual([75, true]);
+    expect(await json('seal')).toMatchObject({ files: [expect.stringContaining('shop/orders/')], rows: expect.any(Number) });
+    expect((await sluice('load')).code).toBe(0);
+    expect((await sluice('merge')).code).toBe(0);
+    expect((await sluice('query', 'select count(*)::int as n from silver.shop__orders where is_current')).out).toBe('{"n":20}\n');
+    expect((await json<PipelineStatus>('status')).state).toBe('running');
+    expect((await sluice('pause', 'shop.orders')).out).toBe('Paused: shop.orders.\n');
+    expect((await sluice('resume')).out).toContain('Resumed: shop.orders');
+    expect((await sluice('pause', 'shop.nothing')).code).toBe(2);
+    run.child.kill('SIGTERM');
+    const { code, out } = await run.ended;
+    expect([code, out]).toEqual([0, expect.stringMatching(/^Stopped: \d+ events written/)]);
+    expect(await readdir(join(cwd, 'state', 'sluice', 'run'))).toEqual([]);
+  });
+
+  it('the same commands work when nothing runs, and verify proves that all is there', async () => {
+    await client.db('shop').collection<{ _id: string }>('orders').deleteOne({ _id: 'o1' });
+    const { code, out } = await sluice('run', '--until-idle', '0.5', '--json');
+    expect([code, (JSON.parse(out) as { events: number }).events]).toEqual([0, 1]);
+    expect((await json<PipelineStatus>('status')).collections.map((row) => row.namespace)).toContain('shop.orders');
+    expect((await sluice('query', 'select count(*)::int as n from silver.shop__orders where is_current')).out).toBe('{"n":19}\n');
+    const report = await json<VerifyReport>('verify');
+    expect([report.ok, report.checks.map((check) => check.name)]).toEqual([true, ['lake', 'warehouse']]);
+  });
+
+  it('verify exits 1 when a file has been touched', async () => {
+    const [file] = (await readdir(join(cwd, 'lake'), { recursive: true })).filter((path) => path.endsWith('.jsonl') && path.startsWith('shop'));
+    await rm(join(cwd, 'lake', file ?? ''));
+    const { code, out } = await sluice('verify');
+    expect(code).toBe(1);
+    expect(out).toContain('✗ lake');
+  });
+
+  it('Ctrl-C ends a run with 0', async () => {
+    const run = start('run');
+    await until('the run owns the pipeline', () => run.said().includes('owner of the pipeline'));
+    run.child.kill('SIGINT');
+    expect((await run.ended).code).toBe(0);
+  });
+
+  it('doctor fails, with the way out, when the server has gone; Ctrl-C ends a command with 130', async () => {
+    await set.stop();
+    const { code, out } = await sluice('doctor');
+    expect(code).toBe(1);
+    expect(out).toContain('✗ connection');
+    const waiting = start('enable-images', '--yes');
+    await systemClock.sleep(1000);
+    waiting.child.kill('SIGINT');
+    const interrupted = await waiting.ended;
+    expect([interrupted.code, interrupted.err.includes('SLC-1505')]).toEqual([130, true]);
+  });
+
+  it('has never been shown the password', () => {
+    expect(everything.length).toBeGreaterThan(20);
+    for (const text of everything) {
+      expect(text).not.toContain(PASSWORD);
+      expect(text).not.toContain(encodeURIComponent(PASSWORD));
+    }
+  });
+});

@@ -1,0 +1,58 @@
+import { Option, type Command } from 'commander';
+import { SluiceError } from '../../core/error.ts';
+import { NOT_BUILT } from '../../core/errors.ts';
+import { seconds } from '../args.ts';
+import { globalsOf, logFor, printJson, type Io } from '../io.ts';
+import { ProgressLine } from '../progress.ts';
+import { renderReport } from './verify.ts';
+
+const SECONDS_DEFAULT = 20;
+
+interface DemoFlags {
+  readonly keep: boolean;
+  /** ms */
+  readonly seconds: number;
+  readonly bus: boolean;
+  readonly azureFake: boolean;
+}
+
+export function demoCommand(program: Command, io: Io): void {
+  program
+    .command('demo')
+    .summary('see it work, with a MongoDB and a small shop of its own')
+    .description(
+      'Starts a MongoDB replica set, a small shop that writes to it, and the pipeline with a local lake and DuckDB; shows progress, then proves that source and silver agree, and says where to look. Needs no configuration.',
+    )
+    .option('--keep', 'leave MongoDB’s data in place, too', false)
+    .addOption(
+      new Option('--seconds <count>', 'how long the shop is open').argParser(seconds).default(SECONDS_DEFAULT * 1000, String(SECONDS_DEFAULT)),
+    )
+    .option('--bus', 'through Kafka (not built yet)', false)
+    .option('--azure-fake', 'into a fake of Azure storage (not built yet)', false)
+    .action(async (flags: DemoFlags, command: Command) => {
+      if (flags.bus) throw new SluiceError(NOT_BUILT, '`demo --bus`', { next: 'Leave `--bus` out.' });
+      if (flags.azureFake) throw new SluiceError(NOT_BUILT, '`demo --azure-fake`', { next: 'Leave `--azure-fake` out.' });
+      const { json } = globalsOf(command);
+      const line = io.stderr.isTTY && !json ? new ProgressLine(io.stderr) : null;
+      const log = await logFor(io, command, 'warn', line?.log);
+      const { runDemo } = await import('../../app/demo/demo.ts');
+      const result = await runDemo(
+        {
+          durationMs: flags.seconds,
+          keep: flags.keep,
+          env: io.env,
+          say: (text) => {
+            line?.end();
+            io.stderr.write(`${text}\n`);
+          },
+          progress: line === null ? null : (progress) => line.show(progress),
+          log,
+        },
+        io.signal,
+      );
+      line?.end();
+      io.exitCode = result.report.ok ? 0 : 1;
+      if (json) printJson(io, result);
+      else io.stdout.write(`${renderReport(result.report, io.stdout)}\n${result.look.map((text) => `${text}\n`).join('')}`);
+    });
+}

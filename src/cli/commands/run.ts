@@ -1,0 +1,69 @@
+import { Option, type Command } from 'commander';
+import { ROLES, type Progress, type Role } from '../../app/types.ts';
+import { SluiceError } from '../../core/error.ts';
+import { NOT_BUILT } from '../../core/errors.ts';
+import { seconds } from '../args.ts';
+import { globalsOf, loadConfigFor, logFor, printJson, type Io } from '../io.ts';
+import { ProgressLine } from '../progress.ts';
+import { serveRun } from '../serve.ts';
+import { formatCount } from '../table.ts';
+
+interface RunFlags {
+  readonly role: Role;
+  /** ms */
+  readonly untilIdle?: number;
+  readonly wait: boolean;
+  readonly takeOver: boolean;
+  readonly acceptGap: boolean;
+}
+
+export function runCommand(program: Command, io: Io): void {
+  program
+    .command('run')
+    .summary('carry changes into the lake and the warehouse, until stopped')
+    .description(
+      'The main job: reads the change stream, writes the lake, loads the warehouse. Runs until it is stopped (Ctrl-C or SIGTERM; a second one ends it at once). Stands by while another process owns the pipeline.',
+    )
+    .addOption(new Option('--role <role>', 'what this process does; with a `bus`, several processes share the work').choices(ROLES).default('all'))
+    .option('--until-idle <seconds>', 'when nothing has come for so long, seal, load and merge everything, and exit 0', seconds)
+    .option('--no-wait', 'exit 75 when another process owns the pipeline, instead of standing by')
+    .option('--take-over', 'break the lease of the present owner (no effect on a local lake)', false)
+    .option('--accept-gap', 'go on after a gap in the history, which stays recorded', false)
+    .action(async (flags: RunFlags, command: Command) => {
+      if (flags.role === 'produce' || flags.role === 'consume') {
+        throw new SluiceError(NOT_BUILT, `\`--role ${flags.role}\` needs a bus`, {
+          next: 'Use `--role all`, or `--role capture` and `--role load`.',
+        });
+      }
+      const config = await loadConfigFor(io, command);
+      const { json } = globalsOf(command);
+      const line = io.stderr.isTTY && !json ? new ProgressLine(io.stderr) : null;
+      const log = await logFor(io, command, 'info', line?.log);
+      const { runPipeline } = await import('../../app/run.ts');
+      let result: Progress;
+      try {
+        result = await runPipeline(
+          config,
+          {
+            role: flags.role,
+            untilIdleMs: flags.untilIdle ?? null,
+            wait: flags.wait,
+            takeOver: flags.takeOver,
+            acceptGap: flags.acceptGap,
+            progress: line === null ? null : (progress) => line.show(progress),
+            serve: serveRun(io, config, log),
+            log,
+          },
+          io.signal,
+        );
+      } finally {
+        line?.end();
+      }
+      if (json) printJson(io, result);
+      else io.stdout.write(`${summary(result)}\n`);
+    });
+}
+
+function summary({ events, partsSealed, rowsLoaded, rowsMerged }: Progress): string {
+  return `Stopped: ${formatCount(events)} events written, ${formatCount(partsSealed)} files sealed, ${formatCount(rowsLoaded)} rows loaded, ${formatCount(rowsMerged)} merged.`;
+}

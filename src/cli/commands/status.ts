@@ -1,0 +1,88 @@
+import { styleText } from 'node:util';
+import type { Command } from 'commander';
+import type { CollectionReport, PipelineStatus } from '../../app/types.ts';
+import { systemClock } from '../../core/clock.ts';
+import { globalsOf, loadConfigFor, logFor, printJson, type Io, type Terminal } from '../io.ts';
+import { askOwnerOr } from '../owner.ts';
+import { formatAge, formatCount, formatSize, renderTable } from '../table.ts';
+
+const WATCH_MS = 2000;
+const CLEAR_SCREEN = '\u001b[H\u001b[2J';
+
+export function statusCommand(program: Command, io: Io): void {
+  program
+    .command('status')
+    .summary('where the pipeline stands, per collection')
+    .description(
+      'Position, lag, open and sealed files, loads, gaps and oplog headroom. Asks the running process, or reads the checkpoint and the ledger when none runs.',
+    )
+    .option('--watch', 'show it again every 2 seconds, until Ctrl-C', false)
+    .action(async (flags: { readonly watch: boolean }, command: Command) => {
+      const config = await loadConfigFor(io, command);
+      const log = await logFor(io, command, 'warn');
+      const { json } = globalsOf(command);
+      const read = (): Promise<PipelineStatus> =>
+        askOwnerOr<PipelineStatus>(io, config, '/api/status', {}, async () => {
+          const { readStatus } = await import('../../app/status.ts');
+          return await readStatus(config, { log }, io.signal);
+        });
+      const show = (status: PipelineStatus): void => {
+        if (json) printJson(io, status);
+        else io.stdout.write(`${flags.watch && io.stdout.isTTY ? CLEAR_SCREEN : ''}${renderStatus(status, io.stdout)}`);
+      };
+      show(await read());
+      while (flags.watch && !io.signal.aborted) {
+        await systemClock.sleep(WATCH_MS, io.signal).catch(() => undefined);
+        if (!io.signal.aborted) show(await read());
+      }
+    });
+}
+
+export function renderStatus(status: PipelineStatus, to: Terminal): string {
+  const style = (format: Parameters<typeof styleText>[0], text: string): string => (to.isTTY ? styleText(format, text) : text);
+  const good = ['running', 'stopped', 'standby'].includes(status.state);
+  const facts: readonly (readonly [string, string | null])[] = [
+    ['pipeline', status.pipeline],
+    [
+      'state',
+      `${style(good ? 'green' : status.state === 'failed' ? 'red' : 'yellow', status.state)}${status.pid === null ? '' : `, process ${status.pid}`}, owner ${status.epoch}`,
+    ],
+    [
+      'durable up to',
+      status.watermark === null ? 'nothing yet' : `${status.watermark}${status.lagSeconds === null ? '' : ` (${formatAge(status.lagSeconds)} ago)`}`,
+    ],
+    ['position', status.position],
+    ['checkpoint', status.checkpointSavedAt === null ? 'none' : `saved ${status.checkpointSavedAt}`],
+    ['oplog', status.oplogHours === null ? null : `${status.oplogHours.toFixed(1)} hours of history`],
+  ];
+  const width = Math.max(...facts.map(([name]) => name.length));
+  const lines = facts.filter(([, text]) => text !== null).map(([name, text]) => `${name.padEnd(width)}  ${text}\n`);
+  const gaps = status.gaps.map((gap) => `${style('red', 'gap')}  ${gap.from} to ${gap.to}: ${gap.cause}\n`);
+  const table = status.collections.length === 0 ? 'no collections yet\n' : renderCollections(status.collections, to);
+  return [...lines, ...gaps, '\n', table].join('');
+}
+
+function renderCollections(collections: readonly CollectionReport[], to: Terminal): string {
+  const warehouse = collections.some((row) => row.status !== null);
+  const columns = [
+    'collection',
+    ...(warehouse ? ['status'] : []),
+    'open',
+    'sealed',
+    'rows',
+    'size',
+    ...(warehouse ? ['loaded', 'complete through'] : []),
+    'last event',
+  ];
+  const rows = collections.map((row) => [
+    row.namespace,
+    ...(warehouse ? [`${row.status ?? ''}${row.reason === null ? '' : `: ${row.reason}`}`] : []),
+    row.partsOpen,
+    row.filesSealed,
+    formatCount(row.rowsSealed),
+    formatSize(row.bytesSealed),
+    ...(warehouse ? [row.rowsLoaded === null ? '' : formatCount(row.rowsLoaded), row.completeThrough] : []),
+    row.lastEventAt,
+  ]);
+  return renderTable(columns, rows, to);
+}

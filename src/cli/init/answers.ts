@@ -1,0 +1,77 @@
+/**
+ * The answers that a configuration is made of, each tried the moment it is known.
+ */
+import { dirname, resolve } from 'node:path';
+import { interpolate } from '../../config/interpolate.ts';
+import { SluiceError } from '../../core/error.ts';
+import { CONFIG_SECRET } from '../../core/errors.ts';
+import type { InitFlags } from '../commands/init.ts';
+import type { Io } from '../io.ts';
+
+export interface Answers {
+  readonly pipeline: string;
+  /** As it is to be written: a connection string, or `${NAME}`. */
+  readonly uri: string;
+  readonly include: readonly string[];
+  /** Folder, relative to the file or absolute. */
+  readonly lake: string;
+  /** DuckDB file, or `null` for none. */
+  readonly warehouse: string | null;
+}
+
+/** Where the configuration goes. */
+export interface Target {
+  /** Absolute. */
+  readonly file: string;
+  readonly force: boolean;
+}
+
+export const DEFAULTS = {
+  pipeline: 'main',
+  uri: 'mongodb://localhost:27017',
+  include: ['*.*'],
+  lake: './lake',
+  warehouse: './warehouse.duckdb',
+} as const;
+
+/** `MONGODB_URI` in the environment is what people mean when they give nothing. */
+export function defaultUri(io: Io): string {
+  return io.env['MONGODB_URI'] === undefined ? DEFAULTS.uri : '${MONGODB_URI}';
+}
+
+/** The connection string that an answer stands for. @throws CONFIG_SECRET when it refers to something that is not there */
+export function resolveUri(io: Io, target: Target, written: string): string {
+  const result = interpolate(written, { env: io.env, folder: dirname(target.file), onSecret: (value) => io.secrets.add(value) });
+  const missing = [...result.missing, ...result.notBuilt];
+  if (missing.length > 0) throw new SluiceError(CONFIG_SECRET, `the connection string ${missing.join('; ')}`);
+  io.secrets.addUri(result.text);
+  return result.text;
+}
+
+/** `none`, `no` and nothing at all mean that there is no warehouse. */
+export function warehouseOf(written: string): string | null {
+  return ['', 'none', 'no'].includes(written.trim().toLowerCase()) ? null : stripScheme(written, 'duckdb:');
+}
+
+/** `file:./lake` and `./lake` are the same answer. */
+export function stripScheme(written: string, scheme: string): string {
+  const text = written.trim();
+  return text.startsWith(scheme) ? text.slice(scheme.length) : text;
+}
+
+/** Without questions: flags and defaults. @throws SluiceError for the first answer that does not hold */
+export async function takeAnswers(io: Io, flags: InitFlags, target: Target): Promise<Answers> {
+  const { probeFile, probeFolder, probeSource } = await import('../../app/probe.ts');
+  const folder = dirname(target.file);
+  const answers: Answers = {
+    pipeline: flags.pipeline ?? DEFAULTS.pipeline,
+    uri: flags.uri ?? defaultUri(io),
+    include: flags.include ?? DEFAULTS.include,
+    lake: stripScheme(flags.lake ?? DEFAULTS.lake, 'file:'),
+    warehouse: warehouseOf(flags.warehouse ?? DEFAULTS.warehouse),
+  };
+  await probeSource(resolveUri(io, target, answers.uri), io.signal);
+  await probeFolder(resolve(folder, answers.lake));
+  if (answers.warehouse !== null) await probeFile(resolve(folder, answers.warehouse));
+  return answers;
+}

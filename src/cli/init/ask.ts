@@ -1,0 +1,138 @@
+/**
+ * Asks for the answers at a terminal. An answer that does not hold is asked for again, with the reason.
+ */
+import { dirname, resolve } from 'node:path';
+import { intro, isCancel, log, multiselect, password, select, spinner, text } from '@clack/prompts';
+import type { Deployment } from '../../app/probe.ts';
+import { SluiceError } from '../../core/error.ts';
+import { INTERRUPTED } from '../../core/errors.ts';
+import type { InitFlags } from '../commands/init.ts';
+import type { Io } from '../io.ts';
+import { asSluiceError } from '../print-error.ts';
+import { DEFAULTS, defaultUri, resolveUri, stripScheme, warehouseOf, type Answers, type Target } from './answers.ts';
+
+export async function askAnswers(io: Io, flags: InitFlags, target: Target): Promise<Answers> {
+  const { probeFile, probeFolder, probeSource } = await import('../../app/probe.ts');
+  const folder = dirname(target.file);
+  intro('A configuration for sluice');
+  let deployment: Deployment | null = null;
+  const uri = await until(
+    io,
+    flags.uri,
+    () => askUri(io),
+    async (written) => {
+      deployment = await withSpinner('Connecting', () => probeSource(resolveUri(io, target, written), io.signal), describe);
+      return written;
+    },
+  );
+  const include = flags.include ?? (await askInclude(io, deployment));
+  const pipeline =
+    flags.pipeline ??
+    (await answered(
+      text({ message: 'What should this pipeline be called?', initialValue: nameFor(include), validate: invalidName, signal: io.signal }),
+    ));
+  const lake = await until(
+    io,
+    flags.lake,
+    () => answered(text({ message: 'Folder for the files?', initialValue: DEFAULTS.lake, signal: io.signal })),
+    async (written) => {
+      const path = stripScheme(written, 'file:');
+      await probeFolder(resolve(folder, path));
+      return path;
+    },
+  );
+  const warehouse = await until(
+    io,
+    flags.warehouse,
+    () => askWarehouse(io),
+    async (written) => {
+      const path = warehouseOf(written);
+      if (path !== null) await probeFile(resolve(folder, path));
+      return path;
+    },
+  );
+  return { pipeline, uri, include, lake, warehouse };
+}
+
+/** A flag that does not hold ends the command: nobody is there to mend it. */
+async function until<T>(io: Io, flag: string | undefined, ask: () => Promise<string>, test: (written: string) => Promise<T>): Promise<T> {
+  if (flag !== undefined) return test(flag);
+  for (;;) {
+    try {
+      return await test(await ask());
+    } catch (error) {
+      if (io.signal.aborted || SluiceError.is(error, INTERRUPTED)) throw error;
+      const { message, next } = asSluiceError(error);
+      log.error(io.secrets.scrub(`${message}\n${next}`));
+    }
+  }
+}
+
+async function askUri(io: Io): Promise<string> {
+  const fromEnvironment = defaultUri(io);
+  const written = await answered(
+    text({ message: 'Connection string of MongoDB (${NAME} for one in the environment)?', initialValue: fromEnvironment, signal: io.signal }),
+  );
+  // A user without a password: it is asked for apart, so that it does not stay on the screen.
+  const m = /^(mongodb(?:\+srv)?:\/\/[^:@/]+)@(.*)$/s.exec(written);
+  if (m === null || /authMechanism=/i.test(written)) return written;
+  const secret = await answered(password({ message: 'Password?', signal: io.signal }));
+  io.secrets.add(secret);
+  return secret === '' ? written : `${m[1]}:${encodeURIComponent(secret)}@${m[2]}`;
+}
+
+async function askInclude(io: Io, deployment: Deployment | null): Promise<readonly string[]> {
+  const databases = deployment?.databases ?? [];
+  if (databases.length === 0) return DEFAULTS.include;
+  const options = databases.map(({ name, collections }) => ({ value: name, label: name, hint: `${collections} collections` }));
+  const chosen = await answered(
+    multiselect({ message: 'Which databases?', options, initialValues: databases.map(({ name }) => name), required: true, signal: io.signal }),
+  );
+  return chosen.length === databases.length && databases.length > 1 ? DEFAULTS.include : chosen.map((name) => `${name}.*`);
+}
+
+async function askWarehouse(io: Io): Promise<string> {
+  const kind = await answered(
+    select({
+      message: 'Load the files into a warehouse?',
+      options: [
+        { value: 'duckdb', label: 'DuckDB, a file on this machine' },
+        { value: 'none', label: 'no, only the files' },
+      ],
+      signal: io.signal,
+    }),
+  );
+  return kind === 'none' ? 'none' : answered(text({ message: 'DuckDB file?', initialValue: DEFAULTS.warehouse, signal: io.signal }));
+}
+
+async function answered<T>(asked: Promise<T>): Promise<Exclude<T, symbol>> {
+  const answer = await asked;
+  if (isCancel(answer)) throw new SluiceError(INTERRUPTED, 'nothing was written', { next: 'Run `sluice init` again when you want to.' });
+  return answer as Exclude<T, symbol>;
+}
+
+async function withSpinner<T>(message: string, work: () => Promise<T>, describeResult: (result: T) => string): Promise<T> {
+  const shown = spinner();
+  shown.start(message);
+  try {
+    const result = await work();
+    shown.stop(describeResult(result));
+    return result;
+  } catch (error) {
+    shown.error('That did not work');
+    throw error;
+  }
+}
+
+function describe({ version, replicaSet, databases }: Deployment): string {
+  return `MongoDB ${version}, ${replicaSet === null ? 'sharded cluster' : `replica set ${replicaSet}`}, ${databases.length} databases`;
+}
+
+function nameFor(include: readonly string[]): string {
+  const database = /^([a-zA-Z0-9][a-zA-Z0-9_-]{0,62})\.\*$/.exec(include[0] ?? '')?.[1];
+  return include.length === 1 && database !== undefined ? database : DEFAULTS.pipeline;
+}
+
+function invalidName(name: string | undefined): string | undefined {
+  return /^[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}$/.test(name ?? '') ? undefined : 'Letters, digits, - and _, beginning with a letter or digit.';
+}

@@ -1,0 +1,118 @@
+/**
+ * Writes `sluice.yaml`, and `.env` when there is a password.
+ *
+ * Invariant: a password is written to `.env` alone, readable by its user alone, and nothing that exists is lost without
+ * `--force`: not a configuration, and never a line of a `.env`.
+ */
+import { chmod, readFile, stat, writeFile } from 'node:fs/promises';
+import { dirname, join, relative, resolve } from 'node:path';
+import { parseEnv } from 'node:util';
+import { parseConfig } from '../../config/load.ts';
+import { redactUri } from '../../config/redact.ts';
+import { reasonOf, SluiceError, systemCode } from '../../core/error.ts';
+import { LAKE_NOT_WRITABLE, USAGE } from '../../core/errors.ts';
+import type { Io } from '../io.ts';
+import type { Answers, Target } from './answers.ts';
+
+const VARIABLE = 'MONGODB_URI';
+
+/** @throws USAGE when the file is there already and may not be written over */
+export async function prepare(io: Io, config: string, force: boolean): Promise<Target> {
+  const file = resolve(io.cwd, config);
+  const exists = await stat(file).then(
+    () => true,
+    () => false,
+  );
+  if (exists && !force)
+    throw new SluiceError(USAGE, `${file} exists already`, { next: 'Add --force to write over it, or name another file with --config.' });
+  return { file, force };
+}
+
+/** @returns the files that were written, relative to the working folder */
+export async function writeConfiguration(io: Io, target: Target, answers: Answers): Promise<string[]> {
+  const folder = dirname(target.file);
+  const secret = redactUri(answers.uri) !== answers.uri;
+  const text = configurationText({ ...answers, uri: secret ? `\${${VARIABLE}}` : answers.uri });
+  // What is written must be what `run` accepts: a name that is refused later would be asked for too late.
+  parseConfig(text, { folder, env: { ...io.env, ...(secret ? { [VARIABLE]: answers.uri } : {}) } });
+  const env = secret ? await withVariable(join(folder, '.env'), answers.uri) : null;
+  const written = [target.file];
+  try {
+    await writeFile(target.file, text, { flag: target.force ? 'w' : 'wx' });
+    if (env !== null) {
+      await writeFile(env.file, env.text, { mode: 0o600 });
+      await chmod(env.file, 0o600);
+      written.push(env.file);
+    }
+  } catch (error) {
+    throw new SluiceError(LAKE_NOT_WRITABLE, `${target.file}: ${reasonOf(error)}`, {
+      cause: error,
+      next: 'Choose a folder that you may write to, with --config.',
+    });
+  }
+  return written.map((file) => relative(io.cwd, file) || file);
+}
+
+/** The `.env` with the connection string in it; `null` when it has it already. */
+async function withVariable(file: string, uri: string): Promise<{ readonly file: string; readonly text: string } | null> {
+  let before = '';
+  try {
+    before = await readFile(file, 'utf8');
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT') throw error;
+  }
+  const existing = parseEnv(before)[VARIABLE];
+  if (existing === uri) return null;
+  if (existing !== undefined) {
+    throw new SluiceError(USAGE, `${file} has another ${VARIABLE} already`, { next: `Remove that line, or use it: --uri '\${${VARIABLE}}'.` });
+  }
+  const line = `${VARIABLE}=${quoted(uri)}\n`;
+  return { file, text: `${before}${before === '' || before.endsWith('\n') ? '' : '\n'}${line}` };
+}
+
+/** For `.env`: a value may hold any sign but the quote around it. */
+function quoted(value: string): string {
+  const quote = ["'", '"', '`'].find((sign) => !value.includes(sign));
+  if (quote === undefined || value.includes('\n'))
+    throw new SluiceError(USAGE, 'the connection string cannot be written to .env', { next: 'Percent-encode the quotes in the password.' });
+  return `${quote}${value}${quote}`;
+}
+
+export function configurationText({ pipeline, uri, include, lake, warehouse }: Answers): string {
+  const list = include.map((glob) => JSON.stringify(glob)).join(', ');
+  return `# sluice. All keys: docs/config.md. Check this file: sluice config check
+# For completion in an editor: sluice config schema > sluice.schema.json, and
+# yaml-language-server: $schema=./sluice.schema.json
+pipeline: ${JSON.stringify(pipeline)}
+
+source:
+  # \${NAME} comes from the environment or from .env beside this file.
+  uri: ${JSON.stringify(uri)}
+  # Globs over database.collection; exclude wins.
+  include: [${list}]
+  exclude: []
+  # The document after an update: updateLookup | whenAvailable | required | off
+  fullDocument: updateLookup
+  # Where the very first run begins: now | 2026-11-21T00:00:00Z
+  startAt: now
+
+lake:
+  # Relative to this file.
+  url: ${JSON.stringify(`file:${lake}`)}
+  # db/collection/year=…/month=…/day=…/hour=…/events-YYYYMMDD-HH.jsonl; or hourly, or a template
+  layout: hive
+  # none | gzip | zstd
+  compression: none
+  # A part of an hour ends when it has this size or age.
+  roll: { maxBytes: 256MiB, maxAge: 1h }
+
+${
+  warehouse === null
+    ? '# warehouse:\n#   url: duckdb:./warehouse.duckdb\n'
+    : `warehouse:\n  url: ${JSON.stringify(`duckdb:${warehouse}`)}\n  # Deleted documents: soft keeps the row with is_current = false, hard removes it.\n  deletes: soft\n`
+}
+http:
+  port: 8080
+  host: 127.0.0.1
+`;
+}

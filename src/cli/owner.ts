@@ -1,0 +1,23 @@
+/**
+ * A running owner holds the lock and the warehouse: what it can do is asked of it. Without one the command does it here.
+ */
+import type { Config } from '../config/config.ts';
+import { SluiceError } from '../core/error.ts';
+import { OWNER_UNREACHABLE } from '../core/errors.ts';
+import type { OwnerPath } from '../http/client.ts';
+import type { Io } from './io.ts';
+
+/** @typeParam T what the path answers with: the same as `here` gives */
+export async function askOwnerOr<T>(io: Io, config: Config, path: OwnerPath, body: object, here: () => Promise<T>): Promise<T> {
+  const { readRunFile } = await import('../http/run-file.ts');
+  const owner = await readRunFile(config, io.env);
+  if (owner === null) return here();
+  const { callOwner } = await import('../http/client.ts');
+  try {
+    return (await callOwner(owner, path, body, io.signal)) as T;
+  } catch (error) {
+    // Its pid is somebody else's by now, or it ends at this moment. If it lives after all, its lock keeps us out.
+    if (SluiceError.is(error, OWNER_UNREACHABLE)) return here();
+    throw error;
+  }
+}

@@ -1,0 +1,161 @@
+import { describe, expect, it } from 'vitest';
+import { newStats } from '../ops/stats.ts';
+import { hour, recentHours, seconds } from './args.ts';
+import { renderChecks } from './commands/doctor.ts';
+import { hoursOf } from './commands/load.ts';
+import { jsonLines } from './commands/query.ts';
+import { renderStatus } from './commands/status.ts';
+import { renderReport } from './commands/verify.ts';
+import { ProgressLine } from './progress.ts';
+import { formatAge, formatSize, renderTable } from './table.ts';
+import { testIo } from './test-io.ts';
+
+describe('an hour on the command line', () => {
+  const expected = Date.parse('2026-11-21T07:00:00Z') / 3_600_000;
+  it.each(['20261121-07', '2026-11-21T07', '2026-11-21 07:59', '2026-11-21T07:30:00Z', '2026-11-21T08:30+01:00'])('%s', (text) =>
+    expect(hour(text)).toBe(expected),
+  );
+  it('of a day alone is its first', () => expect(hour('2026-11-21')).toBe(expected - 7));
+  it.each(['', 'noon', '2026-11-21T25', '20261121'])('is not %j', (text) => expect(() => hour(text)).toThrow('It must be an hour'));
+
+  it('may be a span, open at one end', () => {
+    const nowMs = Date.parse('2026-11-21T07:30:00Z');
+    expect(recentHours(3, nowMs)).toEqual({ from: expected - 2, to: expected });
+    expect(hoursOf({}, nowMs)).toBeNull();
+    expect(hoursOf({ hour: 5 }, nowMs)).toEqual({ from: 5, to: 5 });
+    expect(hoursOf({ from: 5 }, nowMs)).toEqual({ from: 5, to: expected });
+    expect(hoursOf({ to: 5 }, nowMs)).toEqual({ from: 0, to: 5 });
+  });
+});
+
+describe('seconds on the command line', () => {
+  it.each([
+    ['5', 5000],
+    ['0.25', 250],
+    ['0', 0],
+    ['500ms', 500],
+    ['2m', 120_000],
+  ])('%s', (text, ms) => expect(seconds(text)).toBe(ms));
+  it.each(['', 'soon', '-1'])('are not %j', (text) => expect(() => seconds(text)).toThrow('number of seconds'));
+});
+
+describe('a table', () => {
+  it('puts numbers to the right and cuts what is long', () => {
+    const text = renderTable(
+      ['name', 'n'],
+      [
+        ['a', 1],
+        ['b'.repeat(100), 1000],
+      ],
+      testIo().stdout,
+    );
+    const [head, , first, second] = text.split('\n');
+    expect(head).toMatch(/^name +n$/);
+    expect(first).toMatch(/^a {61,}1$/);
+    expect(second).toMatch(/^b{59}… {2}1000$/);
+  });
+
+  it('lets nothing in a document move the cursor', () => {
+    const text = renderTable(['x'], [['a\u001b[2Jb\nc\u0007'], [{ k: '\u001b[31m' }], [null]], testIo().stdout);
+    expect(text).toMatch(/^[^\u0000-\u0009\u000b-\u001f]*$/);
+    expect(text.split('\n')[2]).toBe('ab c');
+  });
+
+  it('shows sizes and ages as people say them', () => {
+    expect([0, 999, 1500, 300_601, 268_435_456, 5e12].map(formatSize)).toEqual(['0 B', '999 B', '1.5 kB', '301 kB', '268 MB', '5.0 TB']);
+    expect([0, 59.4, 125, 3725, 360_000].map(formatAge)).toEqual(['0s', '59s', '2m 5s', '1h 2m', '4d 4h']);
+  });
+});
+
+describe('query in a pipe', () => {
+  it('gives one object a row and keeps columns of one name apart', () => {
+    expect(jsonLines({ columns: ['a', 'a', 'b'], rows: [[1, 2, null]], truncated: false })).toBe('{"a":1,"a_2":2,"b":null}\n');
+    expect(jsonLines({ columns: ['a'], rows: [], truncated: false })).toBe('');
+  });
+});
+
+describe('reports', () => {
+  const to = testIo().stdout;
+
+  it('of doctor: a mark, the fix, the count of failures', () => {
+    const text = renderChecks(
+      [
+        { area: 'source', name: 'login', outcome: 'ok', detail: 'u', fix: null },
+        { area: 'lake', name: 'folder', outcome: 'failed', detail: 'no', fix: 'do this' },
+        { area: 'lake', name: 'lock', outcome: 'skipped', detail: 'later', fix: null },
+      ],
+      to,
+    );
+    expect(text).toBe(
+      'source\n  ✓ login: u\nlake\n  ✗ folder: no\n      → do this\n  - lock: later\n1 of 3 checks failed: see the lines marked ✗.\n',
+    );
+  });
+
+  it('of verify: each finding below its check', () => {
+    const text = renderReport({ ok: false, checks: [{ name: 'lake', outcome: 'failed', detail: '1 file', findings: ['x.jsonl: torn'] }] }, to);
+    expect(text).toBe('✗ lake: 1 file\n    x.jsonl: torn\nSomething is off: see the lines marked ✗.\n');
+  });
+
+  it('of status: facts, gaps and a row for each collection', () => {
+    const text = renderStatus(
+      {
+        pipeline: 'shop',
+        state: 'running',
+        pid: 7,
+        epoch: 3,
+        position: '82AB',
+        watermark: '2026-11-21T07:00:00.000Z',
+        lagSeconds: 125,
+        checkpointSavedAt: null,
+        collections: [
+          {
+            namespace: 'shop.orders',
+            status: 'ERROR',
+            reason: 'bad file',
+            partsOpen: 1,
+            filesSealed: 2,
+            rowsSealed: 1234,
+            bytesSealed: 5000,
+            rowsLoaded: 1000,
+            lastEventAt: null,
+            completeThrough: null,
+          },
+        ],
+        gaps: [{ from: 'A', to: 'B', cause: 'oplog' }],
+        oplogHours: 12.34,
+      },
+      to,
+    );
+    for (const words of [
+      'state          running, process 7, owner 3',
+      '(2m 5s ago)',
+      'oplog          12.3 hours of history',
+      'gap  A to B: oplog',
+      'ERROR: bad file',
+      '1,234',
+      '5.0 kB',
+    ]) {
+      expect(text).toContain(words);
+    }
+  });
+});
+
+describe('the progress line', () => {
+  it('shows the rate since the last time, fits the terminal, and gives way to log lines', () => {
+    const io = testIo({ tty: true });
+    let nowMs = 1_000_000;
+    const line = new ProgressLine({ ...io.stderr, columns: 60 }, () => nowMs);
+    const stats = { ...newStats(), state: 'running' as const };
+    line.log.write('first\n');
+    line.show(stats);
+    nowMs += 2000;
+    line.show({ ...stats, events: 5000, watermark: { t: 990, i: 0 } });
+    line.log.write('second\n');
+    line.end();
+    const shown = io.err().replaceAll(/\u001b\[\d+m/g, '');
+    expect(shown.startsWith('first\n\r\u001b[2Krunning 0 events')).toBe(true);
+    expect(shown).toContain('5,000 events · 2,500/s');
+    for (const piece of shown.split(/\r\u001b\[2K|\n/)) expect(piece.length).toBeLessThan(60);
+    expect(shown).toMatch(/\r\u001b\[2Ksecond\nrunning 5,000[^\n]*\n$/);
+  });
+});

@@ -1,0 +1,30 @@
+/**
+ * The HTTP server of a run, and the file by which other commands find it.
+ */
+import type { Serve } from '../app/control.ts';
+import type { Config } from '../config/config.ts';
+import type { Logger } from '../ops/log.ts';
+import type { Io } from './io.ts';
+
+export function serveRun(io: Io, config: Config, log: Logger): Serve {
+  return async (control) => {
+    const { startHttp } = await import('../http/server.ts');
+    const { lakeName, makeToken, removeRunFile, writeRunFile } = await import('../http/run-file.ts');
+    const token = config.http.token ?? makeToken();
+    io.secrets.add(token);
+    const { host, port } = config.http;
+    const server = await startHttp({ host, port, token, control, log, scrub: (text) => io.secrets.scrub(text) });
+    const runFile = { pid: process.pid, url: server.url, token, pipeline: config.pipeline, lake: lakeName(config) };
+    return {
+      async owned() {
+        const path = await writeRunFile(config, runFile, io.env);
+        if (path === null) log.warn('no folder for the run file is this user’s alone: other commands will not find this process');
+        else log.debug({ path }, 'other commands on this machine can find this process');
+      },
+      async [Symbol.asyncDispose]() {
+        await removeRunFile(config, runFile, io.env);
+        await server[Symbol.asyncDispose]();
+      },
+    };
+  };
+}

@@ -1,0 +1,30 @@
+/**
+ * What a valid configuration may ask for and this version does not do yet, each with what to use instead.
+ *
+ * Refused at the start rather than ignored: a mask that is not applied or a dump that never runs would be believed in.
+ */
+import { SluiceError } from '../core/error.ts';
+import { NOT_BUILT } from '../core/errors.ts';
+import type { Config } from './config.ts';
+
+function missing(config: Config): string[] {
+  const { source, lake, warehouse } = config;
+  const found: string[] = [];
+  if (source.startAt.kind === 'snapshot') found.push('`source.startAt: snapshot`; use now, a time or a token');
+  if (source.onHistoryLost === 'repair') found.push('`source.onHistoryLost: repair`; use fail, and `sluice run --accept-gap` when it happens');
+  if (Object.keys(source.mask).length > 0) found.push('`source.mask`; leave it out, and keep such collections out with `source.exclude`');
+  if (lake.kind === 'azure') found.push('`lake.url` on Azure; use file:./lake');
+  if (lake.layout === 'per-event') found.push('`lake.layout: per-event`; use hive, hourly or a template');
+  if (lake.retention !== null) found.push('`lake.retention`; leave it out and remove old hour folders yourself');
+  if (config.bus !== null) found.push('`bus`; leave it out: sluice then goes from MongoDB to the lake directly');
+  if (warehouse?.kind === 'snowflake') found.push('`warehouse.url` on Snowflake; use duckdb:./warehouse.duckdb');
+  if (warehouse !== null && warehouse.load !== 'sealed') found.push('`warehouse.load` with a cron line; use sealed, or call `sluice load` from cron');
+  if (config.dump !== null) found.push('`dump`; leave it out and use mongodump');
+  return found;
+}
+
+/** @throws NOT_BUILT naming every key that this version cannot serve */
+export function assertBuilt(config: Config): void {
+  const found = missing(config);
+  if (found.length > 0) throw new SluiceError(NOT_BUILT, found.join('; '));
+}

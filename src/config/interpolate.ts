@@ -1,0 +1,66 @@
+/**
+ * `${NAME}`, `${NAME:-default}` and `${file:/path}` inside a value of the configuration.
+ *
+ * One pass: what comes out of a variable is never looked at again, so a password that contains `${` stays as it is.
+ * `$${` stands for a plain `${`.
+ */
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { systemCode } from '../core/error.ts';
+
+export interface InterpolateFrom {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Folder that relative paths in `${file:…}` start from. */
+  readonly folder: string;
+  /** Told of every value that came out of a file: those are secrets. */
+  readonly onSecret: (value: string) => void;
+}
+
+export interface Interpolated {
+  readonly text: string;
+  /** What could not be found, one sentence each. */
+  readonly missing: readonly string[];
+  /** Sources that this version cannot read. */
+  readonly notBuilt: readonly string[];
+}
+
+const REFERENCE = /\$?\$\{([^{}]*)\}/g;
+const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+export function interpolate(text: string, from: InterpolateFrom): Interpolated {
+  const missing: string[] = [];
+  const notBuilt: string[] = [];
+  const result = text.replace(REFERENCE, (whole, inner: string) => {
+    if (whole.startsWith('$$')) return whole.slice(1);
+    if (inner.startsWith('file:')) return readSecret(inner.slice('file:'.length), from, missing);
+    if (inner.startsWith('keyvault:')) {
+      notBuilt.push(`reads \${${inner}} from Azure Key Vault, which this version cannot; use \${NAME} or \${file:/path}`);
+      return '';
+    }
+    const dash = inner.indexOf(':-');
+    const name = dash < 0 ? inner : inner.slice(0, dash);
+    if (!NAME.test(name)) {
+      missing.push(`has a \${…} without the name of a variable, NAME:-default or file:/path in it; write $\${ for a plain \${`);
+      return '';
+    }
+    const value = from.env[name];
+    // As in a shell: `:-` takes its default for an empty variable too.
+    if (dash >= 0) return value === undefined || value === '' ? inner.slice(dash + 2) : value;
+    if (value === undefined) missing.push(`needs the environment variable ${name}, which is not set`);
+    return value ?? '';
+  });
+  return { text: result, missing, notBuilt };
+}
+
+function readSecret(path: string, from: InterpolateFrom, missing: string[]): string {
+  const file = resolve(from.folder, path);
+  try {
+    // Editors and `echo` leave a newline at the end; it is never part of the secret.
+    const value = readFileSync(file, 'utf8').replace(/\r?\n$/, '');
+    from.onSecret(value);
+    return value;
+  } catch (error) {
+    missing.push(`needs the file ${file}, which cannot be read (${systemCode(error) ?? 'unknown reason'})`);
+    return '';
+  }
+}

@@ -1,0 +1,281 @@
+/**
+ * The configuration file as people write it: every key with its type, its default and what it does.
+ *
+ * docs/config.md, the JSON schema for editors and the list of known keys are all made from here. Parsing turns sizes
+ * into bytes and durations into milliseconds; what spans several keys is checked in normal.ts.
+ */
+import { z } from 'zod';
+import { formatBytes, formatDuration, isCron, parseBytes, parseDuration } from './units.ts';
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const MIB = 2 ** 20;
+
+/** A value that is written as text and becomes something else; `shape` says in docs/config.md what to write. */
+function written<T>(shape: string, expected: string, read: (value: string | number) => T | null) {
+  return z
+    .union([z.string(), z.number()], { error: `must be ${expected}` })
+    .transform((value, ctx): T => {
+      const result = read(value);
+      if (result !== null) return result;
+      ctx.addIssue({ code: 'custom', message: `must be ${expected}` });
+      return z.NEVER;
+    })
+    .meta({ shape });
+}
+
+function size(min: number, max: number) {
+  return written('size', `a size between ${formatBytes(min)} and ${formatBytes(max)}, such as 256MiB or 4 MB`, (value) => {
+    const bytes = parseBytes(value);
+    return bytes !== null && bytes >= min && bytes <= max ? bytes : null;
+  });
+}
+
+function duration(minMs: number, maxMs: number) {
+  return written(
+    'duration',
+    `a time with its unit between ${formatDuration(minMs)} and ${formatDuration(maxMs)}, such as 500ms, 30s, 1h or 90d`,
+    (value) => {
+      const ms = parseDuration(value);
+      return ms !== null && ms >= minMs && ms <= maxMs ? ms : null;
+    },
+  );
+}
+
+function integer(min: number, max: number) {
+  return written('number', `a whole number between ${min} and ${max}`, (value) => {
+    const n = typeof value === 'number' ? value : /^\d+$/.test(value.trim()) ? Number(value) : Number.NaN;
+    return Number.isInteger(n) && n >= min && n <= max ? n : null;
+  });
+}
+
+const text = () => z.string({ error: (issue) => (issue.input === undefined ? undefined : 'must be text (put it in quotes)') });
+const filled = () => text().min(1, { error: 'must not be empty' });
+const secret = () => filled().meta({ shape: 'secret' });
+
+/** `off` may be written as `false`, which is what older YAML makes of `off`. */
+function withOff<const T extends readonly string[]>(values: T) {
+  return z.preprocess((value) => (value === false || value === 'false' ? 'off' : value), z.enum(['off', ...values]));
+}
+
+const glob = () =>
+  filled().refine((value) => /^[^\s/\\"$.]+(\.[^\s"$\0][^\0]*)?$/.test(value), {
+    error: 'must be a namespace such as "shop.orders" or "shop.*" (database, dot, collection; `*` and `?` stand for anything)',
+  });
+/** A single glob may stand for a list of one. */
+const globs = () =>
+  z.preprocess((value) => (typeof value === 'string' ? [value] : value), z.array(glob()).max(1000)).meta({ shape: 'list of globs' });
+
+const cron = () => filled().refine(isCron, { error: 'must be a cron line of five fields, such as "0 * * * *"' });
+
+const document = () => z.record(z.string(), z.unknown(), { error: 'must be a document (keys and values)' });
+
+const Source = z.strictObject({
+  uri: filled()
+    .refine((value) => /^mongodb(\+srv)?:\/\/./.test(value), { error: 'must begin with mongodb:// or mongodb+srv://' })
+    .meta({ shape: 'secret' })
+    .describe('Connection string of the replica set or sharded cluster. Best kept out of the file: `${MONGODB_URI}`.'),
+  include: globs()
+    .prefault(['*.*'])
+    .describe('Collections to capture, as globs over `database.collection`. A database alone means all of its collections.'),
+  exclude: globs().prefault([]).describe('Collections to leave out, as globs; wins over `include`.'),
+  match: document()
+    .default({})
+    .describe('A further `$match` that the server applies to the change stream. Extended JSON (`{ $oid: "…" }`) is allowed.'),
+  fullDocument: withOff(['updateLookup', 'whenAvailable', 'required'])
+    .prefault('updateLookup')
+    .describe(
+      'The document after an update: `updateLookup` reads it at that moment, `whenAvailable` and `required` take the post-image (see `sluice enable-images`). `off` (or `false`) cannot feed a warehouse.',
+    ),
+  fullDocumentBeforeChange: withOff(['whenAvailable', 'required'])
+    .prefault('off')
+    .describe('The document before a change, from its pre-image (see `sluice enable-images`).'),
+  startAt: z
+    .union([filled(), document()], { error: 'must be now, a time such as 2026-11-21T00:00:00Z, { token: { _data: "82…" } } or snapshot' })
+    .optional()
+    .meta({ shape: 'now, time, { token } or snapshot', shownDefault: '`now` as long as snapshots are not built' })
+    .describe(
+      'Where the very first run begins: `now`, a time (ISO 8601 with its zone, inclusive), `{ token: <whole resume token> }`, or `snapshot`. Later runs go on where the last one stopped.',
+    ),
+  onHistoryLost: z
+    .enum(['fail', 'repair'])
+    .default('fail')
+    .describe(
+      'What to do when the oplog no longer reaches back: `fail` stops with the gap recorded, `repair` snapshots what is affected and goes on.',
+    ),
+  unavailableAfter: duration(1000, DAY_MS)
+    .prefault('1m')
+    .describe('How long the server may be away before it is logged as an error. sluice keeps trying for ever.'),
+  mask: z
+    .record(
+      filled(),
+      z.union([z.enum(['hash', 'drop', 'truncate']), z.strictObject({ rename: filled() })], {
+        error: 'must be hash, drop, truncate or { rename: newName }',
+      }),
+    )
+    .default({})
+    .describe('Fields to change before anything is written: path to `hash` (keyed), `drop`, `truncate` or `{ rename: newName }`.'),
+});
+
+const accountKey = { account: filled().describe('Storage account.'), key: secret().describe('Account key.') };
+const LakeAuth = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('default') }),
+  z.strictObject({ kind: z.literal('accountKey'), ...accountKey }),
+  z.strictObject({ kind: z.literal('connectionString'), value: secret().describe('Connection string.') }),
+  z.strictObject({ kind: z.literal('sas'), token: secret().describe('SAS token.') }),
+  z.strictObject({ kind: z.literal('managedIdentity'), clientId: filled().optional().describe('Client id of a user-assigned identity.') }),
+  z.strictObject({
+    kind: z.literal('workloadIdentity'),
+    clientId: filled().optional(),
+    tenantId: filled().optional(),
+    tokenFile: filled().optional(),
+  }),
+  z.strictObject({ kind: z.literal('servicePrincipal'), tenantId: filled(), clientId: filled(), clientSecret: secret() }),
+  z.strictObject({ kind: z.literal('azureCli') }),
+]);
+
+const Lake = z.strictObject({
+  url: filled().describe(
+    'Where the files go: `file:./lake` (relative to this file) or `file:/data/lake`; on Azure `abfss://container@account.dfs.core.windows.net/prefix` or `https://account.blob.core.windows.net/container/prefix`.',
+  ),
+  writer: z.enum(['dfs', 'append-blob']).optional().describe('Azure only: how parts grow. The default follows the URL.'),
+  auth: LakeAuth.default({ kind: 'default' }).describe(
+    'Azure only: `default`, `accountKey`, `connectionString`, `sas`, `managedIdentity`, `workloadIdentity`, `servicePrincipal` or `azureCli`.',
+  ),
+  layout: filled()
+    .default('hive')
+    .describe(
+      'Path of a file: `hive`, `hourly`, `per-event`, or a template of `{db}`, `{coll}`, `{yyyy}`, `{MM}`, `{dd}`, `{HH}`, `{yyyyMMdd}` and `{part}`.',
+    ),
+  json: z
+    .enum(['relaxed', 'canonical'])
+    .default('relaxed')
+    .describe('Extended JSON of the lines: `relaxed` reads well, `canonical` goes back to the same BSON byte for byte.'),
+  compression: z.enum(['none', 'gzip', 'zstd']).default('none').describe('Compression of the files; `.gz` or `.zst` is added to their names.'),
+  roll: z
+    .strictObject({
+      maxBytes: size(1024, 2 ** 40)
+        .prefault('256MiB')
+        .describe('A part ends when it has this size.'),
+      maxAge: duration(100, HOUR_MS).prefault('1h').describe('A part ends after this time, and with its hour in any case.'),
+    })
+    .prefault({})
+    .describe('When a new part of the same hour begins.'),
+  flush: z
+    .strictObject({
+      maxBytes: size(1024, 64 * MIB)
+        .prefault('4MiB')
+        .describe('Lines are made durable when this much has come together.'),
+      maxAge: duration(0, 60_000)
+        .optional()
+        .meta({ shownDefault: '`0s` on a local disk, `5s` on Azure' })
+        .describe('Lines wait no longer than this; `0s`: as soon as the last flush is done.'),
+    })
+    .prefault({})
+    .describe('When lines become durable.'),
+  maxOpenParts: integer(1, 100_000).prefault(2000).describe('Open parts at one time; beyond it the least recently used is closed.'),
+  maxLineBytes: size(64 * 1024, 512 * MIB)
+    .prefault('100MiB')
+    .describe('A longer line is replaced by a stub with the key and the size, and counted.'),
+  retention: z
+    .strictObject({
+      hours: duration(HOUR_MS, 36_500 * DAY_MS)
+        .optional()
+        .describe('Hour files are kept this long.'),
+      dumps: duration(HOUR_MS, 36_500 * DAY_MS)
+        .optional()
+        .describe('Full dumps are kept this long.'),
+    })
+    .optional()
+    .describe('How long files are kept; unset: for ever.'),
+});
+
+const Bus = z.strictObject({
+  url: filled()
+    .refine((value) => /^(eventhubs|kafka|kafka\+ssl):\/\/[^/]+\/[^/]+$/.test(value), {
+      error: 'must be eventhubs://namespace.servicebus.windows.net/hub, kafka://host:9092/topic or kafka+ssl://host:9093/topic',
+    })
+    .describe('Event Hub or Kafka topic.'),
+  auth: z
+    .discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('default') }),
+      z.strictObject({ kind: z.literal('none') }),
+      z.strictObject({ kind: z.literal('connectionString'), value: secret() }),
+      z.strictObject({ kind: z.literal('plain'), user: filled(), password: secret() }),
+    ])
+    .default({ kind: 'default' })
+    .describe('`default` (Entra ID), `none`, `connectionString` or `plain`.'),
+  group: filled().default('sluice').describe('Consumer group.'),
+  partitionBy: z.enum(['collection', 'document']).default('collection').describe('What shares a partition: a collection, or a document.'),
+  onBadMessage: z.enum(['deadLetter', 'stop']).default('deadLetter').describe('What to do with a message that cannot be read.'),
+  maxMessageBytes: size(16 * 1024, 64 * MIB)
+    .prefault('900KB')
+    .describe('A larger event is put into the lake and the message says where.'),
+});
+
+const Warehouse = z.strictObject({
+  url: filled().describe('`duckdb:./warehouse.duckdb` (relative to this file), or `snowflake://account/database?warehouse=…&role=…`.'),
+  auth: z
+    .discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('keyPair'), user: filled(), privateKeyFile: filled(), passphrase: secret().optional() }),
+      z.strictObject({ kind: z.literal('oauth'), user: filled().optional(), token: secret() }),
+      z.strictObject({ kind: z.literal('pat'), user: filled(), token: secret() }),
+    ])
+    .optional()
+    .describe('Snowflake only: `keyPair`, `oauth` or `pat`.'),
+  deletes: z
+    .enum(['soft', 'hard'])
+    .default('soft')
+    .describe('Deleted documents in silver: `soft` keeps the row with `is_current = false`, `hard` removes it.'),
+  columns: z
+    .record(
+      filled().refine((value) => /^[^.]+\../.test(value), { error: 'must be named by database and collection, such as shop.orders' }),
+      z.record(
+        filled(),
+        filled().refine((value) => /^\S+\s+\S/.test(value), { error: 'must be "path.to.field TYPE", such as "fullDocument.total DECIMAL(18,2)"' }),
+      ),
+    )
+    .default({})
+    .describe('Typed columns in silver, per collection: `shop.orders: { total: "fullDocument.total DECIMAL(18,2)" }`.'),
+  load: filled()
+    .refine((value) => value === 'sealed' || isCron(value), { error: 'must be sealed or a cron line of five fields, such as "10 * * * *"' })
+    .default('sealed')
+    .describe('When files are loaded: `sealed` (as they seal), or on a cron line.'),
+  memoryLimit: size(64 * MIB, 2 ** 42)
+    .prefault('1GiB')
+    .describe('Memory that DuckDB may use.'),
+});
+
+const Dump = z.strictObject({
+  cron: cron().describe('When full dumps are taken.'),
+  collections: globs().prefault(['*.*']).describe('Collections to dump, as globs.'),
+  layout: z.enum(['ndjson', 'document', 'array']).default('ndjson').describe('Form of the files.'),
+});
+
+const Http = z.strictObject({
+  port: integer(0, 65_535).prefault(8080).describe('Port; when it is taken the next free one is used and logged. 0: any.'),
+  host: filled().default('127.0.0.1').describe('Address to listen on. Any but the loopback needs `http.token`.'),
+  token: secret().optional().describe('Bearer token for what changes something. Unset: each run makes its own.'),
+});
+
+const Checkpoint = z.strictObject({
+  interval: duration(0, 60_000).prefault('1s').describe('The position is saved at most this often while events come.'),
+});
+
+export const FileSchema = z.strictObject({
+  pipeline: text()
+    .refine((value) => /^[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}$/.test(value), {
+      error: 'must be 1 to 63 letters, digits, - or _, and begin with a letter or digit',
+    })
+    .describe('Name of this pipeline; a folder below `_sluice/` in the lake.'),
+  source: Source.describe('The MongoDB deployment to read.'),
+  lake: Lake.describe('Where the event files go. One lake prefix belongs to one pipeline.'),
+  checkpoint: Checkpoint.prefault({}).describe('How often the position is saved.'),
+  bus: Bus.optional().describe('Event Hubs or Kafka between reading and writing.'),
+  warehouse: Warehouse.optional().describe('Where sealed files are loaded.'),
+  dump: Dump.optional().describe('Scheduled full dumps.'),
+  http: Http.prefault({}).describe('Health, metrics and control.'),
+});
+
+/** A file that fits the schema: sizes in bytes, durations in milliseconds, single-key defaults filled. */
+export type FileConfig = z.output<typeof FileSchema>;

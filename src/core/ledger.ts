@@ -1,0 +1,44 @@
+/**
+ * The ledger: one JSON line per sealed file. It alone says which files exist for readers; docs/specs/lake.md.
+ */
+import type { Operation, Position } from './event.ts';
+import type { LakePath } from './lake.ts';
+import type { Timestamp } from './time.ts';
+
+export interface SealedLine {
+  readonly path: LakePath;
+  readonly db: string;
+  /** `null`: events of the database itself. */
+  readonly coll: string | null;
+  /** `YYYYMMDD-HH`, UTC, by cluster time. */
+  readonly hour: string;
+  /** Size of the file as stored. */
+  readonly bytes: number;
+  readonly rows: number;
+  /** Of the bytes as stored, hex. */
+  readonly sha256: string;
+  /** Of the first and last line; `null` when the file has no rows. */
+  readonly first: Position | null;
+  readonly last: Position | null;
+  readonly firstAt: Timestamp | null;
+  readonly lastAt: Timestamp | null;
+  /** Rows per operation; operations without rows are left out. */
+  readonly ops: Readonly<Partial<Record<Operation, number>>>;
+  /** The owner that sealed it. */
+  readonly epoch: number;
+  /** Paths that this file replaces (compaction, erasure). */
+  readonly supersedes?: readonly LakePath[];
+}
+
+/** First line of each owner in a ledger file: no path. */
+export interface EpochLine {
+  readonly epoch: number;
+  /** ISO 8601. */
+  readonly at: string;
+}
+
+export type LedgerLine = SealedLine | EpochLine;
+
+export function isSealedLine(line: LedgerLine): line is SealedLine {
+  return 'path' in line;
+}

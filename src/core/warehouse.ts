@@ -1,0 +1,78 @@
+/**
+ * The contract of a warehouse. `test/contracts/warehouse.ts` runs on each implementation.
+ */
+import type { SealedLine } from './ledger.ts';
+import type { Namespace } from './namespace.ts';
+import type { Timestamp } from './time.ts';
+
+/** A sealed file as a loader is given it: its ledger line and a way to its bytes. */
+export interface SealedFile {
+  readonly line: SealedLine;
+  /** Path on this machine's disk, or `null`: then `read`. */
+  readonly localPath: string | null;
+  read(signal: AbortSignal): AsyncIterable<Uint8Array>;
+}
+
+export interface LoadResult {
+  /** Files that this call committed; those that were in the ledger before are skipped. */
+  readonly files: number;
+  readonly rows: number;
+  /** Collections that got rows. */
+  readonly namespaces: readonly Namespace[];
+  /** Files that could not be loaded, with the reason. The others are loaded; these collections are in status ERROR. */
+  readonly rejected: readonly { readonly path: string; readonly reason: string }[];
+}
+
+export interface MergeResult {
+  /** Bronze rows folded into silver by this call. */
+  readonly rows: number;
+}
+
+export type CollectionStatus = 'DISCOVERED' | 'ACTIVE' | 'PAUSED' | 'ERROR';
+
+/** A row of `sluice.collection_registry`. */
+export interface CollectionRow {
+  readonly namespace: Namespace;
+  readonly status: CollectionStatus;
+  readonly reason: string | null;
+  readonly rows: number;
+  readonly bytes: number;
+  /** ISO 8601, or `null` when there has been none. */
+  readonly lastEventAt: string | null;
+  readonly lastLoadAt: string | null;
+  /** Everything before this is loaded and merged. */
+  readonly completeThrough: string | null;
+}
+
+export interface QueryResult {
+  readonly columns: readonly string[];
+  /** JSON values; numbers that a double cannot hold come as text. */
+  readonly rows: readonly (readonly unknown[])[];
+  /** More rows exist than `limit`. */
+  readonly truncated: boolean;
+}
+
+export interface Warehouse extends AsyncDisposable {
+  /** Where it is, for messages. Never a secret. */
+  readonly description: string;
+  /** Makes or upgrades schemas and tables. Called once before anything else. */
+  migrate(): Promise<void>;
+  /** Which of these ledger paths are loaded already. */
+  loaded(paths: readonly string[]): Promise<ReadonlySet<string>>;
+  /** Rows and ledger commit together; a file that is already in the ledger is skipped. */
+  load(files: readonly SealedFile[], signal: AbortSignal): Promise<LoadResult>;
+  /** Bronze → silver for what has been loaded since the last merge; `rebuild` folds all of bronze anew. */
+  merge(ns: Namespace, how: { readonly rebuild: boolean }, signal: AbortSignal): Promise<MergeResult>;
+  /** Collections with bronze rows that no merge has folded yet. */
+  unmerged(): Promise<readonly Namespace[]>;
+  /** Everything of `ns` before `through` is loaded and merged. Never moves back. With hard deletes, purges tombstones below it. */
+  markComplete(marks: readonly { readonly namespace: Namespace; readonly through: Timestamp }[]): Promise<void>;
+  /** Registers collections that are not known yet (status DISCOVERED, ACTIVE with the first load). */
+  discover(namespaces: readonly Namespace[]): Promise<void>;
+  setStatus(ns: Namespace, status: CollectionStatus, reason: string | null): Promise<void>;
+  collections(): Promise<readonly CollectionRow[]>;
+  /** Reads only: a statement that would change anything is refused. @throws WAREHOUSE_QUERY */
+  query(sql: string, limit: number, signal: AbortSignal): Promise<QueryResult>;
+  /** Streams the silver documents of a collection that are current, ordered by key, as `{ key, doc }` texts: for `verify`. */
+  silver(ns: Namespace, signal: AbortSignal): AsyncIterable<{ readonly key: string; readonly doc: string | null }>;
+}

@@ -1,0 +1,137 @@
+/**
+ * How another command on this machine finds the owner of a pipeline: a small file with its address and token.
+ *
+ * Invariant: the file and its folder are readable by this user alone, and a file that is anybody else's is not believed:
+ * the token in it gives the right to seal, pause and query.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { lstat, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { homedir, tmpdir } from 'node:os';
+import { isAbsolute, join } from 'node:path';
+import type { Config } from '../config/config.ts';
+import { systemCode } from '../core/error.ts';
+
+export interface RunFile {
+  readonly pid: number;
+  /** `http://127.0.0.1:8080`, without a slash at the end. */
+  readonly url: string;
+  readonly token: string;
+  readonly pipeline: string;
+  /** `lake.root`, or the URL without its query. */
+  readonly lake: string;
+}
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+/** A token of 256 random bits. */
+export function makeToken(): string {
+  return randomBytes(32).toString('base64url');
+}
+
+/** What a run file says about the lake: never a SAS signature. */
+export function lakeName(config: Config): string {
+  return config.lake.kind === 'local' ? config.lake.root : (config.lake.url.split('?')[0] ?? '');
+}
+
+/** Best folder first. The second one is for users without a home that can be written. */
+function stateFolders(env: Env): string[] {
+  const xdg = env['XDG_STATE_HOME'];
+  const home = env['HOME'] ?? homedir();
+  const state = xdg !== undefined && isAbsolute(xdg) ? xdg : join(home, '.local', 'state');
+  const user = typeof process.getuid === 'function' ? process.getuid() : 'user';
+  return [join(state, 'sluice'), join(tmpdir(), `sluice-${user}`)];
+}
+
+function fileName(config: Config): string {
+  return `${createHash('sha256')
+    .update(`${lakeName(config)}\n${config.pipeline}`)
+    .digest('hex')
+    .slice(0, 24)}.json`;
+}
+
+/** @param others what nobody else may have of it */
+function isOurs(stat: { readonly uid: number; readonly mode: number }, others: number): boolean {
+  if (typeof process.getuid !== 'function') return true;
+  return stat.uid === process.getuid() && (stat.mode & others) === 0;
+}
+
+/** The folder for run files below `state`, made when missing; `null` when it cannot be ours alone. */
+async function privateFolder(state: string): Promise<string | null> {
+  const folder = join(state, 'run');
+  try {
+    await mkdir(state, { recursive: true, mode: 0o700 });
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    // Who may write to the folder around it could put another in its place.
+    const outer = await lstat(state);
+    const stat = await lstat(folder);
+    return outer.isDirectory() && stat.isDirectory() && isOurs(outer, 0o022) && isOurs(stat, 0o077) ? folder : null;
+  } catch (error) {
+    if (['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'ENOENT', 'EEXIST'].includes(systemCode(error) ?? '')) return null;
+    throw error;
+  }
+}
+
+/**
+ * Puts the run file in place, for good or as a whole.
+ * @returns its path, or `null` when there is no place for it that is this user's alone
+ */
+export async function writeRunFile(config: Config, content: RunFile, env: Env): Promise<string | null> {
+  for (const state of stateFolders(env)) {
+    const folder = await privateFolder(state);
+    if (folder === null) continue;
+    const path = join(folder, fileName(config));
+    const draft = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
+    const file = await open(draft, 'wx', 0o600);
+    try {
+      await file.writeFile(`${JSON.stringify(content)}\n`);
+    } finally {
+      await file.close();
+    }
+    await rename(draft, path);
+    return path;
+  }
+  return null;
+}
+
+/** The run file of the pipeline's owner on this machine; `null` when there is none or its process has gone. */
+export async function readRunFile(config: Config, env: Env): Promise<RunFile | null> {
+  for (const state of stateFolders(env)) {
+    const path = join(state, 'run', fileName(config));
+    const content = await readOurs(path);
+    if (content !== null && content.pipeline === config.pipeline && content.lake === lakeName(config) && isAlive(content.pid)) return content;
+  }
+  return null;
+}
+
+async function readOurs(path: string): Promise<RunFile | null> {
+  try {
+    const stat = await lstat(path);
+    if (!stat.isFile() || !isOurs(stat, 0o077)) return null;
+    const value = JSON.parse(await readFile(path, 'utf8')) as Partial<RunFile>;
+    const whole = typeof value.pid === 'number' && typeof value.url === 'string' && typeof value.token === 'string';
+    return whole ? (value as RunFile) : null;
+  } catch (error) {
+    // Missing, or half of something else: then there is nobody to talk to.
+    if (systemCode(error) !== undefined || error instanceof SyntaxError) return null;
+    throw error;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // EPERM: it lives, and is somebody else's.
+    return systemCode(error) === 'EPERM';
+  }
+}
+
+/** Removes the run file if it is still the one that `content` describes: a new owner's is left alone. */
+export async function removeRunFile(config: Config, content: RunFile, env: Env): Promise<void> {
+  for (const state of stateFolders(env)) {
+    const path = join(state, 'run', fileName(config));
+    const found = await readOurs(path);
+    if (found !== null && found.pid === content.pid && found.token === content.token) await rm(path, { force: true });
+  }
+}

@@ -1,0 +1,277 @@
+import { request } from 'node:http';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Control } from '../app/control.ts';
+import type { QueryArgs } from '../app/types.ts';
+import { SluiceError } from '../core/error.ts';
+import { GAP_OPEN, HTTP_FAILED, LAKE_FULL, LAKE_OWNED, OWNER_UNREACHABLE, WAREHOUSE_QUERY } from '../core/errors.ts';
+import { silentLog } from '../ops/log.ts';
+import { newStats } from '../ops/stats.ts';
+import { callOwner } from './client.ts';
+import { startHttp, type HttpServer } from './server.ts';
+
+const TOKEN = 'the-token-of-this-run';
+const none = { parts: 0 };
+
+/** Records what it is asked and answers with it. */
+class Recorder implements Control {
+  readonly pipeline = 'shop';
+  readonly stats = newStats();
+  readonly asked: [string, unknown][] = [];
+  fail: Error | null = null;
+  queryStarted: ((signal: AbortSignal) => Promise<void>) | null = null;
+
+  async #note<T>(what: string, args: unknown, result: unknown): Promise<T> {
+    this.asked.push([what, args]);
+    if (this.fail !== null) throw this.fail;
+    return result as T;
+  }
+
+  status: Control['status'] = () => this.#note('status', null, { pipeline: this.pipeline });
+  seal: Control['seal'] = () => this.#note('seal', null, none);
+  load: Control['load'] = (args) => this.#note('load', args, none);
+  merge: Control['merge'] = (args) => this.#note('merge', args, none);
+  verify: Control['verify'] = (args) => this.#note('verify', args, { ok: true, checks: [] });
+  pause: Control['pause'] = (args) => this.#note('pause', args, { collections: args.collections });
+  resume: Control['resume'] = (args) => this.#note('resume', args, { collections: args.collections });
+  query = async (args: QueryArgs, signal: AbortSignal) => {
+    await this.queryStarted?.(signal);
+    return this.#note<Awaited<ReturnType<Control['query']>>>('query', args, { columns: ['n'], rows: [[1]], truncated: false });
+  };
+}
+
+let control: Recorder;
+let server: HttpServer;
+
+function start(host = '127.0.0.1', port = 0): Promise<HttpServer> {
+  return startHttp({ host, port, token: TOKEN, control, log: silentLog, scrub: (text) => text.replaceAll('hunter2', '***') });
+}
+
+beforeEach(async () => {
+  control = new Recorder();
+  server = await start();
+});
+afterEach(() => server[Symbol.asyncDispose]());
+
+interface Answer {
+  readonly status: number;
+  readonly headers: NodeJS.Dict<string | string[]>;
+  readonly text: string;
+}
+
+/** `fetch` may not set Host. */
+function ask(method: string, path: string, headers: Record<string, string> = {}, body = '', port = server.port): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const call = request({ host: '127.0.0.1', port, method, path, headers, agent: false }, (answer) => {
+      let text = '';
+      answer.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+      answer.on('end', () => resolve({ status: answer.statusCode ?? 0, headers: answer.headers, text }));
+    });
+    call.on('error', reject);
+    call.end(body);
+  });
+}
+
+const bearer = { authorization: `Bearer ${TOKEN}` };
+
+describe('health', () => {
+  it('is fine while the process works, standby included, and not when the pipeline has failed', async () => {
+    for (const state of ['starting', 'standby', 'running', 'reconnecting'] as const) {
+      control.stats.state = state;
+      expect((await ask('GET', '/healthz')).status).toBe(200);
+    }
+    control.stats.state = 'failed';
+    const { status, text } = await ask('GET', '/healthz');
+    expect([status, JSON.parse(text)]).toEqual([503, { ok: false, reason: 'the pipeline has failed' }]);
+  });
+
+  it('is ready only once the pipeline is owned and read', async () => {
+    control.stats.state = 'standby';
+    expect((await ask('GET', '/readyz')).status).toBe(503);
+    control.stats.state = 'running';
+    expect((await ask('GET', '/readyz')).text).toContain('not owned yet');
+    control.stats.epoch = 3;
+    expect((await ask('GET', '/readyz')).text).toContain('nothing has been read yet');
+    control.stats.watermark = { t: 1, i: 0 };
+    expect((await ask('GET', '/readyz')).status).toBe(200);
+  });
+});
+
+describe('metrics', () => {
+  it('follow the counters of the pipeline', async () => {
+    const value = async (name: string): Promise<string | undefined> =>
+      new RegExp(`^${name}(?:\\{[^}]*\\})? (.*)$`, 'm').exec((await ask('GET', '/metrics')).text)?.[1];
+    expect(await value('sluice_events_total')).toBe('0');
+    expect(await value('sluice_lag_seconds')).toBeUndefined();
+    control.stats.events = 42;
+    control.stats.watermark = { t: Math.floor(Date.now() / 1000) - 100, i: 0 };
+    expect(await value('sluice_events_total')).toBe('42');
+    expect(Number(await value('sluice_lag_seconds'))).toBeCloseTo(100, -1);
+    control.stats.state = 'running';
+    const { text, headers } = await ask('GET', '/metrics');
+    expect(text).toContain('sluice_state{state="running",pipeline="shop"} 1');
+    expect(text).toContain('sluice_state{state="failed",pipeline="shop"} 0');
+    expect(headers['content-type']).toContain('text/plain');
+  });
+});
+
+describe('control', () => {
+  it('passes what is asked on, with defaults', async () => {
+    const post = async (path: string, body: unknown): Promise<unknown> =>
+      JSON.parse((await ask('POST', path, bearer, JSON.stringify(body))).text) as unknown;
+    await post('/api/seal', {});
+    await post('/api/load', { hours: { from: 1, to: 2 } });
+    await post('/api/load', {});
+    await post('/api/merge', { collections: ['shop.*'], rebuild: true });
+    await post('/api/verify', { lake: true });
+    await post('/api/resume', {});
+    expect(await post('/api/query', { sql: 'select 1' })).toEqual({ columns: ['n'], rows: [[1]], truncated: false });
+    expect(await post('/api/pause', { collections: ['a.b'] })).toEqual({ collections: ['a.b'] });
+    expect(control.asked).toEqual([
+      ['seal', null],
+      ['load', { hours: { from: 1, to: 2 } }],
+      ['load', { hours: null }],
+      ['merge', { collections: ['shop.*'], rebuild: true }],
+      ['verify', { lake: true, warehouse: false, source: false }],
+      ['resume', { collections: [] }],
+      ['query', { sql: 'select 1', limit: 1000 }],
+      ['pause', { collections: ['a.b'] }],
+    ]);
+  });
+
+  it.each([
+    ['without a token', {}],
+    ['with another token', { authorization: 'Bearer the-token-of-this-ruN' }],
+    ['with half a token', { authorization: 'Bearer the-token' }],
+    ['with a token that is not a bearer token', { authorization: `Basic ${TOKEN}` }],
+  ])('is refused %s', async (_, headers) => {
+    for (const path of ['/api/seal', '/api/query', '/api/nothing']) {
+      const { status, text } = await ask('POST', path, headers, '{}');
+      expect(status).toBe(401);
+      expect(JSON.parse(text)).toMatchObject({ code: 'SLC-1506' });
+    }
+    expect(control.asked).toEqual([]);
+  });
+
+  it.each([
+    ['/api/query', '{', 'not JSON'],
+    ['/api/query', '{}', 'sql'],
+    ['/api/query', '{"sql":"x","limit":0}', 'limit'],
+    ['/api/query', '{"sql":"x","limt":5}', 'limt'],
+    ['/api/load', '{"hours":{"from":-1,"to":2}}', 'hours.from'],
+    ['/api/seal', '[]', 'the body'],
+  ])('says what is wrong with a body: %s %s', async (path, body, words) => {
+    const { status, text } = await ask('POST', path, bearer, body);
+    expect(status).toBe(400);
+    expect(JSON.parse(text)).toMatchObject({ code: 'SLC-1001', message: expect.stringContaining(words) });
+    expect(control.asked).toEqual([]);
+  });
+
+  it('does not read a body without end', async () => {
+    const { status, text } = await ask('POST', '/api/query', bearer, JSON.stringify({ sql: 'x'.repeat(2_000_000) }));
+    expect([status, JSON.parse(text).code]).toEqual([413, 'SLC-1001']);
+  });
+
+  it.each([
+    [new SluiceError(WAREHOUSE_QUERY, 'near FROM'), 400],
+    [new SluiceError(LAKE_OWNED), 409],
+    [new SluiceError(GAP_OPEN), 409],
+    [new SluiceError(LAKE_FULL), 500],
+    [new SluiceError(OWNER_UNREACHABLE), 503],
+    [new Error('surprise'), 500],
+  ])('answers an error with its code and a fitting status: %s', async (error, expected) => {
+    control.fail = error;
+    const { status, text } = await ask('POST', '/api/seal', bearer, '{}');
+    expect(status).toBe(expected);
+    expect(JSON.parse(text)).toEqual({
+      code: error instanceof SluiceError ? error.code : 'SLC-1999',
+      message: expect.stringContaining(error.message),
+      next: expect.any(String),
+    });
+  });
+
+  it('never answers with a secret', async () => {
+    control.fail = new SluiceError(LAKE_FULL, 'hunter2', { next: 'use hunter2' });
+    expect((await ask('POST', '/api/seal', bearer, '{}')).text).not.toContain('hunter2');
+  });
+
+  it('answers other paths with 404 and a code', async () => {
+    const { status, text } = await ask('GET', '/nothing');
+    expect([status, JSON.parse(text).code]).toEqual([404, 'SLC-1001']);
+  });
+});
+
+describe('a server on the loopback', () => {
+  it.each(['evil.example', 'evil.example:80', '127.0.0.1.evil.example', '10.0.0.1', 'localhost.evil.example'])(
+    'refuses the Host header %j',
+    async (host) => {
+      const { status } = await ask('GET', '/api/status', { ...bearer, host });
+      expect(status).toBe(403);
+      expect(control.asked).toEqual([]);
+    },
+  );
+
+  it.each(['localhost', 'LOCALHOST:1', '127.0.0.1:1', '[::1]:1'])('answers the Host header %j', async (host) => {
+    expect((await ask('GET', '/api/status', { host })).status).toBe(200);
+  });
+
+  it('takes the next free port when its own is taken', async () => {
+    await using second = await start('127.0.0.1', server.port);
+    expect(second.port).toBeGreaterThan(server.port);
+    expect(second.port).toBeLessThanOrEqual(server.port + 20);
+  });
+
+  it('fails with a code when it may not listen there', async () => {
+    await expect(start('203.0.113.1', 8080)).rejects.toMatchObject({ kind: HTTP_FAILED });
+  });
+});
+
+describe('a server on another address', () => {
+  it('asks for the token before it reads data, and not for probes', async () => {
+    await using open = await start('0.0.0.0');
+    const get = (path: string, headers: Record<string, string> = {}): Promise<Answer> =>
+      ask('GET', path, { host: 'db.internal', ...headers }, '', open.port);
+    expect((await get('/api/status')).status).toBe(401);
+    expect((await get('/api/status', bearer)).status).toBe(200);
+    expect((await get('/healthz')).status).toBe(200);
+    expect((await get('/metrics')).status).toBe(200);
+    expect(open.url).toBe(`http://127.0.0.1:${open.port}`);
+  });
+});
+
+describe('a command that asks the owner', () => {
+  const never = new AbortController().signal;
+  const owner = () => ({ pid: process.pid, url: server.url, token: TOKEN, pipeline: 'shop', lake: '/lake' });
+
+  it('gets its answer', async () => {
+    expect(await callOwner(owner(), '/api/query', { sql: 'select 1', limit: 5 }, never)).toEqual({ columns: ['n'], rows: [[1]], truncated: false });
+    expect(await callOwner(owner(), '/api/status', {}, never)).toEqual({ pipeline: 'shop' });
+  });
+
+  it('gets the error that the owner met', async () => {
+    control.fail = new SluiceError(WAREHOUSE_QUERY, 'near FROM', { next: 'Mend it.' });
+    await expect(callOwner(owner(), '/api/query', { sql: 'x', limit: 5 }, never)).rejects.toMatchObject({
+      kind: WAREHOUSE_QUERY,
+      message: control.fail.message,
+      next: 'Mend it.',
+    });
+  });
+
+  it('says so when nobody is there', async () => {
+    const { url } = server;
+    await server[Symbol.asyncDispose]();
+    await expect(callOwner({ ...owner(), url }, '/api/seal', {}, never)).rejects.toMatchObject({ kind: OWNER_UNREACHABLE });
+    server = await start();
+  });
+
+  it('lets the owner stop working when it goes away', async () => {
+    const leave = new AbortController();
+    const gone = Promise.withResolvers<void>();
+    control.queryStarted = (signal) => {
+      signal.addEventListener('abort', () => gone.resolve());
+      leave.abort(new Error('left'));
+      return gone.promise;
+    };
+    await expect(callOwner(owner(), '/api/query', { sql: 'x', limit: 5 }, leave.signal)).rejects.toThrow('left');
+    await gone.promise;
+  });
+});

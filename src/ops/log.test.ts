@@ -1,0 +1,72 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { SluiceError } from '../core/error.ts';
+import { LAKE_FULL } from '../core/errors.ts';
+import type { LogLevel } from './log-levels.ts';
+import { makeLog } from './log.ts';
+
+let folder: string;
+beforeEach(async () => void (folder = await mkdtemp(join(tmpdir(), 'sluice-log-'))));
+afterEach(() => rm(folder, { recursive: true }));
+
+const scrub = (text: string): string => text.replaceAll('hunter2', '***').replaceAll('":', '***');
+
+function logTo(name: string, level: LogLevel, pretty: boolean) {
+  return makeLog({ level, destination: { file: join(folder, 'logs', name) }, pretty, scrub });
+}
+
+async function linesOf(name: string): Promise<string[]> {
+  return (await readFile(join(folder, 'logs', name), 'utf8')).trimEnd().split('\n');
+}
+
+describe('a log', () => {
+  it('is one JSON object a line, with a level and a time that people can read', async () => {
+    const log = logTo('a', 'info', false);
+    log.info({ part: 'x' }, 'sealed');
+    log.debug('not asked for');
+    const lines = await linesOf('a');
+    expect(lines).toHaveLength(1);
+    expect(JSON.parse(lines[0] ?? '')).toEqual({
+      level: 'info',
+      time: expect.stringMatching(/^\d{4}-.*Z$/),
+      pid: process.pid,
+      part: 'x',
+      msg: 'sealed',
+    });
+  });
+
+  it('never holds a secret, in whatever it is logged, and stays JSON', async () => {
+    const log = logTo('a', 'debug', false);
+    log.child({ uri: 'mongodb://u:hunter2@h' }).info({ deep: [{ pw: 'hunter2' }], odd: 'a":b' }, 'with hunter2');
+    log.error({ err: new Error('hunter2', { cause: new Error('cause hunter2') }) }, 'failed');
+    const lines = await linesOf('a');
+    expect(lines.join('\n')).not.toContain('hunter2');
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toMatchObject([
+      { deep: [{ pw: '***' }], odd: 'a***b', msg: 'with ***' },
+      { err: { message: '***', cause: 'cause ***' } },
+    ]);
+  });
+
+  it('shows an error by code and next step, and its stack only at debug', async () => {
+    const error = new SluiceError(LAKE_FULL, '/data');
+    logTo('info', 'info', false).error({ err: error }, 'stopping');
+    logTo('debug', 'debug', false).error({ err: error }, 'stopping');
+    expect(JSON.parse((await linesOf('info'))[0] ?? '').err).toEqual({
+      code: 'SLC-1104',
+      next: LAKE_FULL.next,
+      message: `${LAKE_FULL.title}: /data`,
+    });
+    expect(JSON.parse((await linesOf('debug'))[0] ?? '').err.stack).toContain('log.test.ts');
+  });
+
+  it('can be written for people', async () => {
+    const log = logTo('a', 'info', true);
+    log.warn({ part: 'x', n: 3 }, 'rolled');
+    log.error({ err: new SluiceError(LAKE_FULL) }, 'stopping');
+    const lines = await linesOf('a');
+    expect(lines[0]).toMatch(/^\d\d:\d\d:\d\d\.\d{3} .*warn.* rolled.* part=x.* n=3/);
+    expect(lines.slice(2)).toEqual([`      SLC-1104 ${LAKE_FULL.title}.`, `      → ${LAKE_FULL.next}`]);
+  });
+});

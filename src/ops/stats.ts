@@ -1,0 +1,61 @@
+/**
+ * What a running pipeline counts. Plain numbers that the hot path adds to; `/metrics`, `status` and the progress line
+ * read them when they are asked.
+ */
+import type { Timestamp } from '../core/time.ts';
+
+export type PipelineState = 'starting' | 'standby' | 'recovering' | 'running' | 'reconnecting' | 'stopping' | 'stopped' | 'failed';
+
+export interface PipelineStats {
+  state: PipelineState;
+  /** Number of this owner; 0 before it owns the pipeline. */
+  epoch: number;
+  /** Durable in the lake since this process began. */
+  events: number;
+  eventBytes: number;
+  /** Replayed events that the lake already held, dropped. */
+  eventsReplayed: number;
+  batches: number;
+  appends: number;
+  checkpointSaves: number;
+  partsOpen: number;
+  partsSealed: number;
+  hoursComplete: number;
+  /** Times the change stream was opened again. */
+  reconnects: number;
+  linesLossy: number;
+  linesOversize: number;
+  /** Wall clock, ms, of the last batch with events that became durable; `null` before. */
+  lastEventAtMs: number | null;
+  /** Everything before this cluster time is durable. */
+  watermark: Timestamp | null;
+  filesLoaded: number;
+  rowsLoaded: number;
+  rowsMerged: number;
+  loadErrors: number;
+}
+
+export function newStats(): PipelineStats {
+  return {
+    state: 'starting',
+    epoch: 0,
+    events: 0,
+    eventBytes: 0,
+    eventsReplayed: 0,
+    batches: 0,
+    appends: 0,
+    checkpointSaves: 0,
+    partsOpen: 0,
+    partsSealed: 0,
+    hoursComplete: 0,
+    reconnects: 0,
+    linesLossy: 0,
+    linesOversize: 0,
+    lastEventAtMs: null,
+    watermark: null,
+    filesLoaded: 0,
+    rowsLoaded: 0,
+    rowsMerged: 0,
+    loadErrors: 0,
+  };
+}

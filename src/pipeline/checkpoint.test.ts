@@ -1,0 +1,38 @@
+import { describe, expect, it } from 'vitest';
+import { asPosition } from '../core/event.ts';
+import { decodeCheckpoint, encodeCheckpoint, newCheckpoint } from './checkpoint.ts';
+
+const whole = () => ({
+  ...newCheckpoint('p', '{db}'),
+  epoch: 7,
+  resume: { position: asPosition('82AA'), clusterTime: { t: 5, i: 6 }, token: Buffer.from([5, 0, 0, 0, 0]) },
+});
+
+describe('a checkpoint', () => {
+  it('survives its file, the whole token included', () => {
+    expect(decodeCheckpoint(encodeCheckpoint(whole()), 'x')).toEqual(whole());
+    expect(decodeCheckpoint(encodeCheckpoint(newCheckpoint('p', 'l')), 'x')).toEqual(newCheckpoint('p', 'l'));
+  });
+
+  it('is told, never guessed at, when it is cut anywhere', () => {
+    const bytes = encodeCheckpoint(whole());
+    for (let length = 0; length < bytes.length - 2; length += 7) {
+      expect(() => decodeCheckpoint(bytes.subarray(0, length), 'x')).toThrow(expect.objectContaining({ code: 'SLC-1109' }));
+    }
+  });
+
+  it.each(['pipeline', 'epoch', 'watermark', 'parts', 'hours', 'ledger', 'cleanStop', 'nextHour', 'fingerprint'])(
+    'is refused without %s',
+    (field) => {
+      const raw = JSON.parse(encodeCheckpoint(whole()).toString()) as Record<string, unknown>;
+      delete raw[field];
+      expect(() => decodeCheckpoint(Buffer.from(JSON.stringify(raw)), 'x')).toThrow(
+        expect.objectContaining({ code: 'SLC-1109', message: expect.stringContaining(field) }),
+      );
+    },
+  );
+
+  it('of a newer version is left alone', () => {
+    expect(() => decodeCheckpoint(Buffer.from('{"v":2}'), 'x')).toThrow(expect.objectContaining({ code: 'SLC-1110' }));
+  });
+});

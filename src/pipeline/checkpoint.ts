@@ -1,0 +1,184 @@
+/**
+ * What a pipeline knows about itself: one JSON file, replaced by compare-and-swap. docs/specs/checkpoint.md.
+ *
+ * The checkpoint is intent as much as memory: a part may exist only after a checkpoint has named it, be sealed only
+ * after a checkpoint covers it and holds its ledger line, and an hour may be published only after a checkpoint says so.
+ */
+import { SluiceError, reasonOf } from '../core/error.ts';
+import { CHECKPOINT_BAD, CHECKPOINT_NEWER } from '../core/errors.ts';
+import { asPosition, type Operation, type Position, type ResumePoint } from '../core/event.ts';
+import type { LakePath } from '../core/lake.ts';
+import type { SealedLine } from '../core/ledger.ts';
+import { formatNamespace, type Namespace } from '../core/namespace.ts';
+import type { Timestamp } from '../core/time.ts';
+
+const FORMAT = 1;
+
+export interface PartRecord {
+  readonly path: LakePath;
+  readonly ns: Namespace;
+  /** `YYYYMMDD-HH`. */
+  readonly hour: string;
+  /** Number within its collection-hour, from 0. */
+  readonly number: number;
+  /** Durable bytes and rows. */
+  length: number;
+  rows: number;
+  first: Position | null;
+  firstAt: Timestamp | null;
+  last: Position | null;
+  lastAt: Timestamp | null;
+  ops: Partial<Record<Operation, number>>;
+  /** Of the stream that wrote it; positions of two fingerprints do not compare. */
+  fingerprint: string;
+  /** The owner that may write it. */
+  epoch: number;
+  /** Takes no more events; sealed once the position covers it. */
+  rolled: boolean;
+  state: 'open' | 'sealing';
+  /** With `sealing`: what the ledger will say. */
+  line?: SealedLine;
+}
+
+/** A collection-hour, kept until the hour file says that the whole pipeline has passed it. */
+export interface HourRecord {
+  readonly ns: Namespace;
+  readonly hour: string;
+  /** Number of its next part. */
+  next: number;
+  /** Day of the ledger file that was current when it began: its lines are there or later. */
+  readonly since: string;
+  state: 'open' | 'publishing' | 'published';
+}
+
+/** History that the source no longer had. `to: null`: capture has not gone on yet. */
+export interface GapRecord {
+  readonly from: Timestamp;
+  to: Timestamp | null;
+  /** ISO 8601. */
+  readonly detectedAt: string;
+  readonly collections: readonly string[];
+  readonly cause: string;
+}
+
+export interface Checkpoint {
+  readonly v: typeof FORMAT;
+  readonly pipeline: string;
+  epoch: number;
+  /** `null` until the start is resolved. All that lies at or before it is durable. */
+  resume: ResumePoint | null;
+  /** Everything before it (exclusive) has been read and is durable. */
+  watermark: Timestamp;
+  fingerprint: string;
+  /** Template of the paths. */
+  layout: string;
+  parts: PartRecord[];
+  hours: HourRecord[];
+  /** First cluster time that this pipeline covers. */
+  startedAt: Timestamp;
+  /** The next hour, in hours since the epoch, that gets an hour file. */
+  nextHour: number;
+  ledger: { path: LakePath; length: number } | null;
+  gaps: GapRecord[];
+  cleanStop: boolean;
+  /** ISO 8601. */
+  savedAt: string;
+}
+
+export function newCheckpoint(pipeline: string, layout: string): Checkpoint {
+  return {
+    v: FORMAT,
+    pipeline,
+    epoch: 0,
+    resume: null,
+    watermark: { t: 0, i: 0 },
+    fingerprint: '',
+    layout,
+    parts: [],
+    hours: [],
+    startedAt: { t: 0, i: 0 },
+    nextHour: 0,
+    ledger: null,
+    gaps: [],
+    cleanStop: true,
+    savedAt: new Date(0).toISOString(),
+  };
+}
+
+export const checkpointPath = (pipeline: string): LakePath => `_sluice/${pipeline}/checkpoint.json`;
+export const ledgerFolder = (pipeline: string): LakePath => `_sluice/${pipeline}/ledger`;
+export const hourFilePath = (pipeline: string, hour: string): LakePath => `_sluice/${pipeline}/hours/${hour}.json`;
+export const PIPELINE_FILE: LakePath = '_sluice/pipeline.json';
+
+/** Key of a collection-hour. */
+export function hourKey(ns: Namespace, hour: string): string {
+  return `${hour}/${formatNamespace(ns)}`;
+}
+
+export function encodeCheckpoint(checkpoint: Checkpoint): Buffer {
+  const { resume, ...rest } = checkpoint;
+  const written = {
+    ...rest,
+    resume: resume && { position: resume.position, clusterTime: resume.clusterTime, token: Buffer.from(resume.token).toString('base64') },
+  };
+  return Buffer.from(`${JSON.stringify(written, null, 1)}\n`);
+}
+
+/** @throws CHECKPOINT_BAD a damaged checkpoint is told, never guessed at; CHECKPOINT_NEWER */
+export function decodeCheckpoint(bytes: Uint8Array, path: LakePath): Checkpoint {
+  let raw: Record<string, unknown>;
+  try {
+    raw = JSON.parse(Buffer.from(bytes).toString('utf8')) as Record<string, unknown>;
+  } catch (cause) {
+    throw new SluiceError(CHECKPOINT_BAD, `${path}: ${reasonOf(cause)}`, { cause });
+  }
+  if (typeof raw['v'] === 'number' && raw['v'] > FORMAT) throw new SluiceError(CHECKPOINT_NEWER, `${path} has format ${raw['v']}`);
+  const missing = missingField(raw);
+  if (missing !== null) throw new SluiceError(CHECKPOINT_BAD, `${path}: ${missing} is missing or not what it should be`);
+  const resume = raw['resume'] as { position: string; clusterTime: Timestamp; token: string } | null;
+  return {
+    ...(raw as unknown as Checkpoint),
+    resume: resume && { position: asPosition(resume.position), clusterTime: resume.clusterTime, token: Buffer.from(resume.token, 'base64') },
+  };
+}
+
+function missingField(raw: Record<string, unknown>): string | null {
+  const isTime = (x: unknown): boolean => typeof x === 'object' && x !== null && 't' in x && 'i' in x;
+  const resume = raw['resume'] as Record<string, unknown> | null;
+  const ledger = raw['ledger'] as Record<string, unknown> | null;
+  const checks: readonly [string, boolean][] = [
+    ['v', raw['v'] === FORMAT],
+    ['pipeline', typeof raw['pipeline'] === 'string'],
+    ['epoch', Number.isSafeInteger(raw['epoch'])],
+    [
+      'resume',
+      resume === null ||
+        (typeof resume === 'object' &&
+          typeof resume['position'] === 'string' &&
+          typeof resume['token'] === 'string' &&
+          isTime(resume['clusterTime'])),
+    ],
+    ['watermark', isTime(raw['watermark'])],
+    ['startedAt', isTime(raw['startedAt'])],
+    ['fingerprint', typeof raw['fingerprint'] === 'string'],
+    ['layout', typeof raw['layout'] === 'string'],
+    ['parts', Array.isArray(raw['parts']) && raw['parts'].every(isPart)],
+    ['hours', Array.isArray(raw['hours'])],
+    ['nextHour', Number.isSafeInteger(raw['nextHour'])],
+    ['ledger', ledger === null || (typeof ledger === 'object' && typeof ledger['path'] === 'string' && Number.isSafeInteger(ledger['length']))],
+    ['gaps', Array.isArray(raw['gaps'])],
+    ['cleanStop', typeof raw['cleanStop'] === 'boolean'],
+  ];
+  return checks.find(([, fine]) => !fine)?.[0] ?? null;
+}
+
+function isPart(part: unknown): boolean {
+  if (typeof part !== 'object' || part === null) return false;
+  const p = part as Record<string, unknown>;
+  return (
+    typeof p['path'] === 'string' &&
+    Number.isSafeInteger(p['length']) &&
+    Number.isSafeInteger(p['rows']) &&
+    (p['state'] === 'open' || p['state'] === 'sealing')
+  );
+}

@@ -1,0 +1,80 @@
+/**
+ * The one place that replaces the checkpoint.
+ *
+ * Invariant (no hole): whoever calls `save` has made durable all that `state.resume` and `state.watermark` cover.
+ * Invariant (one owner): a save succeeds only over the content that this owner wrote last.
+ */
+import type { Clock } from '../core/clock.ts';
+import { SluiceError } from '../core/error.ts';
+import { LAKE_CONFLICT, LAKE_LOST_OWNERSHIP } from '../core/errors.ts';
+import type { Lake, LakeFile, LakePath } from '../core/lake.ts';
+import { failpoint } from '../ops/failpoint.ts';
+import type { PipelineStats } from '../ops/stats.ts';
+import { checkpointPath, decodeCheckpoint, encodeCheckpoint, newCheckpoint, type Checkpoint } from './checkpoint.ts';
+import { readFile } from './read-file.ts';
+
+export class Committer {
+  /** Changed in place by the writer and the sealer; durable only after `save`. */
+  readonly state: Checkpoint;
+  readonly #lake: Lake;
+  readonly #path: LakePath;
+  readonly #clock: Clock;
+  readonly #stats: PipelineStats;
+  #file: LakeFile | 'absent';
+  #savedAtMs = 0;
+
+  private constructor(lake: Lake, clock: Clock, stats: PipelineStats, state: Checkpoint, file: LakeFile | 'absent') {
+    this.#lake = lake;
+    this.#clock = clock;
+    this.#stats = stats;
+    this.#path = checkpointPath(state.pipeline);
+    this.state = state;
+    this.#file = file;
+  }
+
+  /** Reads the checkpoint, or begins one. Called by the owner only. @throws CHECKPOINT_BAD */
+  static async load(lake: Lake, pipeline: string, layout: string, clock: Clock, stats: PipelineStats, signal: AbortSignal): Promise<Committer> {
+    const path = checkpointPath(pipeline);
+    const file = await lake.stat(path);
+    const state = file === null ? newCheckpoint(pipeline, layout) : decodeCheckpoint(await readFile(lake, path, signal), path);
+    return new Committer(lake, clock, stats, state, file ?? 'absent');
+  }
+
+  /** Wall clock of the last save, ms. */
+  get savedAtMs(): number {
+    return this.#savedAtMs;
+  }
+
+  /** @throws LAKE_LOST_OWNERSHIP another owner has replaced the checkpoint */
+  async save(why: string): Promise<void> {
+    failpoint(`checkpoint.before-${why}`);
+    this.state.savedAt = new Date(this.#clock.now()).toISOString();
+    const bytes = encodeCheckpoint(this.state);
+    try {
+      this.#file = await this.#lake.put(this.#path, bytes, this.#file);
+    } catch (error) {
+      if (!SluiceError.is(error, LAKE_CONFLICT)) throw error;
+      throw await this.#conflict(error);
+    }
+    this.#savedAtMs = this.#clock.now();
+    this.#stats.checkpointSaves += 1;
+    failpoint(`checkpoint.after-${why}`);
+  }
+
+  /**
+   * After a part or the ledger was fenced and before its first write: a newer owner may have come in between, whose
+   * own fence ours has just undone. @throws LAKE_LOST_OWNERSHIP
+   */
+  async assertOwner(): Promise<void> {
+    const now = await this.#lake.stat(this.#path);
+    if (this.#file !== 'absent' && now?.etag === this.#file.etag) return;
+    throw await this.#conflict(undefined);
+  }
+
+  async #conflict(cause: unknown): Promise<SluiceError> {
+    const now = await this.#lake.stat(this.#path);
+    if (now === null) return new SluiceError(LAKE_LOST_OWNERSHIP, `${this.#path} is gone`, { cause });
+    const other = decodeCheckpoint(await readFile(this.#lake, this.#path, new AbortController().signal), this.#path);
+    return new SluiceError(LAKE_LOST_OWNERSHIP, `this is owner ${this.state.epoch}, the checkpoint says ${other.epoch}`, { cause });
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * The ledger as its owner writes it: one file a day, opened and fenced like a part, named by the checkpoint first.
+ *
+ * Invariant: a path has one line. After a crash on a storage that keeps what lies beyond the checkpoint, the line of a
+ * part that was being sealed may be there already: then it is not written again.
+ */
+import type { Clock } from '../core/clock.ts';
+import { SluiceError } from '../core/error.ts';
+import { LEDGER_BAD } from '../core/errors.ts';
+import type { Appender, Lake, LakePath } from '../core/lake.ts';
+import { isSealedLine, type LedgerLine, type SealedLine } from '../core/ledger.ts';
+import { dayName } from '../core/time.ts';
+import { failpoint } from '../ops/failpoint.ts';
+import { hourKey, ledgerFolder } from './checkpoint.ts';
+import type { Committer } from './committer.ts';
+import { readFile } from './read-file.ts';
+
+export class Ledger {
+  readonly #lake: Lake;
+  readonly #committer: Committer;
+  readonly #clock: Clock;
+  #appender: Appender | null = null;
+  /** Paths with a line, of the parts that may still be asked for. */
+  readonly #paths = new Set<LakePath>();
+  /** Lines of collection-hours that are not published yet, by hour key. */
+  readonly #byHour = new Map<string, SealedLine[]>();
+
+  constructor(lake: Lake, committer: Committer, clock: Clock) {
+    this.#lake = lake;
+    this.#committer = committer;
+    this.#clock = clock;
+  }
+
+  /** Fences the file that the checkpoint names, then reads all that the unpublished hours need. */
+  async recover(signal: AbortSignal): Promise<void> {
+    const { state } = this.#committer;
+    if (state.ledger !== null) {
+      const { path, length } = state.ledger;
+      this.#appender = await this.#lake.open(path, { epoch: state.epoch, expect: 'any', length }, signal);
+      await this.#committer.assertOwner();
+      state.ledger.length = this.#appender.length;
+    }
+    const since = state.hours.reduce((day, hour) => (hour.since < day ? hour.since : day), this.#day());
+    for await (const line of readLedger(this.#lake, state.pipeline, since, signal)) if (isSealedLine(line)) this.#remember(line);
+    if (this.#appender !== null) await this.#writeEpoch(signal);
+  }
+
+  has(path: LakePath): boolean {
+    return this.#paths.has(path);
+  }
+
+  /** Lines of a collection-hour, in path order. */
+  ofHour(key: string): readonly SealedLine[] {
+    return (this.#byHour.get(key) ?? []).toSorted((a, b) => (a.path < b.path ? -1 : 1));
+  }
+
+  /** The hour is published: its lines are on the lake and no longer asked for. */
+  forget(key: string): void {
+    for (const line of this.#byHour.get(key) ?? []) this.#paths.delete(line.path);
+    this.#byHour.delete(key);
+  }
+
+  /** Day of the file that the next line goes to: never before the one that is open. */
+  get day(): string {
+    return this.#day();
+  }
+
+  /** Lines become durable together. The parts that they name are closed. */
+  async append(lines: readonly SealedLine[], signal: AbortSignal): Promise<void> {
+    const fresh = lines.filter((line) => !this.#paths.has(line.path));
+    if (fresh.length === 0) return;
+    const appender = await this.#current(signal);
+    failpoint('ledger.before-append');
+    await appender.append([encodeLines(fresh)], signal);
+    failpoint('ledger.after-append');
+    this.#committer.state.ledger!.length = appender.length;
+    for (const line of fresh) this.#remember(line);
+  }
+
+  async close(): Promise<void> {
+    await this.#appender?.[Symbol.asyncDispose]();
+    this.#appender = null;
+  }
+
+  #remember(line: SealedLine): void {
+    this.#paths.add(line.path);
+    const key = hourKey({ db: line.db, coll: line.coll }, line.hour);
+    const lines = this.#byHour.get(key);
+    if (lines === undefined) this.#byHour.set(key, [line]);
+    else lines.push(line);
+  }
+
+  #day(): string {
+    const today = dayName(new Date(this.#clock.now()));
+    const open = this.#committer.state.ledger?.path.slice(-'YYYYMMDD.jsonl'.length, -'.jsonl'.length) ?? '';
+    return open > today ? open : today;
+  }
+
+  async #current(signal: AbortSignal): Promise<Appender> {
+    const { state } = this.#committer;
+    const path = `${ledgerFolder(state.pipeline)}/${this.#day()}.jsonl`;
+    if (this.#appender !== null && state.ledger?.path === path) return this.#appender;
+    await this.#appender?.close();
+    this.#appender = null;
+    const there = await this.#lake.stat(path);
+    state.ledger = { path, length: there?.size ?? 0 };
+    await this.#committer.save('ledger-intent');
+    this.#appender = await this.#lake.open(path, { epoch: state.epoch, expect: 'any', length: state.ledger.length }, signal);
+    await this.#committer.assertOwner();
+    await this.#writeEpoch(signal);
+    return this.#appender;
+  }
+
+  async #writeEpoch(signal: AbortSignal): Promise<void> {
+    const { state } = this.#committer;
+    await this.#appender!.append([encodeLines([{ epoch: state.epoch, at: new Date(this.#clock.now()).toISOString() }])], signal);
+    state.ledger!.length = this.#appender!.length;
+  }
+}
+
+function encodeLines(lines: readonly LedgerLine[]): Buffer {
+  return Buffer.from(lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+}
+
+/**
+ * All lines of the ledger from a day on, in order.
+ * A last line without its newline is being written (or was cut by a crash): it is not there yet, so it is left out.
+ * @param since `YYYYMMDD`
+ * @throws LEDGER_BAD
+ */
+export async function* readLedger(lake: Lake, pipeline: string, since: string, signal: AbortSignal): AsyncGenerator<LedgerLine> {
+  const folder = ledgerFolder(pipeline);
+  const from = `${folder}/${since}`;
+  for await (const file of lake.list(folder, signal)) {
+    if (file.path >= from) yield* parseLedger((await readFile(lake, file.path, signal)).toString('utf8'), file.path);
+  }
+}
+
+/** @throws LEDGER_BAD */
+export function* parseLedger(text: string, path: LakePath): Generator<LedgerLine> {
+  const lines = text.split('\n');
+  lines.pop();
+  for (const [index, line] of lines.entries()) {
+    try {
+      yield JSON.parse(line) as LedgerLine;
+    } catch (cause) {
+      throw new SluiceError(LEDGER_BAD, `${path}, line ${index + 1}`, { cause });
+    }
+  }
+}

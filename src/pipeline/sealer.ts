@@ -1,0 +1,179 @@
+/**
+ * Seals parts and publishes hours.
+ *
+ * Invariants: a part is sealed only when a durable checkpoint covers all that it holds and has its ledger line; an hour
+ * is published only when the watermark has passed its end, all its parts are sealed, and a durable checkpoint says so.
+ * Every step may be done again by the next owner: a line that the ledger has is not written twice, a manifest that is
+ * there must have the same bytes.
+ */
+import { SluiceError } from '../core/error.ts';
+import { LAKE_CONFLICT } from '../core/errors.ts';
+import type { Lake, LakePath } from '../core/lake.ts';
+import { hourFolder, escapeSegment } from '../core/layout.ts';
+import { formatNamespace, type Namespace } from '../core/namespace.ts';
+import { compareTimestamps, endOfHour, hourName, hourOf, parseHourName, SECONDS_PER_HOUR, type Hour } from '../core/time.ts';
+import { failpoint } from '../ops/failpoint.ts';
+import type { PipelineStats } from '../ops/stats.ts';
+import { hourFilePath, hourKey, type Checkpoint, type HourRecord, type PartRecord } from './checkpoint.ts';
+import type { Committer } from './committer.ts';
+import type { Ledger } from './ledger.ts';
+import { inParallel } from './parallel.ts';
+import { sealedLine, type LivePart } from './parts.ts';
+import { readFile } from './read-file.ts';
+import type { Writer } from './writer.ts';
+
+const SEALS_AT_ONCE = 8;
+
+/** Where the manifest of a collection-hour lies. */
+export function manifestPath(pipeline: string, layout: string, ns: Namespace, hour: string): LakePath {
+  const folder = hourFolder(layout, ns, parseHourName(hour)!);
+  if (folder !== null) return `${folder}/_manifest.json`;
+  return `_sluice/${pipeline}/manifests/${escapeSegment(ns.db)}/${ns.coll === null ? '_database' : escapeSegment(ns.coll)}/${hour}.json`;
+}
+
+export class Sealer {
+  readonly #lake: Lake;
+  readonly #committer: Committer;
+  readonly #ledger: Ledger;
+  readonly #stats: PipelineStats;
+  /** Parts that take no more events and are not sealed yet. */
+  #waiting: LivePart[] = [];
+
+  constructor(lake: Lake, committer: Committer, ledger: Ledger, stats: PipelineStats) {
+    this.#lake = lake;
+    this.#committer = committer;
+    this.#ledger = ledger;
+    this.#stats = stats;
+  }
+
+  /** A part of a former owner: sealed as it is once the position covers it. */
+  take(part: LivePart): void {
+    this.#waiting.push(part);
+  }
+
+  /** What a former owner had begun: its parts are closed and its lines written before anything new is. */
+  async finishPredecessor(parts: readonly LivePart[], signal: AbortSignal): Promise<void> {
+    await this.#finish(parts, signal);
+    await this.#publish(signal);
+  }
+
+  /** Seals and publishes what may be. Called when nothing is planned that is not durable. Returns how many parts were sealed. */
+  async settle(writer: Writer, signal: AbortSignal): Promise<number> {
+    const { state } = this.#committer;
+    writer.rollThrough(state.watermark);
+    this.#waiting.push(...writer.takeRolled());
+    const due = this.#waiting.filter((part) => isCovered(part.record, state));
+    if (due.length > 0) {
+      this.#waiting = this.#waiting.filter((part) => !due.includes(part));
+      await inParallel(due, SEALS_AT_ONCE, async (part) => {
+        part.record.line = await sealedLine(part, this.#lake, state.epoch, signal);
+        part.record.state = 'sealing';
+      });
+      await this.#committer.save('sealing');
+      await this.#finish(due, signal);
+    }
+    await this.#publishReady(signal);
+    this.#stats.partsOpen = state.parts.length;
+    return due.length;
+  }
+
+  /** Closes files that wait for their seal; the next owner seals them. */
+  async close(): Promise<void> {
+    for (const part of this.#waiting) await part.appender?.[Symbol.asyncDispose]();
+  }
+
+  async #finish(parts: readonly LivePart[], signal: AbortSignal): Promise<void> {
+    if (parts.length === 0) return;
+    await inParallel(parts, SEALS_AT_ONCE, async (part) => {
+      if (part.appender === null) return;
+      failpoint('part.before-close');
+      await part.appender.close();
+      part.appender = null;
+      failpoint('part.after-close');
+    });
+    const lines = parts.map((part) => part.record.line!).toSorted((a, b) => (a.path < b.path ? -1 : 1));
+    await this.#ledger.append(lines, signal);
+    const done = new Set(parts.map((part) => part.record));
+    const { state } = this.#committer;
+    state.parts = state.parts.filter((record) => !done.has(record));
+    this.#stats.partsSealed += parts.length;
+  }
+
+  async #publishReady(signal: AbortSignal): Promise<void> {
+    const { state } = this.#committer;
+    const held = new Set(state.parts.map((part) => hourKey(part.ns, part.hour)));
+    const ready = state.hours.filter((h) => h.state === 'open' && isPast(h.hour, state) && !held.has(hourKey(h.ns, h.hour)));
+    if (ready.length > 0) {
+      for (const hour of ready) hour.state = 'publishing';
+      await this.#committer.save('publishing');
+    }
+    await this.#publish(signal);
+  }
+
+  async #publish(signal: AbortSignal): Promise<void> {
+    const { state } = this.#committer;
+    const publishing = state.hours.filter((h) => h.state === 'publishing');
+    await inParallel(publishing, SEALS_AT_ONCE, async (hour) => {
+      await this.#publishHour(hour, signal);
+      hour.state = 'published';
+      this.#ledger.forget(hourKey(hour.ns, hour.hour));
+    });
+    while (compareTimestamps(state.watermark, endOfHour(state.nextHour)) >= 0) {
+      const name = hourName(state.nextHour);
+      if (state.hours.some((h) => h.hour <= name && h.state !== 'published')) break;
+      await this.#putHourFile(state.nextHour, name, signal);
+      state.hours = state.hours.filter((h) => h.hour > name);
+      state.nextHour += 1;
+      this.#stats.hoursComplete += 1;
+    }
+  }
+
+  async #publishHour(hour: HourRecord, signal: AbortSignal): Promise<void> {
+    const { state } = this.#committer;
+    const files = this.#ledger.ofHour(hourKey(hour.ns, hour.hour));
+    const path = manifestPath(state.pipeline, state.layout, hour.ns, hour.hour);
+    const manifest = { v: 1, revision: 1, ns: hour.ns, hour: hour.hour, files };
+    failpoint('hour.before-manifest');
+    await this.#putOnce(path, Buffer.from(`${JSON.stringify(manifest, null, 1)}\n`), signal);
+    failpoint('hour.after-manifest');
+    if (path.endsWith('/_manifest.json') && !isInGap(parseHourName(hour.hour)!, state)) {
+      await this.#putOnce(`${path.slice(0, -'_manifest.json'.length)}_SUCCESS`, new Uint8Array(), signal);
+      failpoint('hour.after-success');
+    }
+  }
+
+  async #putHourFile(hour: Hour, name: string, signal: AbortSignal): Promise<void> {
+    const { state } = this.#committer;
+    const collections = state.hours.filter((h) => h.hour === name).map((h) => formatNamespace(h.ns));
+    // The hour in which the pipeline began has a beginning of its own.
+    const from = hourOf(state.startedAt.t) === hour ? { from: new Date(state.startedAt.t * 1000).toISOString() } : {};
+    const content = { v: 1, hour: name, complete: !isInGap(hour, state), ...from, collections: collections.toSorted() };
+    failpoint('hour.before-hour-file');
+    await this.#putOnce(hourFilePath(state.pipeline, name), Buffer.from(`${JSON.stringify(content)}\n`), signal);
+    failpoint('hour.after-hour-file');
+  }
+
+  async #putOnce(path: LakePath, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#lake.put(path, bytes, 'absent');
+    } catch (error) {
+      if (!SluiceError.is(error, LAKE_CONFLICT)) throw error;
+      const there = await readFile(this.#lake, path, signal);
+      if (!there.equals(bytes)) throw new SluiceError(LAKE_CONFLICT, `${path} is there with other content`, { cause: error });
+    }
+  }
+}
+
+function isCovered(part: PartRecord, state: Checkpoint): boolean {
+  if (part.last === null || part.lastAt === null) return true;
+  if (part.fingerprint === state.fingerprint) return state.resume !== null && part.last <= state.resume.position;
+  return compareTimestamps(state.watermark, part.lastAt) > 0;
+}
+
+function isPast(hour: string, state: Checkpoint): boolean {
+  return compareTimestamps(state.watermark, endOfHour(parseHourName(hour)!)) >= 0;
+}
+
+function isInGap(hour: Hour, state: Checkpoint): boolean {
+  return state.gaps.some((gap) => gap.from.t < (hour + 1) * SECONDS_PER_HOUR && (gap.to === null || gap.to.t >= hour * SECONDS_PER_HOUR));
+}

@@ -1,0 +1,171 @@
+/**
+ * Proves what a lake says about itself: manifests, `_SUCCESS`, hour files, and that nothing lies there unnamed.
+ *
+ * An owner may be running. So the lake is listed first and the checkpoint and the ledger are read after it, in this
+ * order: a file was named by a checkpoint before it was made, and has its ledger line before a checkpoint drops it, so
+ * whatever the listing has shown is in one of them by then. The other way round each new file would look foreign.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { reasonOf } from '../core/error.ts';
+import type { Lake, LakeFile, LakePath } from '../core/lake.ts';
+import type { SealedLine } from '../core/ledger.ts';
+import { formatNamespace, parseNamespace, type Namespace } from '../core/namespace.ts';
+import { parseHourName, type Hour } from '../core/time.ts';
+import { hourKey, type Checkpoint } from './checkpoint.ts';
+import { readFile } from './read-file.ts';
+import { manifestPath } from './sealer.ts';
+import type { Findings } from './verify-findings.ts';
+import { byCollectionHour, type LedgerView } from './verify-ledger.ts';
+
+/** What a listing shows, sorted by what it is. */
+export interface LakeListing {
+  readonly manifests: readonly LakePath[];
+  /** `_SUCCESS` files. */
+  readonly successes: readonly LakeFile[];
+  readonly hourFiles: readonly LakePath[];
+  /** Data that was in neither the ledger nor the checkpoint when they were read before the listing. */
+  readonly unknown: readonly LakePath[];
+}
+
+export async function listLake(lake: Lake, pipeline: string, isKnown: (path: LakePath) => boolean, signal: AbortSignal): Promise<LakeListing> {
+  const listing = { manifests: [] as LakePath[], successes: [] as LakeFile[], hourFiles: [] as LakePath[], unknown: [] as LakePath[] };
+  for await (const file of lake.list('', signal)) {
+    const { path } = file;
+    const name = path.slice(path.lastIndexOf('/') + 1);
+    if (path.startsWith('_sluice/')) {
+      if (path.startsWith(`_sluice/${pipeline}/manifests/`)) listing.manifests.push(path);
+      else if (path.startsWith(`_sluice/${pipeline}/hours/`)) listing.hourFiles.push(path);
+    } else if (name === '_manifest.json') listing.manifests.push(path);
+    else if (name === '_SUCCESS') listing.successes.push(file);
+    else if (!isKnown(path)) listing.unknown.push(path);
+  }
+  return listing;
+}
+
+export class PublishedProof {
+  readonly #lake: Lake;
+  readonly #pipeline: string;
+  readonly #checkpoint: Checkpoint | null;
+  readonly #ledger: LedgerView;
+  readonly #since: Hour | null;
+  readonly #findings: Findings;
+  readonly #groups: ReadonlyMap<string, readonly SealedLine[]>;
+  /** Collections with files, by hour. */
+  readonly #sealed = new Map<string, Set<string>>();
+  /** Collection-hours with a part that is not sealed. */
+  readonly #open: ReadonlySet<string>;
+  /** Manifest paths by collection-hour. */
+  readonly #manifests = new Map<string, LakePath>();
+
+  /** `checkpoint` and then `ledger` were read after the listing that is proved. */
+  constructor(lake: Lake, pipeline: string, checkpoint: Checkpoint | null, ledger: LedgerView, since: Hour | null, findings: Findings) {
+    this.#lake = lake;
+    this.#pipeline = pipeline;
+    this.#checkpoint = checkpoint;
+    this.#ledger = ledger;
+    this.#since = since;
+    this.#findings = findings;
+    this.#groups = byCollectionHour(ledger.lines);
+    for (const { hour, db, coll } of ledger.lines) {
+      const name = formatNamespace({ db, coll });
+      const names = this.#sealed.get(hour);
+      if (names === undefined) this.#sealed.set(hour, new Set([name]));
+      else names.add(name);
+    }
+    this.#open = new Set((checkpoint?.parts ?? []).map((part) => hourKey(part.ns, part.hour)));
+  }
+
+  async prove(listing: LakeListing, signal: AbortSignal): Promise<void> {
+    for (const path of listing.manifests) await this.#proveManifest(path, signal);
+    for (const file of listing.successes) await this.#proveSuccess(file);
+    for (const path of listing.hourFiles) await this.#proveHourFile(path, signal);
+    const open = new Set((this.#checkpoint?.parts ?? []).map((part) => part.path));
+    for (const path of listing.unknown) {
+      if (open.has(path) || this.#ledger.paths.has(path) || (await this.#lake.stat(path)) === null) continue;
+      this.#findings.add('unknown-file', path, 'is in neither the ledger nor the checkpoint');
+    }
+  }
+
+  async #proveManifest(path: LakePath, signal: AbortSignal): Promise<void> {
+    const manifest = await this.#readJson<{ ns: Namespace; hour: string; files: SealedLine[] }>('manifest', path, signal);
+    if (manifest === null) return;
+    const { ns, hour, files } = manifest;
+    if (typeof ns?.db !== 'string' || typeof hour !== 'string' || !Array.isArray(files)) {
+      this.#findings.add('manifest', path, 'has no ns, hour or files');
+      return;
+    }
+    const key = hourKey(ns, hour);
+    const other = this.#manifests.get(key);
+    if (other !== undefined) this.#findings.add('manifest', path, `${other} is the manifest of ${key} already`);
+    this.#manifests.set(key, path);
+    if (!this.#isAskedFor(hour)) return;
+    const difference = differenceOf(files, this.#groups.get(key) ?? []);
+    if (difference !== null) this.#findings.add('manifest', path, difference);
+    if (this.#open.has(key)) this.#findings.add('manifest', path, `a part of ${key} is open`);
+    if (!path.endsWith('/_manifest.json')) return;
+    const folder = path.slice(0, path.lastIndexOf('/') + 1);
+    const elsewhere = files.find((file) => !file.path.startsWith(folder));
+    if (elsewhere !== undefined) this.#findings.add('manifest', path, `names ${elsewhere.path}, which lies in another folder`);
+  }
+
+  async #proveSuccess({ path, size }: LakeFile): Promise<void> {
+    const folder = path.slice(0, path.lastIndexOf('/') + 1);
+    const manifest = `${folder}_manifest.json`;
+    if (size !== 0) this.#findings.add('success', path, `holds ${size} bytes and should be empty`);
+    // The listing may be older than the manifest, so it is looked for again.
+    if ((await this.#lake.stat(manifest)) === null) this.#findings.add('success', path, 'there is no manifest beside it');
+    const open = this.#checkpoint?.parts.find((part) => part.path.startsWith(folder));
+    if (open !== undefined) this.#findings.add('success', path, `${open.path} is ${open.state}`);
+  }
+
+  async #proveHourFile(path: LakePath, signal: AbortSignal): Promise<void> {
+    const content = await this.#readJson<{ hour: string; complete: boolean; collections: string[] }>('hour-file', path, signal);
+    if (content === null) return;
+    const { hour, collections } = content;
+    const add = (detail: string): void => this.#findings.add('hour-file', path, detail);
+    if (typeof hour !== 'string' || typeof content.complete !== 'boolean' || !Array.isArray(collections))
+      return add('has no hour, complete or collections');
+    if (!path.endsWith(`/${hour}.json`)) return add(`says that it is of ${hour}`);
+    if (!this.#isAskedFor(hour)) return;
+    const open = this.#checkpoint?.parts.find((part) => part.hour === hour);
+    if (open !== undefined) add(`${open.path} is ${open.state}`);
+    const sealed = this.#sealed.get(hour) ?? new Set<string>();
+    for (const name of collections) {
+      if (!sealed.has(name)) add(`names ${name}, which has no file in that hour`);
+      const ns = parseNamespace(name);
+      if (this.#manifests.has(hourKey(ns, hour)) || this.#checkpoint === null) continue;
+      const late = manifestPath(this.#pipeline, this.#checkpoint.layout, ns, hour);
+      if ((await this.#lake.stat(late)) === null) add(`names ${name}, which has no manifest`);
+    }
+    for (const name of sealed) if (!collections.includes(name)) add(`leaves out ${name}, which has files in that hour`);
+  }
+
+  #isAskedFor(hour: string): boolean {
+    return this.#since === null || (parseHourName(hour) ?? 0) >= this.#since;
+  }
+
+  async #readJson<T>(check: 'manifest' | 'hour-file', path: LakePath, signal: AbortSignal): Promise<T | null> {
+    try {
+      const value: unknown = JSON.parse((await readFile(this.#lake, path, signal)).toString('utf8'));
+      if (typeof value === 'object' && value !== null) return value as T;
+      this.#findings.add(check, path, 'is not a JSON object');
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#findings.add(check, path, `cannot be read: ${reasonOf(error)}`);
+    }
+    return null;
+  }
+}
+
+/** What parts a manifest from the ledger, or `null`. */
+function differenceOf(files: readonly SealedLine[], lines: readonly SealedLine[]): string | null {
+  const byPath = new Map(lines.map((line) => [line.path, line]));
+  for (const file of files) {
+    const line = byPath.get(file.path);
+    if (line === undefined) return `names ${file.path}, which the ledger does not have for that hour`;
+    if (!isDeepStrictEqual(file, line)) return `says something else of ${file.path} than the ledger`;
+    byPath.delete(file.path);
+  }
+  const [left] = byPath.keys();
+  return left === undefined ? null : `leaves out ${left}`;
+}

@@ -1,0 +1,93 @@
+/**
+ * Walks the raw cursor of a reply and encodes its events into one batch.
+ *
+ * Nothing of the reply is turned into objects: events are found by their lengths. The walk first counts them, so that the
+ * batch gets arrays and a line buffer of the right size, then encodes them one after another.
+ */
+import { SluiceError } from '../../../core/error.ts';
+import { SOURCE_PROTOCOL } from '../../../core/errors.ts';
+import { EventBatchBuilder } from '../../../core/event-batch.ts';
+import type { EventBatch } from '../../../core/event.ts';
+import { ARRAY, DOCUMENT, INT64, cstringEnd, documentSize, elementsOf } from './bson.ts';
+import { META_BYTES_MAX, type LineEncoder } from './line.ts';
+import { EXPANSION_MAX, broken } from './tape.ts';
+
+export interface EncodedReply {
+  readonly events: EventBatch;
+  /** `null` also while a split event is not whole: resuming there would lose its first fragments. */
+  readonly postBatchResumeToken: Uint8Array | null;
+  /** Of the cursor; 0 once it is closed. */
+  readonly id: bigint;
+  /** Token of the last event in `events`, `null` if there is none. */
+  readonly lastToken: Uint8Array | null;
+}
+
+/** Bytes of line per byte of BSON that the first reply is expected to have. */
+const EXPANSION_EXPECTED = 1.6;
+
+/**
+ * @param cursor raw BSON of a reply's `cursor`: `{ firstBatch|nextBatch: […], postBatchResumeToken, id, ns }`
+ * @throws BSON_BROKEN, SOURCE_PROTOCOL, SOURCE_ORDER: no event of the reply may then be used
+ */
+export function encodeReply(cursor: Uint8Array, encoder: LineEncoder): EncodedReply {
+  const input = Buffer.isBuffer(cursor) ? cursor : Buffer.from(cursor.buffer, cursor.byteOffset, cursor.byteLength);
+  const view = new DataView(input.buffer, input.byteOffset, input.length);
+  const { batchFrom, batchEnd, isFirst, token, id } = readCursor(input, view);
+  const { count, bytesMax } = measureBatch(view, batchFrom, batchEnd);
+  const room = Math.ceil((batchEnd - batchFrom) * EXPANSION_EXPECTED) + bytesMax * EXPANSION_MAX + META_BYTES_MAX;
+  const builder = new EventBatchBuilder(count === 0 ? 0 : room, count);
+  if (isFirst) encoder.reset();
+  encoder.start(input, builder);
+  for (let p = batchFrom; p < batchEnd;) {
+    const at = cstringEnd(view, p + 1, batchEnd) + 1;
+    const bytes = view.getInt32(at, true);
+    encoder.event(at, bytes);
+    p = at + bytes;
+  }
+  return {
+    events: builder.build(),
+    postBatchResumeToken: encoder.insideSplitEvent ? null : token,
+    id,
+    lastToken: encoder.finish(),
+  };
+}
+
+interface Cursor {
+  /** First element of the batch, and the batch's terminator. */
+  readonly batchFrom: number;
+  readonly batchEnd: number;
+  /** The cursor has just been opened. */
+  readonly isFirst: boolean;
+  readonly token: Uint8Array | null;
+  readonly id: bigint;
+}
+
+function readCursor(input: Buffer, view: DataView): Cursor {
+  if (documentSize(view, 0, input.length) !== input.length) throw broken('the cursor is not all of its buffer', 0);
+  let batch: { from: number; end: number; isFirst: boolean } | null = null;
+  let token: Uint8Array | null = null;
+  let id: bigint | null = null;
+  for (const { key, type, from, next } of elementsOf(view, 0, input.length - 1)) {
+    if ((key === 'firstBatch' || key === 'nextBatch') && type === ARRAY) batch = { from: from + 4, end: next - 1, isFirst: key === 'firstBatch' };
+    else if (key === 'postBatchResumeToken' && type === DOCUMENT) token = Buffer.from(input.subarray(from, next));
+    else if (key === 'id' && type === INT64) id = view.getBigInt64(from, true);
+  }
+  if (batch === null) throw new SluiceError(SOURCE_PROTOCOL, 'a reply without a batch');
+  if (id === null) throw new SluiceError(SOURCE_PROTOCOL, 'a reply without a cursor id');
+  return { batchFrom: batch.from, batchEnd: batch.end, isFirst: batch.isFirst, token, id };
+}
+
+/** Counts the events of the batch and finds the size of the largest; all of them are whole documents then. */
+function measureBatch(input: DataView, from: number, end: number): { count: number; bytesMax: number } {
+  let count = 0;
+  let bytesMax = 0;
+  for (let p = from; p < end;) {
+    if (input.getUint8(p) !== DOCUMENT) throw new SluiceError(SOURCE_PROTOCOL, 'a batch that holds something else than documents');
+    const at = cstringEnd(input, p + 1, end) + 1;
+    const bytes = documentSize(input, at, end);
+    if (bytes > bytesMax) bytesMax = bytes;
+    count++;
+    p = at + bytes;
+  }
+  return { count, bytesMax };
+}

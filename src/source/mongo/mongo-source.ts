@@ -1,0 +1,338 @@
+/**
+ * One change stream, read raw.
+ *
+ * The driver's `watch()` decodes every event and is four times slower, so its work is ours: an explicit session (a
+ * cursor outlives its socket only in one), resume after a fail-over, the post-batch token, `killCursors` at the end.
+ * Invariants: positions strictly rise; the next `getMore` is on its way while this batch is encoded and written; what is
+ * read after a resume lies strictly after what was yielded.
+ */
+import { setImmediate } from 'node:timers/promises';
+import { Timestamp as BsonTimestamp, deserialize } from 'bson';
+import { MongoClient, type ClientSession, type Document } from 'mongodb';
+import type { Clock } from '../../core/clock.ts';
+import { SluiceError } from '../../core/error.ts';
+import { CONFIG_INVALID, HISTORY_LOST, SOURCE_DENIED, SOURCE_FAILED, SOURCE_PROTOCOL, SOURCE_STANDALONE, SOURCE_VERSION } from '../../core/errors.ts';
+import type { ChangeBatch, ResumePoint } from '../../core/event.ts';
+import type { Source, SourceIdentity, StartAt } from '../../core/source.ts';
+import type { Timestamp } from '../../core/time.ts';
+import type { Logger } from '../../ops/log.ts';
+import type { PipelineStats } from '../../ops/stats.ts';
+import { LineEncoder } from './encode/line.ts';
+import { encodeReply, type EncodedReply } from './encode/reply.ts';
+import { resumePointOf } from './encode/token.ts';
+import { connectError, judge, serverSays } from './server-errors.ts';
+import { planStream, type StreamOptions, type StreamPlan } from './stream-plan.ts';
+import { canSplitEvents, isSupported, parseVersion, type ServerVersion } from './version.ts';
+
+export interface MongoSourceOptions extends StreamOptions {
+  readonly uri: string;
+  readonly json: 'relaxed' | 'canonical';
+  readonly maxLineBytes: number;
+  /** After this long without an answer it is said aloud; there is no limit to the trying. */
+  readonly unavailableAfterMs: number;
+}
+
+const SERVER_SELECTION_MS = 10_000;
+/** How long the server waits for something to send: the beat of everything that happens while nothing happens. */
+const AWAIT_MS = 1_000;
+/** The socket is given up when the server has said nothing for this much longer than it was asked to wait. */
+const SOCKET_SILENCE_MS = 60_000;
+const BACKOFF_MS_MIN = 100;
+const BACKOFF_MS_MAX = 10_000;
+/** Errors that the table does not know are tried this often in a row without progress. */
+const UNKNOWN_ERRORS_MAX = 5;
+
+interface Cursor {
+  readonly session: ClientSession;
+  id: bigint;
+}
+
+export class MongoSource implements Source {
+  readonly #options: MongoSourceOptions;
+  readonly #plan: StreamPlan;
+  readonly #clock: Clock;
+  readonly #stats: PipelineStats;
+  readonly #log: Logger;
+  readonly #client: MongoClient;
+  #stages: readonly Document[];
+
+  constructor(options: MongoSourceOptions, clock: Clock, stats: PipelineStats, log: Logger) {
+    this.#options = options;
+    this.#plan = planStream(options);
+    this.#stages = this.#plan.stages;
+    this.#clock = clock;
+    this.#stats = stats;
+    this.#log = log;
+    try {
+      this.#client = new MongoClient(options.uri, {
+        appName: 'sluice',
+        serverSelectionTimeoutMS: SERVER_SELECTION_MS,
+        // A getMore waits on the server, so silence on the socket must be longer than that; half-open sockets end here.
+        socketTimeoutMS: AWAIT_MS + SOCKET_SILENCE_MS,
+        // Makes loopback and data-centre links slower, never faster.
+        compressors: ['none'],
+      });
+    } catch (cause) {
+      throw new SluiceError(CONFIG_INVALID, `source.uri: ${serverSays(cause)}`, { cause });
+    }
+  }
+
+  async open(signal: AbortSignal): Promise<SourceIdentity> {
+    const where = this.#client.options.hosts.map(String).join(',') || 'the server';
+    let hello: Document;
+    let version: ServerVersion;
+    try {
+      await this.#client.connect();
+      signal.throwIfAborted();
+      const admin = this.#client.db('admin');
+      hello = await admin.command({ hello: 1 });
+      version = parseVersion(String((await admin.command({ buildInfo: 1 }))['version']));
+    } catch (error) {
+      signal.throwIfAborted();
+      throw connectError(error, where);
+    }
+    if (hello['setName'] === undefined && hello['msg'] !== 'isdbgrid') throw new SluiceError(SOURCE_STANDALONE, where);
+    if (!isSupported(version)) throw new SluiceError(SOURCE_VERSION, `${where} runs ${version.text}`);
+    const split = canSplitEvents(version);
+    // Must be the last stage.
+    if (split) this.#stages = [...this.#plan.stages, { $changeStreamSplitLargeEvent: {} }];
+    await this.#probe();
+    const set = await this.#replicaSetId(hello);
+    return {
+      fingerprint: [set, `${version.major}.${version.minor}`, this.#plan.digest, split ? 'split' : 'whole'].join(' '),
+      description: `${where} (${this.#plan.level}${this.#plan.level === 'cluster' ? '' : ` ${this.#plan.database}`}${this.#plan.collection === null ? '' : `.${this.#plan.collection}`})`,
+    };
+  }
+
+  async resolve(start: StartAt, signal: AbortSignal): Promise<ResumePoint> {
+    try {
+      switch (start.kind) {
+        case 'now':
+          return await this.#pointOf({});
+        case 'time':
+          return await this.#pointOf({ startAtOperationTime: bsonTimestamp(start.at) });
+        case 'token':
+          await this.#pointOf({ startAfter: deserialize(start.token, { promoteValues: false }) });
+          return resumePointOf(start.token);
+        case 'oldest':
+          return await this.#oldest();
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      throw connectError(error, 'opening the change stream');
+    }
+  }
+
+  async *changes(after: ResumePoint, signal: AbortSignal): AsyncGenerator<ChangeBatch> {
+    let point = after;
+    let failures = 0;
+    let unknown = 0;
+    let failingSinceMs = 0;
+    while (!signal.aborted) {
+      try {
+        for await (const batch of this.#stream(point, signal)) {
+          if (failures > 0) {
+            this.#log.info({ seconds: (this.#clock.now() - failingSinceMs) / 1000 }, 'the change stream is back');
+            this.#stats.state = 'running';
+          }
+          failures = 0;
+          unknown = 0;
+          point = batch.resume;
+          yield batch;
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        const verdict = judge(error);
+        if (verdict.do === 'stop') throw verdict.error;
+        unknown += verdict.do === 'retry' ? 1 : 0;
+        if (unknown > UNKNOWN_ERRORS_MAX) throw new SluiceError(SOURCE_FAILED, serverSays(error), { cause: error });
+        if (failures === 0) failingSinceMs = this.#clock.now();
+        failures += 1;
+        await this.#backOff(failures, failingSinceMs, error, signal);
+      }
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#client.close();
+  }
+
+  /** Ends when the server closes the cursor (invalidate) or the signal aborts. */
+  async *#stream(after: ResumePoint, signal: AbortSignal): AsyncGenerator<ChangeBatch> {
+    const encoder = this.#encoder();
+    const before = { lossy: this.#stats.linesLossy, oversize: this.#stats.linesOversize };
+    // `startAfter` also goes on after an invalidate, where `resumeAfter` refuses.
+    const { cursor, reply } = await this.#openCursor({ startAfter: deserialize(after.token, { promoteValues: false }) });
+    let point = after;
+    let raw: Uint8Array | null = reply;
+    try {
+      while (raw !== null) {
+        const id = cursorId(raw);
+        cursor.id = id;
+        const next: Promise<Uint8Array | null> = id === 0n ? Promise.resolve(null) : this.#getMore(cursor, signal);
+        // Until somebody awaits it, a failure must not count as unhandled.
+        next.catch(() => {});
+        // The driver writes to the socket in a later turn: without this the server would idle while we encode.
+        await setImmediate();
+        const encoded = encodeReply(raw, encoder);
+        point = resumeAfter(encoded, point);
+        this.#stats.linesLossy = before.lossy + encoder.lossy;
+        this.#stats.linesOversize = before.oversize + encoder.oversize;
+        yield { events: encoded.events, resume: point, watermark: point.clusterTime };
+        raw = await next;
+      }
+    } finally {
+      await this.#closeCursor(cursor);
+    }
+  }
+
+  #encoder(): LineEncoder {
+    const { json, maxLineBytes } = this.#options;
+    const { database, collection, level } = this.#plan;
+    return new LineEncoder({ json, maxLineBytes, database: level === 'cluster' ? null : database, collection });
+  }
+
+  async #openCursor(start: Document, batchSize?: number): Promise<{ cursor: Cursor; reply: Uint8Array }> {
+    const { database, collection, changeStream } = this.#plan;
+    const session = this.#client.startSession({ causalConsistency: false });
+    try {
+      const reply = await this.#client.db(database).command(
+        {
+          aggregate: collection ?? 1,
+          pipeline: [{ $changeStream: { ...changeStream, ...start } }, ...this.#stages],
+          cursor: batchSize === undefined ? {} : { batchSize },
+          readConcern: { level: 'majority' },
+        },
+        { session, raw: true },
+      );
+      const bytes = cursorBytes(reply);
+      return { cursor: { session, id: cursorId(bytes) }, reply: bytes };
+    } catch (error) {
+      await session.endSession().catch(() => {});
+      throw error;
+    }
+  }
+
+  /** The next reply, or `null` once the signal aborts: a stop does not wait for the server's patience to end. */
+  async #getMore(cursor: Cursor, signal: AbortSignal): Promise<Uint8Array | null> {
+    const { database, collection } = this.#plan;
+    const command = this.#client
+      .db(database)
+      .command({ getMore: cursor.id, collection: collection ?? '$cmd.aggregate', maxTimeMS: AWAIT_MS }, { session: cursor.session, raw: true });
+    let onAbort!: () => void;
+    const aborted = new Promise<null>((resolve) => {
+      onAbort = () => resolve(null);
+      signal.addEventListener('abort', onAbort, { once: true });
+      if (signal.aborted) resolve(null);
+    });
+    try {
+      const reply = await Promise.race([command, aborted]);
+      return reply === null ? null : cursorBytes(reply);
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      command.catch(() => {});
+    }
+  }
+
+  /** Best effort: a cursor that is left behind ends by itself after ten minutes. */
+  async #closeCursor(cursor: Cursor): Promise<void> {
+    const { database, collection } = this.#plan;
+    if (cursor.id !== 0n) {
+      await this.#client
+        .db(database)
+        .command({ killCursors: collection ?? '$cmd.aggregate', cursors: [cursor.id] }, { timeoutMS: 2_000 })
+        .catch(() => {});
+    }
+    await cursor.session.endSession().catch(() => {});
+  }
+
+  /** Where a stream that is opened like this begins, without reading an event. */
+  async #pointOf(start: Document): Promise<ResumePoint> {
+    const { cursor, reply } = await this.#openCursor(start, 0);
+    await this.#closeCursor(cursor);
+    const token = encodeReply(reply, this.#encoder()).postBatchResumeToken;
+    if (token === null) throw new SluiceError(SOURCE_PROTOCOL, 'a new change stream came without a post-batch resume token');
+    return resumePointOf(token);
+  }
+
+  /** Rights and the user's own `$match` are tried before anything depends on them. */
+  async #probe(): Promise<void> {
+    try {
+      await this.#pointOf({});
+    } catch (error) {
+      const verdict = judge(error);
+      if (verdict.do === 'stop' && SluiceError.is(verdict.error, SOURCE_DENIED)) throw verdict.error;
+      if (verdict.do === 'resume') throw connectError(error, 'opening the change stream');
+      throw new SluiceError(
+        CONFIG_INVALID,
+        `the server does not accept this change stream (source.match, include, fullDocument): ${serverSays(error)}`,
+        { cause: error },
+      );
+    }
+  }
+
+  async #oldest(): Promise<ResumePoint> {
+    const first = await this.#client
+      .db('local')
+      .collection('oplog.rs')
+      .find({}, { sort: { $natural: 1 }, limit: 1, projection: { ts: 1 } })
+      .next();
+    const ts = first?.['ts'] as BsonTimestamp | undefined;
+    if (ts === undefined) throw new SluiceError(HISTORY_LOST, 'the oplog is empty');
+    // The very oldest entries may be cut away before the stream is open: a few seconds later is surely there.
+    for (const margin of [0, 1, 10, 60]) {
+      try {
+        return await this.#pointOf({ startAtOperationTime: new BsonTimestamp({ t: ts.t + margin, i: 1 }) });
+      } catch (error) {
+        const verdict = judge(error);
+        if (verdict.do !== 'stop' || !SluiceError.is(verdict.error, HISTORY_LOST)) throw error;
+      }
+    }
+    throw new SluiceError(HISTORY_LOST, 'the oplog is cut faster than it can be read');
+  }
+
+  /** Tells one replica set from another of the same name where the user may ask; else the name must do. */
+  async #replicaSetId(hello: Document): Promise<string> {
+    if (hello['msg'] === 'isdbgrid') return 'sharded';
+    try {
+      const { config } = (await this.#client.db('admin').command({ replSetGetConfig: 1 })) as { config: { settings: { replicaSetId: unknown } } };
+      return String(config.settings.replicaSetId);
+    } catch {
+      return String(hello['setName']);
+    }
+  }
+
+  async #backOff(failures: number, sinceMs: number, error: unknown, signal: AbortSignal): Promise<void> {
+    const downMs = this.#clock.now() - sinceMs;
+    const loud = downMs >= this.#options.unavailableAfterMs;
+    this.#stats.state = 'reconnecting';
+    this.#stats.reconnects += 1;
+    const fields = { failures, downSeconds: Math.round(downMs / 1000), reason: serverSays(error) };
+    if (loud) this.#log.error(fields, 'MongoDB has not answered for long: nothing is lost as long as the oplog reaches back');
+    else this.#log.warn(fields, 'the change stream broke: opening it again after the last event');
+    const ceiling = Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** Math.min(failures - 1, 10));
+    // Full jitter: many pipelines that lost one server do not come back as one.
+    await this.#clock.sleep(Math.random() * ceiling, signal).catch(() => {});
+  }
+}
+
+function resumeAfter(encoded: EncodedReply, before: ResumePoint): ResumePoint {
+  const token = encoded.postBatchResumeToken ?? encoded.lastToken;
+  return token === null ? before : resumePointOf(token);
+}
+
+function cursorBytes(reply: Document): Uint8Array {
+  const cursor = reply['cursor'] as unknown;
+  if (!(cursor instanceof Uint8Array)) throw new SluiceError(SOURCE_PROTOCOL, 'a reply came without a cursor');
+  return cursor;
+}
+
+/** The id comes after the batch: skipping by lengths finds it without decoding an event. */
+function cursorId(cursor: Uint8Array): bigint {
+  const { id } = deserialize(cursor, { raw: true, useBigInt64: true }) as { id: bigint };
+  return id;
+}
+
+function bsonTimestamp(at: Timestamp): BsonTimestamp {
+  return new BsonTimestamp({ t: at.t, i: at.i });
+}

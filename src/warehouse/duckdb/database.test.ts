@@ -1,0 +1,340 @@
+/** What is DuckDB's own: who may have the file, what a query may touch, how large things may be. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { lineOf, SealedFiles, type TestEvent } from '../../../test/contracts/sealed-files.ts';
+import { kindOf, never, ORDERS } from '../../../test/contracts/warehouse-bench.ts';
+import { SluiceError } from '../../core/error.ts';
+import { WAREHOUSE_BUSY, WAREHOUSE_FAILED, WAREHOUSE_QUERY, WAREHOUSE_UNAVAILABLE } from '../../core/errors.ts';
+import type { Warehouse } from '../../core/warehouse.ts';
+import { silentLog } from '../../ops/log.ts';
+import { openDuckDb } from './duckdb.ts';
+
+const MIB = 1024 ** 2;
+const insert = (n: number, doc = '{}'): TestEvent => ({ n, op: 'insert', key: `"${n}"`, doc });
+
+let folder: string;
+let path: string;
+let files: SealedFiles;
+const opened: Warehouse[] = [];
+
+async function open(where = path, memoryLimitBytes?: number): Promise<Warehouse> {
+  const limit = memoryLimitBytes === undefined ? {} : { memoryLimitBytes };
+  const warehouse = await openDuckDb({ path: where, deletes: 'soft', columns: {}, log: silentLog, ...limit });
+  opened.push(warehouse);
+  await warehouse.migrate();
+  return warehouse;
+}
+
+/** Runs a script of this repository's TypeScript in a process of its own; gives what it prints. */
+async function elsewhere(script: string, shell = ''): Promise<string> {
+  const module = join(dirname(fileURLToPath(import.meta.url)), 'duckdb.ts');
+  const log = join(module, '../../../ops/log.ts');
+  const source = `
+    import { openDuckDb } from ${JSON.stringify(module)};
+    import { silentLog as log } from ${JSON.stringify(log)};
+    const open = (path) => openDuckDb({ path, deletes: 'soft', columns: {}, log });
+    const never = new AbortController().signal;
+    ${script}`;
+  const child = spawn('bash', ['-c', `${shell} exec "$0" --input-type=module -e "$1"`, process.execPath, source], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const closed = once(child, 'close');
+  const output = (await Array.fromAsync(child.stdout as AsyncIterable<Buffer>)).join('');
+  await closed;
+  return output.trim();
+}
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'sluice-duckdb-test-'));
+  path = join(folder, 'warehouse.duckdb');
+  files = new SealedFiles(join(folder, 'lake'));
+});
+afterEach(async () => {
+  for (const warehouse of opened.splice(0)) await warehouse[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
+});
+
+describe('the file', () => {
+  it('belongs to one process at a time, and the other is told which', async () => {
+    const tryOpen = `try { await open(${JSON.stringify(path)}); console.log('opened'); } catch (error) { console.log(error.code, error.message); }`;
+    const [first, second] = [await open(), await open()];
+    const refused = await elsewhere(tryOpen);
+    expect(refused).toContain(WAREHOUSE_BUSY.code);
+    expect(refused).toContain(`process ${process.pid}`);
+    // Closing one of two openings must not give the file away (POSIX locks would).
+    await first[Symbol.asyncDispose]();
+    expect(await elsewhere(tryOpen)).toContain(WAREHOUSE_BUSY.code);
+    await second[Symbol.asyncDispose]();
+    expect(await elsewhere(tryOpen)).toBe('opened');
+  });
+
+  it('that is no database, or that cannot be had, is said to be so', async () => {
+    await writeFile(path, 'this is no database'.repeat(1000));
+    expect(await kindOf(open())).toBe(WAREHOUSE_UNAVAILABLE);
+    await mkdir(join(folder, 'taken.duckdb'));
+    expect(await kindOf(open(join(folder, 'taken.duckdb')))).toBe(WAREHOUSE_UNAVAILABLE);
+  });
+
+  it('is made with the folders above it', async () => {
+    await open(join(folder, 'a/b/warehouse.duckdb'));
+    expect((await stat(join(folder, 'a/b/warehouse.duckdb'))).isFile()).toBe(true);
+  });
+
+  it('of a newer version is left alone', async () => {
+    await (await open())[Symbol.asyncDispose]();
+    await elsewhere(`
+      import { DuckDBInstance } from ${JSON.stringify(import.meta.resolve('@duckdb/node-api'))};
+      const instance = await DuckDBInstance.create(${JSON.stringify(path)});
+      await (await instance.connect()).run('UPDATE sluice.control SET schema_version = 99');
+      instance.closeSync();`);
+    const reason = await open().catch((error: unknown) => error);
+    expect(reason).toMatchObject({ kind: WAREHOUSE_FAILED, message: expect.stringContaining('99') as string });
+  });
+
+  it('can be memory, one for each opening', async () => {
+    const [a, b] = [await open(':memory:'), await open(':memory:')];
+    await a.load([await files.seal(ORDERS, [insert(1)])], never);
+    expect(await a.merge(ORDERS, { rebuild: false }, never)).toEqual({ rows: 1 });
+    expect(await b.collections()).toEqual([]);
+  });
+
+  it('takes documents compressed', async () => {
+    const warehouse = await open();
+    const words = 'the quick brown fox jumps over the lazy dog '.split(' ');
+    const text = (n: number): string => Array.from({ length: 200 }, (_, i) => words[(n * 7 + i * i) % words.length]).join(' ');
+    await warehouse.load(
+      [
+        await files.seal(
+          ORDERS,
+          Array.from({ length: 20_000 }, (_, n) => insert(n, JSON.stringify({ n, text: text(n) }))),
+        ),
+      ],
+      never,
+    );
+    await warehouse[Symbol.asyncDispose]();
+    const lake = (await stat(join(files.root, 'shop/orders/part-1.jsonl'))).size;
+    expect((await stat(path)).size).toBeLessThan(lake / 4);
+  });
+});
+
+describe('two loaders', () => {
+  it('cannot both win', async () => {
+    const sealed = await Promise.all(Array.from({ length: 12 }, (_, n) => files.seal({ db: 'shop', coll: `c${n % 3}` }, [insert(n)])));
+    const loaders = [await open(), await open(), await open()];
+    const results = await Promise.all(
+      loaders.map((warehouse, i) =>
+        warehouse.load(
+          sealed.toSorted((a, b) => (a.line.path < b.line.path ? i - 1 : 1 - i)),
+          never,
+        ),
+      ),
+    );
+    expect(results.flatMap((result) => result.rejected)).toEqual([]);
+    expect(results.reduce((sum, result) => sum + result.files, 0)).toBe(12);
+    expect((await loaders[0]?.collections())?.map((row) => row.rows)).toEqual([4, 4, 4]);
+  });
+
+  it("wait for each other, and one that is aborted while it waits takes nobody else's turn", async () => {
+    const warehouse = await open();
+    const sealed = await Promise.all(
+      [1, 2, 3].map((n) =>
+        files.seal(
+          ORDERS,
+          Array.from({ length: 5000 }, (_, i) => insert(n * 10_000 + i)),
+        ),
+      ),
+    );
+    const stop = new AbortController();
+    const reason = new Error('enough');
+    const [first, second, third] = sealed.map((file, i) => warehouse.load([file], i === 1 ? stop.signal : never));
+    const refused = expect(second).rejects.toBe(reason);
+    stop.abort(reason);
+    await refused;
+    expect(await Promise.all([first, third])).toMatchObject([{ rows: 5000 }, { rows: 5000 }]);
+    expect((await warehouse.collections()).map((row) => row.rows)).toEqual([10_000]);
+  });
+
+  it('give a collection one name', async () => {
+    const loaders = [await open(), await open()];
+    const namespaces = Array.from({ length: 5 }, (_, n) => ({ db: 'a', coll: n % 2 === 0 ? `x${n}` : `X${n - 1}` }));
+    await Promise.all(loaders.map((warehouse) => warehouse.discover(namespaces)));
+    const names = (await loaders[0]?.query('select table_name from sluice.collection_registry', 10, never))?.rows.map((row) =>
+      String(row[0]).toLowerCase(),
+    );
+    expect(new Set(names).size).toBe(5);
+  });
+});
+
+describe('a query', () => {
+  it.each([
+    'select * from read_text($$/etc/hostname$$)',
+    "select * from '/etc/hostname.csv'",
+    "select * from read_ndjson_objects('FOLDER/lake/shop/orders/part-1.jsonl')",
+    "select * from glob('/*')",
+    "copy (select 1) to 'FOLDER/out.csv'",
+    "explain analyze copy (select 1) to 'FOLDER/out.csv'",
+    "explain analyze copy (select 1) to 'FOLDER/warehouse.duckdb' (use_tmp_file false)",
+    "attach 'FOLDER/other.duckdb'",
+    "export database 'FOLDER/dump'",
+    'set memory_limit = $$1GiB$$',
+    'load json',
+    'call pragma_version()',
+    'begin',
+    'checkpoint',
+  ])('touches nothing outside: %s', async (sql) => {
+    const warehouse = await open();
+    await warehouse.load([await files.seal(ORDERS, [insert(1)])], never);
+    const before = await readdir(folder);
+    expect(await kindOf(warehouse.query(sql.replaceAll('FOLDER', folder), 1, never))).toBe(WAREHOUSE_QUERY);
+    expect(await readdir(folder)).toEqual(before);
+    expect(await warehouse.query('select key from bronze.shop__orders', 1, never)).toMatchObject({ rows: [['"1"']] });
+  });
+
+  it.each([
+    'from range(3)',
+    'show all tables',
+    'show tables from sluice',
+    'describe bronze.shop__orders',
+    'summarize bronze.shop__orders',
+    'values (1)',
+    'with a as (select 1) select * from a; -- done',
+    'explain select 1',
+    'EXPLAIN (ANALYZE, FORMAT json) select 1',
+    'table bronze.shop__orders',
+  ])('may read in every way: %s', async (sql) => {
+    const warehouse = await open();
+    await warehouse.load([await files.seal(ORDERS, [insert(1)])], never);
+    expect((await warehouse.query(sql, 100, never)).rows.length).toBeGreaterThan(0);
+  });
+
+  it('ends when it is aborted', async () => {
+    const warehouse = await open();
+    const reason = new Error('too long');
+    const stop = new AbortController();
+    const running = warehouse.query('select count(*) from range(100000000) a, range(100000) b where a.range + b.range = 7', 1, stop.signal);
+    await warehouse.query('select 1', 1, never);
+    stop.abort(reason);
+    await expect(running).rejects.toBe(reason);
+  });
+
+  it('gives lists, structs and maps as JSON', async () => {
+    const warehouse = await open();
+    const sql = "select [1, 2] as l, {'a': {'b': 1.5}} as s, map {'k': 9007199254740993} as m, 'NaN'::double as n, '2026-11-21'::date as d";
+    expect((await warehouse.query(sql, 1, never)).rows).toEqual([
+      [[1, 2], { a: { b: 1.5 } }, [{ key: 'k', value: '9007199254740993' }], 'NaN', '2026-11-21'],
+    ]);
+  });
+});
+
+describe('staged files', () => {
+  it('leave nothing behind, not even those of a process that died', async () => {
+    await mkdir(join(folder, 'warehouse.duckdb.staged/files-dead'), { recursive: true });
+    await writeFile(join(folder, 'warehouse.duckdb.staged/files-dead/1.jsonl'), 'x');
+    const warehouse = await open();
+    await warehouse.load([await files.seal(ORDERS, [insert(1)]), await files.seal(ORDERS, [insert(2)], { remote: true, claim: { rows: 7 } })], never);
+    const staged = await readdir(join(folder, 'warehouse.duckdb.staged'), { recursive: true });
+    expect(staged.filter((name) => name.endsWith('.jsonl'))).toEqual([]);
+    await warehouse[Symbol.asyncDispose]();
+    expect((await readdir(folder)).toSorted()).toEqual(['lake', 'warehouse.duckdb']);
+  });
+});
+
+describe('a load', () => {
+  it('numbers the rows of a large file in the order of its lines', async () => {
+    const warehouse = await open();
+    const pad = 'x'.repeat(1000);
+    const events = Array.from({ length: 40_000 }, (_, n) => insert(n, `{"n":${n},"pad":"${pad}"}`));
+    await warehouse.load([await files.seal(ORDERS, events), await files.seal(ORDERS, events, { compression: 'zst', linesPerMember: 1000 })], never);
+    const sql = `select file, count(*), bool_and(key = '"' || (row_number - 1) || '"') from bronze.shop__orders group by file order by file`;
+    const { rows } = await warehouse.query(sql, 2, never);
+    expect(rows.map((row) => row.slice(1))).toEqual([
+      [40_000, true],
+      [40_000, true],
+    ]);
+  });
+
+  it.each([undefined, 'zst'] as const)('takes a line of 100 MiB (compressed: %s), and silver its document', async (compression) => {
+    const warehouse = await open();
+    const text = 'y'.repeat(100 * MIB - lineOf(ORDERS, insert(1, '{"text":""}')).length);
+    const sealed = await files.seal(ORDERS, [insert(1, `{"text":"${text}"}`), insert(2)], compression === undefined ? {} : { compression });
+    expect(await warehouse.load([await files.seal(ORDERS, [insert(0)]), sealed], never)).toMatchObject({ files: 2, rows: 3, rejected: [] });
+    await warehouse.merge(ORDERS, { rebuild: false }, never);
+    expect(await warehouse.query('select key, length(cast(doc as varchar)) from silver.shop__orders order by key', 3, never)).toMatchObject({
+      rows: [
+        ['"0"', 2],
+        ['"1"', text.length + 11],
+        ['"2"', 2],
+      ],
+    });
+  });
+
+  it('that has too little memory for a file says so, and loads the others', async () => {
+    const warehouse = await open(path, 128 * MIB);
+    const big = await files.seal(ORDERS, [insert(1, `{"text":"${'y'.repeat(60 * MIB)}"}`)]);
+    const result = await warehouse.load([big, await files.seal(ORDERS, [insert(2)])], never);
+    expect(result).toMatchObject({
+      files: 1,
+      rows: 1,
+      rejected: [{ path: big.line.path, reason: expect.stringContaining('Out of Memory') as string }],
+    });
+  });
+
+  it('that is aborted leaves nothing, and can be made again', async () => {
+    const warehouse = await open();
+    const sealed = await files.seal(
+      ORDERS,
+      Array.from({ length: 50_000 }, (_, n) => insert(n, `{"pad":"${'z'.repeat(500)}"}`)),
+    );
+    const stop = new AbortController();
+    const reason = new Error('stop');
+    const loading = warehouse.load([sealed], stop.signal);
+    const settled = loading.then(
+      () => 'done',
+      (error: unknown) => error,
+    );
+    // Until the statement has begun to read the file.
+    while ((await readdir(join(folder, 'warehouse.duckdb.staged'), { recursive: true })).every((name) => !name.endsWith('.jsonl')))
+      await warehouse.query('select 1', 1, never);
+    await warehouse.query('select 1', 1, never);
+    stop.abort(reason);
+    expect(await settled).toBe(reason);
+    expect(await warehouse.loaded([sealed.line.path])).toEqual(new Set());
+    expect(await warehouse.load([sealed], never)).toMatchObject({ rows: 50_000 });
+    expect((await warehouse.collections()).map((row) => row.rows)).toEqual([50_000]);
+  });
+
+  it('stops when the disk is full, blaming no file', async () => {
+    const sealed = await files.seal(
+      ORDERS,
+      Array.from({ length: 30_000 }, (_, n) => insert(n, JSON.stringify({ noise: Array.from({ length: 12 }, (_u, i) => Math.sin(n * 31 + i)) }))),
+    );
+    const load = `
+      const warehouse = await open(${JSON.stringify(path)});
+      await warehouse.migrate();
+      const file = { line: ${JSON.stringify(sealed.line)}, localPath: ${JSON.stringify(sealed.localPath)} };
+      try { console.log(JSON.stringify(await warehouse.load([file], never))); } catch (error) { console.log(error.code, error.message); }
+      try { console.log(JSON.stringify(await warehouse.collections())); } catch (error) { console.log(error.code, error.message); }`;
+    // Files may not grow beyond 3 MB: what a full disk looks like to whoever writes.
+    const full = await elsewhere(load, "trap '' XFSZ; ulimit -f 3000;");
+    expect(full).toContain(WAREHOUSE_FAILED.code);
+    expect(full).not.toContain('"status":"ERROR"');
+    expect(await elsewhere(load)).toContain('"rows":30000');
+  });
+});
+
+describe('closing', () => {
+  it('interrupts what is under way', async () => {
+    const warehouse = await open();
+    const running = warehouse
+      .query('select count(*) from range(100000000) a, range(100000) b where a.range + b.range = 7', 1, never)
+      .catch((error: unknown) => error);
+    await warehouse.query('select 1', 1, never);
+    await warehouse[Symbol.asyncDispose]();
+    expect(await running).toBeInstanceOf(SluiceError);
+  });
+});

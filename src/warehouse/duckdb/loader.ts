@@ -1,0 +1,271 @@
+/**
+ * Sealed files → bronze.
+ *
+ * Invariant: the rows of a file and its ledger line commit in one transaction, and the rows are as many as the ledger
+ * line of the lake says. So a file is loaded wholly, once, whoever asks for it and however often.
+ * Files of a collection share a transaction, because a commit costs more than a small file; one that cannot be loaded
+ * is set aside with its reason, and the others of its group go on by themselves.
+ */
+import { formatNamespace, type Namespace } from '../../core/namespace.ts';
+import { laterTimestamp, type Timestamp } from '../../core/time.ts';
+import type { LoadResult, SealedFile } from '../../core/warehouse.ts';
+import type { Logger } from '../../ops/log.ts';
+import { insertBaselines, insertLedger, insertRows, insertSkipped, insertSuperseded } from '../sql/bronze.ts';
+import type { Tables } from '../sql/names.ts';
+import { addLoaded, clearFailures, recordFailure, selectKnown } from '../sql/registry.ts';
+import { takeBatch } from '../sql/schema.ts';
+import { prepareTables, register, type Context } from './collections.ts';
+import type { Database, Session } from './database.ts';
+import { blamesFile, headline, isLineTooLong } from './errors.ts';
+import { FileRejected, selectLines, Staging, withLongerLines, type StagedFile } from './staging.ts';
+
+/** A transaction takes files up to these limits, at least one. */
+const GROUP_FILES_MAX = 64;
+const GROUP_BYTES_MAX = 256 * 1024 ** 2;
+/** Paths that one statement names. */
+const PATHS_MAX = 1000;
+
+/** A line is longer than the buffers were made for: the transaction is lost, a new one with larger buffers goes on. */
+class LineTooLong extends Error {
+  override readonly name = 'LineTooLong';
+  readonly staged: StagedFile;
+
+  constructor(staged: StagedFile, cause: unknown) {
+    super('a line is longer than the buffer', { cause });
+    this.staged = staged;
+  }
+}
+
+interface Tally {
+  files: number;
+  rows: number;
+  readonly namespaces: Map<string, Namespace>;
+  readonly rejected: { path: string; reason: string }[];
+}
+
+export class Loader {
+  readonly #database: Database;
+  readonly #context: Context;
+  readonly #staging: Staging;
+  readonly #log: Logger;
+
+  constructor(database: Database, context: Context, log: Logger) {
+    this.#database = database;
+    this.#context = context;
+    this.#staging = new Staging(database.folder);
+    this.#log = log;
+  }
+
+  /** Which of these paths need not be loaded: they are, or a file that replaces them is, or they replace ones that are. */
+  async known(paths: readonly string[]): Promise<ReadonlySet<string>> {
+    return this.#database.read((session) => knownPaths(session, this.#context, paths));
+  }
+
+  async load(files: readonly SealedFile[], signal: AbortSignal): Promise<LoadResult> {
+    const tally: Tally = { files: 0, rows: 0, namespaces: new Map(), rejected: [] };
+    const known = await this.known(files.map((file) => file.line.path));
+    const covered = coverage(files);
+    for (const group of groups(
+      files.filter((file) => !known.has(file.line.path)),
+      covered,
+    )) {
+      await this.#loadGroup(group, covered, tally, signal);
+    }
+    return { files: tally.files, rows: tally.rows, namespaces: [...tally.namespaces.values()], rejected: tally.rejected };
+  }
+
+  async #loadGroup(files: readonly SealedFile[], covered: Coverage, tally: Tally, signal: AbortSignal): Promise<void> {
+    const staged: StagedFile[] = [];
+    try {
+      for (const file of files) {
+        try {
+          // Nothing to read in a file without rows; it need not even be there any more.
+          staged.push(file.line.rows === 0 ? { file, path: '', lineBytesMax: 0 } : await this.#staging.stage(file, signal));
+        } catch (error) {
+          if (!(error instanceof FileRejected)) throw error;
+          await this.#reject(error, tally);
+        }
+      }
+      if (staged.length > 0) await this.#commit(staged, covered, tally, signal);
+    } finally {
+      for (const { path } of staged) if (path !== '') await this.#staging.drop(path);
+    }
+  }
+
+  /** One transaction for all; when a file spoils it, one for each of the others. */
+  async #commit(staged: readonly StagedFile[], covered: Coverage, tally: Tally, signal: AbortSignal): Promise<void> {
+    try {
+      const done = await this.#transaction(staged, covered, signal);
+      tally.files += done.files;
+      tally.rows += done.rows;
+      const ns = namespaceOf(staged[0]?.file);
+      if (done.rows > 0) tally.namespaces.set(formatNamespace(ns), ns);
+    } catch (error) {
+      if (error instanceof LineTooLong) {
+        const longer = withLongerLines(error.staged);
+        if (longer !== null)
+          return this.#commit(
+            staged.map((one) => (one === error.staged ? longer : one)),
+            covered,
+            tally,
+            signal,
+          );
+      }
+      const blamed = error instanceof LineTooLong ? new FileRejected(error.staged.file, headline(error.cause), error) : error;
+      if (!(blamed instanceof FileRejected)) throw error;
+      await this.#reject(blamed, tally);
+      for (const one of staged) if (one.file !== blamed.file) await this.#commit([one], covered, tally, signal);
+    }
+  }
+
+  async #transaction(staged: readonly StagedFile[], covered: Coverage, signal: AbortSignal): Promise<{ files: number; rows: number }> {
+    const { catalog, dialect } = this.#context;
+    const ns = namespaceOf(staged[0]?.file);
+    return this.#database.write(
+      takeBatch(catalog),
+      async (session, { batch }) => {
+        const plan = await settle(session, this.#context, staged, covered);
+        const { cleared, recover } = clearFailures(
+          catalog,
+          ns,
+          staged.flatMap(({ file: { line } }) => withReplaced(line.path, covered)),
+        );
+        if ((await session.run(cleared)) > 0) await session.run(recover);
+        if (plan.length === 0) return { files: 0, rows: 0 };
+        const { tables } = await prepareTables(session, this.#context, ns);
+        const sum = { rows: 0, bytes: 0, lastAt: null as Timestamp | null };
+        for (const one of plan) {
+          const { line } = one.file;
+          await this.#insert(session, tables, one, batch);
+          sum.rows += line.rows;
+          sum.bytes += line.bytes;
+          if (line.lastAt !== null) sum.lastAt = sum.lastAt === null ? line.lastAt : laterTimestamp(sum.lastAt, line.lastAt);
+        }
+        if (sum.rows > 0) await session.run(insertBaselines(dialect, catalog, tables, ns, batch));
+        await session.run(addLoaded(catalog, ns, sum, sum.rows > 0 ? batch : null));
+        return { files: plan.length, rows: sum.rows };
+      },
+      signal,
+    );
+  }
+
+  async #insert(session: Session, tables: Tables, staged: StagedFile, batch: number): Promise<void> {
+    const { catalog } = this.#context;
+    const { line } = staged.file;
+    const began = performance.now();
+    if (line.rows > 0) {
+      let rows: number;
+      try {
+        rows = await session.run(insertRows(catalog, tables, line.path, batch, selectLines(staged)));
+      } catch (error) {
+        if (isLineTooLong(error)) throw new LineTooLong(staged, error);
+        throw blamesFile(error) ? new FileRejected(staged.file, headline(error).replaceAll(staged.path, line.path), error) : error;
+      }
+      if (rows !== line.rows) throw new FileRejected(staged.file, `it has ${rows} rows, its ledger line says ${line.rows}`);
+    }
+    await session.run(insertLedger(catalog, line, line.rows > 0 ? batch : null, Math.round(performance.now() - began)));
+  }
+
+  async #reject({ file, message }: FileRejected, tally: Tally): Promise<void> {
+    const { catalog } = this.#context;
+    const ns = namespaceOf(file);
+    tally.rejected.push({ path: file.line.path, reason: message });
+    this.#log.error({ path: file.line.path, collection: formatNamespace(ns), reason: message }, 'a sealed file could not be loaded');
+    await this.#database.write(takeBatch(catalog), async (session) => {
+      await register(session, this.#context, [ns]);
+      await session.runAll(recordFailure(catalog, ns, file.line.path, message));
+    });
+  }
+}
+
+function namespaceOf(file: SealedFile | undefined): Namespace {
+  if (file === undefined) throw new Error('a group of files is never empty');
+  return { db: file.line.db, coll: file.line.coll };
+}
+
+/** For each file, the paths that it replaces, and those that they replace. */
+type Coverage = ReadonlyMap<string, ReadonlySet<string>>;
+
+function coverage(files: readonly SealedFile[]): Coverage {
+  const direct = new Map(files.map((file) => [file.line.path, file.line.supersedes ?? []]));
+  return new Map(
+    files.map(({ line }) => {
+      const all = new Set<string>();
+      const add = (path: string): void => {
+        if (path === line.path || all.has(path)) return;
+        all.add(path);
+        for (const below of direct.get(path) ?? []) add(below);
+      };
+      for (const path of line.supersedes ?? []) add(path);
+      return [line.path, all];
+    }),
+  );
+}
+
+/** Files by collection, those that replace most first, cut where a transaction would grow too large. */
+function groups(files: readonly SealedFile[], covered: Coverage): SealedFile[][] {
+  const weight = (file: SealedFile): number => covered.get(file.line.path)?.size ?? 0;
+  const byCollection = Map.groupBy(files, (file) => formatNamespace(namespaceOf(file)));
+  const out: SealedFile[][] = [];
+  for (const list of byCollection.values()) {
+    let group: SealedFile[] = [];
+    let bytes = 0;
+    for (const file of list.toSorted((a, b) => weight(b) - weight(a))) {
+      if (group.length > 0 && (group.length >= GROUP_FILES_MAX || bytes + file.line.bytes > GROUP_BYTES_MAX)) {
+        out.push(group);
+        group = [];
+        bytes = 0;
+      }
+      group.push(file);
+      bytes += file.line.bytes;
+    }
+    out.push(group);
+  }
+  return out;
+}
+
+/**
+ * Reads the ledger again, now that no other loader can write, and says which files are to be loaded. A file that replaces
+ * others is loaded only if none of them is; then they never are. Otherwise it is the one that never is.
+ */
+async function settle(session: Session, context: Context, staged: readonly StagedFile[], covered: Coverage): Promise<StagedFile[]> {
+  const { catalog } = context;
+  const known = new Set(
+    await knownPaths(
+      session,
+      context,
+      staged.flatMap(({ file: { line } }) => withReplaced(line.path, covered)),
+    ),
+  );
+  const plan: StagedFile[] = [];
+  for (const one of staged) {
+    const { line } = one.file;
+    if (known.has(line.path)) continue;
+    const [, ...replaced] = withReplaced(line.path, covered);
+    const some = replaced.some((path) => known.has(path));
+    known.add(line.path);
+    if (some) {
+      await session.run(insertSkipped(catalog, line));
+      continue;
+    }
+    plan.push(one);
+    for (const path of replaced) {
+      known.add(path);
+      await session.run(insertSuperseded(catalog, line, path, line.path));
+    }
+  }
+  return plan;
+}
+
+function withReplaced(path: string, covered: Coverage): string[] {
+  return [path, ...(covered.get(path) ?? [])];
+}
+
+async function knownPaths(session: Session, context: Context, paths: readonly string[]): Promise<ReadonlySet<string>> {
+  const known = new Set<string>();
+  for (let from = 0; from < paths.length; from += PATHS_MAX) {
+    const rows = await session.all<{ path: string }>(selectKnown(context.catalog, paths.slice(from, from + PATHS_MAX)));
+    for (const { path } of rows) known.add(path);
+  }
+  return known;
+}

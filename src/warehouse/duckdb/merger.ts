@@ -1,0 +1,94 @@
+/**
+ * Bronze → silver. Batches are folded in pieces, each in one transaction with its mark, so that a backlog of any size
+ * fits into memory and an interrupted merge goes on where it stopped; sql/silver.ts has the rules.
+ */
+import type { Namespace } from '../../core/namespace.ts';
+import type { MergeResult } from '../../core/warehouse.ts';
+import { selectBatches } from '../sql/bronze.ts';
+import type { Tables } from '../sql/names.ts';
+import { isUnmerged, markMerged, type Entry } from '../sql/registry.ts';
+import { takeBatch } from '../sql/schema.ts';
+import { applyBaseline, countLive, emptySilver, mergeRange, purgeDeleted, type Range } from '../sql/silver.ts';
+import { columnsOf, findEntry, tablesOf, type Context } from './collections.ts';
+import type { Database, Session } from './database.ts';
+
+/** A piece takes batches up to these limits, at least one. */
+const PIECE_ROWS_MAX = 500_000;
+const PIECE_BYTES_MAX = 512 * 1024 ** 2;
+
+export async function mergeCollection(
+  database: Database,
+  context: Context,
+  ns: Namespace,
+  how: { readonly rebuild: boolean },
+  signal: AbortSignal,
+): Promise<MergeResult> {
+  if (ns.coll === null) return { rows: 0 };
+  const within = <T>(work: (session: Session) => Promise<T>): Promise<T> => database.write(takeBatch(context.catalog), work, signal);
+  // A rebuild is one transaction: nobody sees a half-empty table.
+  if (how.rebuild) return { rows: await within((session) => rebuild(session, context, ns)) };
+  let rows = 0;
+  for (;;) {
+    const piece = await within((session) => mergePiece(session, context, ns));
+    rows += piece.rows;
+    if (!piece.more) return { rows };
+  }
+}
+
+async function rebuild(session: Session, context: Context, ns: Namespace): Promise<number> {
+  const entry = await findEntry(session, context, ns);
+  if (entry === null || entry.last_batch === 0) return 0;
+  await session.run(emptySilver(tablesOf(context, entry)));
+  await session.run(markMerged(context.catalog, ns, 0, entry.baseline));
+  let rows = 0;
+  for (;;) {
+    const piece = await mergePiece(session, context, ns);
+    rows += piece.rows;
+    if (!piece.more) return rows;
+  }
+}
+
+async function mergePiece(session: Session, context: Context, ns: Namespace): Promise<{ readonly rows: number; readonly more: boolean }> {
+  const entry = await findEntry(session, context, ns);
+  if (entry === null || !isUnmerged(entry)) return { rows: 0, more: false };
+  const tables = tablesOf(context, entry);
+  const columns = columnsOf(context, ns);
+  if (entry.baseline > entry.baseline_applied) {
+    const held: Range = { after: 0, upTo: entry.merged_batch, baseline: entry.baseline };
+    await session.runAll(applyBaseline(context.dialect, tables, held, columns));
+  }
+  const range: Range = { after: entry.merged_batch, upTo: await endOfPiece(session, context, entry), baseline: entry.baseline };
+  const rows = (await session.all<{ rows: number }>(countLive(tables, range)))[0]?.rows ?? 0;
+  if (rows > 0) await session.run(mergeRange(context.dialect, context.catalog, tables, range, columns));
+  await session.run(markMerged(context.catalog, ns, range.upTo, range.baseline));
+  const more = range.upTo < entry.last_batch;
+  if (!more) await purge(session, context, entry, tables);
+  return { rows, more };
+}
+
+async function endOfPiece(session: Session, context: Context, entry: Entry): Promise<number> {
+  let [end, rows, bytes] = [entry.merged_batch, 0, 0];
+  const batches = await session.all<{ batch: number; rows: number; bytes: number }>(selectBatches(context.catalog, entry, entry.merged_batch));
+  for (const batch of batches) {
+    rows += batch.rows;
+    bytes += batch.bytes;
+    if (end > entry.merged_batch && (rows > PIECE_ROWS_MAX || bytes > PIECE_BYTES_MAX)) return end;
+    end = batch.batch;
+  }
+  return entry.last_batch;
+}
+
+/**
+ * With hard deletes, takes out what is deleted and older than `complete_through`: nothing that is still to come can be
+ * older, so no tombstone is needed there. Not while rows wait to be merged: they could be.
+ */
+export async function purgeIfComplete(session: Session, context: Context, ns: Namespace): Promise<void> {
+  const entry = await findEntry(session, context, ns);
+  if (entry !== null && entry.coll !== null && entry.last_batch > 0 && !isUnmerged(entry)) {
+    await purge(session, context, entry, tablesOf(context, entry));
+  }
+}
+
+async function purge(session: Session, context: Context, entry: Entry, tables: Tables): Promise<void> {
+  if (context.deletes === 'hard' && entry.complete_through !== null) await session.run(purgeDeleted(tables, entry.complete_through));
+}

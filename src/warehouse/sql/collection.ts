@@ -1,0 +1,109 @@
+/**
+ * The objects of one collection: bronze table, silver table, history view, and the columns that the user named.
+ */
+import type { Namespace } from '../../core/namespace.ts';
+import { formatNamespace } from '../../core/namespace.ts';
+import { columnValue, type UserColumn } from './columns.ts';
+import type { Dialect } from './dialect.ts';
+import type { Catalog, Tables } from './names.ts';
+import { join, sql, text, type Statement } from './statement.ts';
+
+/** Events that say something of a document; all others make no rows in silver. */
+export const DOCUMENT_OPERATIONS = text("('insert', 'update', 'replace', 'delete', 'snapshot')");
+
+/** Makes the tables of a collection, if they are not there. A database's own events have no silver. */
+export function createTables(dialect: Dialect, tables: Tables, ns: Namespace): readonly Statement[] {
+  const document = text(dialect.documentColumn);
+  const bronze = sql`
+    CREATE TABLE IF NOT EXISTS ${tables.bronze} (
+      file VARCHAR NOT NULL,
+      row_number BIGINT NOT NULL,
+      position VARCHAR NOT NULL,
+      operation VARCHAR NOT NULL,
+      "at" TIMESTAMPTZ NOT NULL,
+      cluster_time_t BIGINT NOT NULL,
+      cluster_time_i BIGINT NOT NULL,
+      key VARCHAR,
+      doc ${document} NOT NULL,
+      year SMALLINT NOT NULL,
+      month SMALLINT NOT NULL,
+      day SMALLINT NOT NULL,
+      hour SMALLINT NOT NULL,
+      batch BIGINT NOT NULL
+    )`;
+  if (ns.coll === null) return [bronze];
+  const silver = sql`
+    CREATE TABLE IF NOT EXISTS ${tables.silver} (
+      key VARCHAR NOT NULL,
+      doc ${document},
+      doc_position VARCHAR,
+      operation VARCHAR NOT NULL,
+      position VARCHAR NOT NULL,
+      "at" TIMESTAMPTZ NOT NULL,
+      version_number BIGINT NOT NULL,
+      is_current BOOLEAN NOT NULL,
+      deleted_at TIMESTAMPTZ,
+      first_seen_at TIMESTAMPTZ NOT NULL,
+      loaded_at TIMESTAMPTZ NOT NULL
+    )`;
+  return [bronze, silver];
+}
+
+/**
+ * Every version of every document. A version ends with the next one, with a delete, or with a drop or rename that took
+ * the whole collection. `doc` is NULL where the server had none left to give (an update that a delete overtook).
+ */
+export function createHistory(dialect: Dialect, catalog: Catalog, tables: Tables, ns: Namespace): Statement {
+  return sql`
+    CREATE OR REPLACE VIEW ${tables.history} AS
+    WITH ends AS (
+      SELECT position, "at" FROM ${catalog.baselines}
+      WHERE collection IN (${text(dialect.string(formatNamespace(ns)))}, ${text(dialect.string(ns.db))})
+    ), versions AS (
+      SELECT r.key, r.doc AS line, r.operation, r.position, r."at", e.position AS end_position, e."at" AS end_at
+      FROM ${tables.bronze} r ASOF LEFT JOIN ends e ON e.position > r.position
+      WHERE r.key IS NOT NULL AND r.operation IN ${DOCUMENT_OPERATIONS}
+    ), numbered AS (
+      SELECT
+        *,
+        row_number() OVER (PARTITION BY key, end_position ORDER BY position) AS version_number,
+        coalesce(lead("at") OVER (PARTITION BY key, end_position ORDER BY position), end_at) AS valid_to
+      FROM versions
+    )
+    SELECT
+      key,
+      CASE WHEN ${text(dialect.typeAt('line', '/fullDocument'))} = 'OBJECT' THEN ${documentOf(dialect, catalog, 'line')} END AS doc,
+      operation,
+      position,
+      "at",
+      version_number,
+      "at" AS valid_from,
+      valid_to
+    FROM numbered
+    WHERE operation <> 'delete'`;
+}
+
+/** The document of a line, digit for digit. */
+export function documentOf(dialect: Dialect, catalog: Catalog, line: string): Statement {
+  return text(dialect.asDocument(`${catalog.member.text}(CAST(${line} AS VARCHAR), 'fullDocument')`));
+}
+
+export function dropColumn(dialect: Dialect, tables: Tables, name: string): Statement {
+  return sql`ALTER TABLE ${tables.silver} DROP COLUMN ${text(dialect.identifier(name))}`;
+}
+
+/** Adds columns and fills them from the documents that are there. */
+export function addColumns(dialect: Dialect, catalog: Catalog, tables: Tables, columns: readonly UserColumn[]): readonly Statement[] {
+  const name = (column: UserColumn): Statement => text(dialect.identifier(column.name));
+  return [
+    ...columns.map((column) => sql`ALTER TABLE ${tables.silver} ADD COLUMN ${name(column)} ${text(column.type)}`),
+    ...columns.map((column) => sql`COMMENT ON COLUMN ${tables.silver}.${name(column)} IS ${text(dialect.string(column.definition))}`),
+    sql`
+      UPDATE ${tables.silver} SET
+        ${join(
+          columns.map((column) => sql`${name(column)} = ${columnValue(dialect, catalog, column, 'doc')}`),
+          ',\n',
+        )}
+      WHERE doc IS NOT NULL`,
+  ];
+}

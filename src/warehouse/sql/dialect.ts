@@ -1,0 +1,39 @@
+/**
+ * Where the SQL of the warehouses differs. Everything else in this folder is the same text for each of them.
+ *
+ * Four functions in the `sluice` schema belong to a dialect, because no two databases read JSON alike:
+ * - `member(line, name)`: the text of a top-level member of a line, digit for digit; NULL when there is none;
+ * - `document_key(line)`: the text of `documentKey._id`, digit for digit; NULL when the event has no document;
+ * - `scalar(value)`: an Extended JSON value as text that can be cast, without its wrapper; NULL for null;
+ * - `uuid_text(value)`: a UUID, from its binary as well.
+ */
+import type { Statement } from './statement.ts';
+
+export interface Schemas {
+  readonly sluice: string;
+  readonly bronze: string;
+  readonly silver: string;
+}
+
+export const SCHEMAS: Schemas = { sluice: 'sluice', bronze: 'bronze', silver: 'silver' };
+
+export interface Dialect {
+  /** Plain names stay plain, all others are quoted. */
+  identifier(name: string): string;
+  /** A text literal, for where a bind cannot stand (views, comments). */
+  string(value: string): string;
+  /** Declaration of a column that keeps a JSON text as it came. */
+  readonly documentColumn: string;
+  /** Converts a text into what `documentColumn` holds, without touching it. */
+  asDocument(expression: string): string;
+  /** Type of the value at `pointer` (JSON pointer) of a document, upper case; NULL when there is none. */
+  typeAt(document: string, pointer: string): string;
+  /** The value at `pointer` as text. */
+  textAt(document: string, pointer: string): string;
+  /** The value at `pointer` as JSON. */
+  valueAt(document: string, pointer: string): string;
+  /** Commented columns of a table, as `name` and `comment`. */
+  columnComments(schema: string, table: string): Statement;
+  /** Statements that make the four functions. */
+  functions(sluice: string): readonly Statement[];
+}

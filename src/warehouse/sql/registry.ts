@@ -1,0 +1,143 @@
+/**
+ * Statements on the registry of collections and on the list of files that could not be loaded.
+ */
+import { formatNamespace, type Namespace } from '../../core/namespace.ts';
+import type { CollectionStatus } from '../../core/warehouse.ts';
+import type { Timestamp } from '../../core/time.ts';
+import type { Catalog } from './names.ts';
+import { sql, text, type Statement } from './statement.ts';
+
+/** A row of {@link selectEntry}: what load and merge must know of a collection. */
+export interface Entry {
+  readonly collection: string;
+  readonly db: string;
+  readonly coll: string | null;
+  readonly table_name: string;
+  /** Newest batch with rows of it; 0: there are no tables yet. */
+  readonly last_batch: number;
+  /** Newest batch that silver holds. */
+  readonly merged_batch: number;
+  /** Baseline that silver stands on; `''`: none. */
+  readonly baseline_applied: string;
+  /** Highest baseline that is known; `''`: none. */
+  readonly baseline: string;
+  /** ISO 8601 or `null`. */
+  readonly complete_through: string | null;
+}
+
+function entries(catalog: Catalog): Statement {
+  return sql`
+    SELECT
+      r.collection, r.db, r.coll, r.table_name, r.last_batch, r.merged_batch, r.baseline_applied, r.complete_through,
+      coalesce((SELECT max(b.position) FROM ${catalog.baselines} b WHERE b.collection = r.collection OR b.collection = r.db), '') AS baseline
+    FROM ${catalog.registry} r`;
+}
+
+export function selectEntry(catalog: Catalog, ns: Namespace): Statement {
+  return sql`${entries(catalog)} WHERE r.collection = ${formatNamespace(ns)}`;
+}
+
+export function selectEntries(catalog: Catalog): Statement {
+  return sql`${entries(catalog)} ORDER BY r.collection`;
+}
+
+/** Something of it waits for the merge: rows, or a baseline (a dropDatabase comes without rows of its own). */
+export function isUnmerged(entry: Entry): boolean {
+  return entry.coll !== null && entry.last_batch > 0 && (entry.last_batch > entry.merged_batch || entry.baseline > entry.baseline_applied);
+}
+
+export function insertEntry(catalog: Catalog, ns: Namespace, stem: string): Statement {
+  return sql`
+    INSERT INTO ${catalog.registry}
+      (collection, db, coll, table_name, status, first_seen_at, rows, bytes, last_batch, merged_batch, baseline_applied)
+    VALUES (${formatNamespace(ns)}, ${ns.db}, ${ns.coll}, ${stem}, 'DISCOVERED', now(), 0, 0, 0, 0, '')`;
+}
+
+/** What a transaction of the loader adds to a collection. */
+export interface LoadedSum {
+  readonly rows: number;
+  readonly bytes: number;
+  readonly lastAt: Timestamp | null;
+}
+
+/** @param batch `null` when no rows came */
+export function addLoaded(catalog: Catalog, ns: Namespace, sum: LoadedSum, batch: number | null): Statement {
+  return sql`
+    UPDATE ${catalog.registry} SET
+      status = CASE WHEN status = 'DISCOVERED' THEN 'ACTIVE' ELSE status END,
+      rows = rows + ${sum.rows},
+      bytes = bytes + ${sum.bytes},
+      last_event_at = greatest(last_event_at, CAST(${isoOf(sum.lastAt)} AS TIMESTAMPTZ)),
+      last_load_at = now(),
+      last_batch = coalesce(${batch}, last_batch)
+    WHERE collection = ${formatNamespace(ns)}`;
+}
+
+/** Cluster time as ISO 8601; its ordinal is left out. */
+export function isoOf(at: Timestamp | null): string | null {
+  return at === null ? null : new Date(at.t * 1000).toISOString();
+}
+
+export function markMerged(catalog: Catalog, ns: Namespace, batch: number, baseline: string): Statement {
+  return sql`
+    UPDATE ${catalog.registry} SET merged_batch = ${batch}, baseline_applied = ${baseline}
+    WHERE collection = ${formatNamespace(ns)}`;
+}
+
+/** Moves forward only. */
+export function markCompleteThrough(catalog: Catalog, ns: Namespace, through: Timestamp): Statement {
+  const at = isoOf(through);
+  return sql`
+    UPDATE ${catalog.registry} SET complete_through = CAST(${at} AS TIMESTAMPTZ), complete_through_i = ${through.i}
+    WHERE collection = ${formatNamespace(ns)} AND (
+      complete_through IS NULL OR complete_through < CAST(${at} AS TIMESTAMPTZ)
+      OR (complete_through = CAST(${at} AS TIMESTAMPTZ) AND complete_through_i < ${through.i})
+    )`;
+}
+
+export function updateStatus(catalog: Catalog, ns: Namespace, status: CollectionStatus, reason: string | null): Statement {
+  return sql`UPDATE ${catalog.registry} SET status = ${status}, reason = ${reason} WHERE collection = ${formatNamespace(ns)}`;
+}
+
+/** A file was refused: the collection is in ERROR, unless somebody has paused it. */
+export function recordFailure(catalog: Catalog, ns: Namespace, path: string, reason: string): readonly Statement[] {
+  const collection = formatNamespace(ns);
+  return [
+    sql`DELETE FROM ${catalog.errors} WHERE path = ${path}`,
+    sql`INSERT INTO ${catalog.errors} (path, collection, reason, failed_at) VALUES (${path}, ${collection}, ${reason}, now())`,
+    sql`UPDATE ${catalog.registry} SET status = 'ERROR', reason = ${reason} WHERE collection = ${collection} AND status <> 'PAUSED'`,
+  ];
+}
+
+/** Files that were refused before and are settled now: the collection leaves ERROR with the last of them. */
+export function clearFailures(
+  catalog: Catalog,
+  ns: Namespace,
+  paths: readonly string[],
+): { readonly cleared: Statement; readonly recover: Statement } {
+  const collection = formatNamespace(ns);
+  return {
+    cleared: sql`DELETE FROM ${catalog.errors} WHERE path IN (${paths.map((path) => sql`${path}`)})`,
+    recover: sql`
+      UPDATE ${catalog.registry} SET status = 'ACTIVE', reason = NULL
+      WHERE collection = ${collection} AND status = 'ERROR' AND NOT EXISTS (SELECT 1 FROM ${catalog.errors} WHERE collection = ${collection})`,
+  };
+}
+
+/** Under the names that `CollectionRow` has. */
+export function selectCollections(catalog: Catalog): Statement {
+  return sql`
+    SELECT
+      db, coll, status, reason, rows, bytes,
+      last_event_at AS "lastEventAt", last_load_at AS "lastLoadAt", complete_through AS "completeThrough"
+    FROM ${catalog.registry} ORDER BY collection`;
+}
+
+export function selectStems(catalog: Catalog): Statement {
+  return sql`SELECT collection, table_name FROM ${catalog.registry}`;
+}
+
+/** Which of some paths the ledger knows, in whatever state. */
+export function selectKnown(catalog: Catalog, paths: readonly string[]): Statement {
+  return sql`SELECT path FROM ${catalog.ledger} WHERE path IN (${paths.length === 0 ? text('NULL') : paths.map((path) => sql`${path}`)})`;
+}

@@ -1,0 +1,248 @@
+/**
+ * A small world for schedules: one store that outlives its processes, a history, and processes that die, freeze or stop
+ * before any one of their steps.
+ *
+ * A process is a capture over a lake of its own. A step is what changes the store, so dying after a step is the same as
+ * dying before the next. While a world runs, it watches that nothing is done before a durable checkpoint says so.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { createHash } from 'node:crypto';
+import type { Clock } from '../../src/core/clock.ts';
+import { SluiceError } from '../../src/core/error.ts';
+import { LAKE_CONFLICT, LAKE_LOST_OWNERSHIP } from '../../src/core/errors.ts';
+import type { Lake, LakePath } from '../../src/core/lake.ts';
+import { LAYOUT_PRESETS } from '../../src/core/layout.ts';
+import { isSealedLine, type LedgerLine, type SealedLine } from '../../src/core/ledger.ts';
+import { endOfHour, parseHourName, compareTimestamps, type Timestamp } from '../../src/core/time.ts';
+import { MemoryStore, openMemoryLake, type MemoryOperation } from '../../src/lake/memory/memory.ts';
+import { silentLog } from '../../src/ops/log.ts';
+import { newStats } from '../../src/ops/stats.ts';
+import { Capture, type CaptureOptions } from '../../src/pipeline/capture.ts';
+import { checkpointPath, decodeCheckpoint, type Checkpoint } from '../../src/pipeline/checkpoint.ts';
+import { ScriptedSource, type ScriptedEvent } from '../fakes/scripted-source.ts';
+
+export interface WorldEvent extends ScriptedEvent {
+  /** Fingerprints whose filter lets it through; all unless said. */
+  readonly seenBy?: readonly string[];
+}
+
+export interface History {
+  readonly events: readonly WorldEvent[];
+  readonly batchEvents: number;
+  readonly end: Timestamp;
+}
+
+/** How a process goes through its steps. */
+export interface Process {
+  steps: number;
+  dead: boolean;
+  /** Called before each step. */
+  readonly onStep: (step: number) => void | Promise<void>;
+}
+
+export interface How extends Partial<CaptureOptions> {
+  /** Of the stream that it reads; `A` unless said. */
+  readonly fingerprint?: string;
+  /** Stops cleanly after this many batches. */
+  readonly stopAfterBatches?: number;
+  /** Never hears that it has lost the pipeline, as an owner behind a cut network does not. */
+  readonly deaf?: boolean;
+}
+
+const running = new AsyncLocalStorage<Process>();
+
+class Crash extends Error {}
+
+export class World {
+  readonly store = new MemoryStore();
+  /** What was done too early. */
+  readonly faults: string[] = [];
+  readonly #history: History;
+  readonly #cuts: boolean;
+  /** Every ledger line that was ever seen, with its hash. */
+  readonly #sealed = new Map<LakePath, string>();
+
+  /** @param kind `leases` keeps what lies beyond the checkpoint, as the Azure ones do; `cutting` cuts it, as a local disk does */
+  constructor(history: History, kind: 'leases' | 'cutting' = 'leases') {
+    this.#history = history;
+    this.#cuts = kind === 'cutting';
+    this.store.onOperation = async (operation) => {
+      const process = running.getStore()!;
+      if (process.dead) throw new Crash();
+      process.steps += 1;
+      await process.onStep(process.steps);
+      if (process.dead) throw new Crash();
+      this.#watch(operation);
+    };
+  }
+
+  /** True when the process has finished its work (`until idle`), false when it died, stood down or was stopped. */
+  async run(process: Process, how: How = {}): Promise<boolean> {
+    const finished = await running.run(process, () => this.#capture(process, how));
+    this.#noteSealed();
+    return finished && how.stopAfterBatches === undefined;
+  }
+
+  /** Content of all files. */
+  files(): Map<LakePath, Buffer> {
+    return new Map([...this.store.files].map(([path, file]) => [path, file.bytes.subarray(0, file.size)]));
+  }
+
+  /** A lake that takes no step: for reading. */
+  lake(): Promise<Lake> {
+    return openMemoryLake(this.store);
+  }
+
+  ledger(): SealedLine[] {
+    return [...this.files()]
+      .filter(([path]) => path.startsWith('_sluice/p/ledger/'))
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .flatMap(([, bytes]) => bytes.toString('utf8').split('\n').slice(0, -1))
+      .map((text) => JSON.parse(text) as LedgerLine)
+      .filter(isSealedLine);
+  }
+
+  /** Sealed once, with other bytes later. */
+  changed(): string[] {
+    const files = this.files();
+    return [...this.#sealed].filter(([path, hash]) => sha256(files.get(path) ?? Buffer.from('gone')) !== hash).map(([path]) => `${path} was sealed and has changed`);
+  }
+
+  async #capture(process: Process, how: How): Promise<boolean> {
+    const { fingerprint = 'A', stopAfterBatches, deaf = false, ...options } = how;
+    const stop = new AbortController();
+    let nowMs = (this.#history.events[0]?.at.t ?? 0) * 1000;
+    const clock: Clock = { now: () => nowMs, sleep: async () => {} };
+    const source = new ScriptedSource({
+      ...this.#history,
+      events: this.#history.events.filter((event) => event.seenBy === undefined || event.seenBy.includes(fingerprint)),
+      fingerprint,
+      onBatch: (index, isLast) => {
+        if (index === stopAfterBatches) stop.abort(new Error('stopped'));
+        nowMs += isLast ? 60_000 : 600;
+      },
+    });
+    const lake = this.#lakeOf(await openMemoryLake(this.store), deaf);
+    const capture = new Capture({ ...OPTIONS, ...options }, { source, lake, clock, stats: newStats(), log: silentLog });
+    try {
+      await capture.run(stop.signal);
+      return !process.dead;
+    } catch (error) {
+      if (process.dead) return false;
+      // Who meets another owner stands down; anything else is a bug.
+      if (SluiceError.is(error, LAKE_CONFLICT, LAKE_LOST_OWNERSHIP)) return false;
+      throw error;
+    }
+  }
+
+  #lakeOf(lake: Lake, deaf: boolean): Lake {
+    const { store } = this;
+    const cuts = this.#cuts;
+    return new Proxy(lake, {
+      get(target, name) {
+        if (name === 'own' && deaf) {
+          const own: Lake['own'] = async (...args) => {
+            const ownership = await target.own(...args);
+            return ownership && { lost: new AbortController().signal, [Symbol.asyncDispose]: () => ownership[Symbol.asyncDispose]() };
+          };
+          return own;
+        }
+        if (name === 'open' && cuts) {
+          const open: Lake['open'] = async (path, how, signal) => {
+            const opened = await target.open(path, how, signal);
+            const file = store.files.get(path)!;
+            if (how.length === undefined || file.size <= how.length) return opened;
+            file.size = how.length;
+            return target.open(path, how, signal);
+          };
+          return open;
+        }
+        const value: unknown = Reflect.get(target, name, target);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+  }
+
+  /** The first rule: nothing is made, sealed or published before a durable checkpoint says so. */
+  #watch({ kind, path }: MemoryOperation): void {
+    const file = this.store.files.get(checkpointPath('p'));
+    const early = (what: string): void => void this.faults.push(`${what} before a checkpoint said so: ${path}`);
+    if (file === undefined || path === checkpointPath('p')) return;
+    const state: Checkpoint = decodeCheckpoint(file.bytes.subarray(0, file.size), path);
+    const isData = !path.startsWith('_sluice/');
+    if (kind === 'open' && isData && !this.store.files.has(path) && !state.parts.some((part) => part.path === path)) early('made');
+    if (kind === 'close' && isData && state.parts.some((part) => part.path === path && part.state !== 'sealing')) early('closed');
+    const hour = /_manifest\.json$|_SUCCESS$/.test(path) ? /hour=(\d\d)/.exec(path)?.[1] : /\/hours\/\d{8}-(\d\d)/.exec(path)?.[1];
+    if (kind !== 'put' || hour === undefined) return;
+    const name = path.includes('/hours/') ? path.slice(-'YYYYMMDD-HH.json'.length, -'.json'.length) : dayOf(path) + hour;
+    if (compareTimestamps(state.watermark, endOfHour(parseHourName(name)!)) < 0) early('published');
+  }
+
+  #noteSealed(): void {
+    for (const line of this.ledger()) this.#sealed.set(line.path, line.sha256);
+  }
+}
+
+const OPTIONS: CaptureOptions = {
+  pipeline: 'p',
+  startAt: { kind: 'now' },
+  collections: ['db.*'],
+  layout: LAYOUT_PRESETS.hive,
+  compression: 'none',
+  rollBytesMax: 400,
+  rollAgeMs: 3_600_000,
+  partsOpenMax: 100,
+  flushBytesMax: 1,
+  flushAgeMs: 0,
+  checkpointIntervalMs: 1_000,
+  untilIdleMs: 30_000,
+  wait: true,
+  takeOver: true,
+  acceptGap: false,
+};
+
+/** `YYYYMMDD-` of a path of the hive layout. */
+function dayOf(path: LakePath): string {
+  const [, year, month, day] = /year=(\d{4})\/month=(\d\d)\/day=(\d\d)/.exec(path) ?? [];
+  return `${year}${month}${day}-`;
+}
+
+export function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+export const calm = (): Process => ({ steps: 0, dead: false, onStep: () => {} });
+
+export function dieAt(step: number): Process {
+  const process: Process = {
+    steps: 0,
+    dead: false,
+    onStep: (at) => {
+      if (at === step) process.dead = true;
+    },
+  };
+  return process;
+}
+
+/** Freezes before a step; `wake` lets it go on. */
+export function freezeAt(step: number): { process: Process; frozen: Promise<void>; wake: () => void } {
+  let wake!: () => void;
+  let arrived!: () => void;
+  const woken = new Promise<void>((resolve) => (wake = resolve));
+  const frozen = new Promise<void>((resolve) => (arrived = resolve));
+  const process: Process = {
+    steps: 0,
+    dead: false,
+    onStep: async (at) => {
+      if (at !== step) return;
+      arrived();
+      await woken;
+    },
+  };
+  return { process, frozen, wake };
+}
+
+/** Does `work` before a step and goes on. */
+export function pauseAt(step: number, work: () => Promise<void>): Process {
+  return { steps: 0, dead: false, onStep: (at) => (at === step ? work() : undefined) };
+}

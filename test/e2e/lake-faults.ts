@@ -1,0 +1,145 @@
+/**
+ * What must be true of a lake on the disk after whatever happened, told from its files alone: none of the product's code
+ * is used.
+ *
+ * Each function returns what it found wrong; nothing found is an empty list.
+ */
+import { createHash } from 'node:crypto';
+import { EJSON } from 'bson';
+import type { ShopWrite } from '../../src/app/demo/shop.ts';
+import { isData, linesOf, readLake, type LakeLine } from './lake-files.ts';
+
+const FAULTS_SHOWN = 10;
+
+/** Each event in the file of its hour and collection, in order there. Needs the hive layout and plain names. */
+export function placeFaults(lines: readonly LakeLine[]): string[] {
+  const faults: string[] = [];
+  const last = new Map<string, string>();
+  for (const { path, number, event } of lines) {
+    const { ns, clusterTime, position } = event._meta;
+    const { folder, name } = hourOf(clusterTime.$timestamp.t);
+    const at = `${ns.db}/${ns.coll ?? '_database'}/${folder}/`;
+    const file = path.slice(at.length);
+    const isPart = new RegExp(`^events-${name}(\\.part-\\d{4})?\\.jsonl(\\.gz|\\.zst)?$`).test(file);
+    if (!path.startsWith(at) || !isPart) faults.push(`${position} of ${at} ${name} is in ${path}`);
+    const before = last.get(at) ?? '';
+    if (before >= position) faults.push(`out of order: ${path}:${number} has ${position} after ${before}`);
+    last.set(at, position);
+  }
+  return faults.slice(0, FAULTS_SHOWN);
+}
+
+function hourOf(seconds: number): { readonly folder: string; readonly name: string } {
+  const iso = new Date(seconds * 1000).toISOString();
+  const [yyyy, MM, dd, HH] = [iso.slice(0, 4), iso.slice(5, 7), iso.slice(8, 10), iso.slice(11, 13)];
+  return { folder: `year=${yyyy}/month=${MM}/day=${dd}/hour=${HH}`, name: `${yyyy}${MM}${dd}-${HH}` };
+}
+
+interface Sealed {
+  readonly path: string;
+  readonly bytes: number;
+  readonly rows: number;
+  readonly sha256: string;
+}
+
+const sha = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+
+/** Lines of the ledger that name a file. A last line without its newline is not one yet. */
+function ledgerOf(files: ReadonlyMap<string, Buffer>): Sealed[] {
+  const ledgers = [...files].filter(([path]) => /^_sluice\/[^/]+\/ledger\//.test(path));
+  const lines = ledgers.flatMap(([, bytes]) => bytes.toString('utf8').split('\n').slice(0, -1));
+  return lines.map((line) => JSON.parse(line) as Partial<Sealed>).filter((line): line is Sealed => line.path !== undefined);
+}
+
+/** Each data file has one line in the ledger, which says what it is; every manifest lists what is in its folder. */
+export function ledgerFaults(files: ReadonlyMap<string, Buffer>): string[] {
+  const faults: string[] = [];
+  const seen = new Set<string>();
+  for (const line of ledgerOf(files)) {
+    if (seen.has(line.path)) faults.push(`two ledger lines for ${line.path}`);
+    seen.add(line.path);
+    const bytes = files.get(line.path);
+    if (bytes === undefined) faults.push(`${line.path} is in the ledger and not in the lake`);
+    else if (bytes.length !== line.bytes || sha(bytes) !== line.sha256) faults.push(`${line.path} is not what its ledger line says`);
+    else if (linesOf(new Map([[line.path, bytes]])).length !== line.rows) faults.push(`${line.path} has not the ${line.rows} rows of its ledger line`);
+  }
+  const data = [...files.keys()].filter(isData);
+  for (const path of data) if (!seen.has(path)) faults.push(`${path} is not in the ledger`);
+  for (const [path, bytes] of files) {
+    if (!path.endsWith('/_manifest.json')) continue;
+    const folder = path.slice(0, -'_manifest.json'.length);
+    const listed = (JSON.parse(bytes.toString('utf8')) as { files: Sealed[] }).files.map((file) => file.path);
+    const there = data.filter((file) => file.startsWith(folder));
+    if (listed.join() !== there.join()) faults.push(`${path} lists ${listed.join()}, there are ${there.join()}`);
+  }
+  return faults.slice(0, FAULTS_SHOWN);
+}
+
+/** What is missing where all hours from the first to the last one given are over: hour files, manifests, `_SUCCESS`. */
+export function unpublished(files: ReadonlyMap<string, Buffer>, pipeline: string, fromSeconds: number, toSeconds: number): string[] {
+  const wanted: string[] = [];
+  for (let hour = Math.floor(fromSeconds / 3600); hour <= Math.floor(toSeconds / 3600); hour += 1) {
+    const { folder, name } = hourOf(hour * 3600);
+    wanted.push(`_sluice/${pipeline}/hours/${name}.json`);
+    for (const path of files.keys()) if (isData(path) && path.includes(`/${folder}/`)) wanted.push(join(path, '_manifest.json'), join(path, '_SUCCESS'));
+  }
+  return [...new Set(wanted)].filter((path) => !files.has(path));
+}
+
+/** A file beside another one. */
+function join(path: string, name: string): string {
+  return `${path.slice(0, path.lastIndexOf('/'))}/${name}`;
+}
+
+/** What each acknowledged write did to its document, in order, is what the lake says of that document: no more, no less. */
+export function writeFaults(writes: readonly ShopWrite[], lines: readonly LakeLine[]): string[] {
+  const acknowledged = new Map<string, string[]>();
+  const captured = new Map<string, string[]>();
+  const add = (to: Map<string, string[]>, key: string, op: string): void => {
+    const ops = to.get(key);
+    if (ops === undefined) to.set(key, [op]);
+    else ops.push(op);
+  };
+  for (const { ns, id, op } of writes) add(acknowledged, `${ns} ${EJSON.stringify({ _id: id }, { relaxed: false })}`, op);
+  for (const { event } of lines) {
+    const { ns, operationType } = event._meta;
+    if (event['documentKey'] !== undefined) add(captured, `${ns.db}.${ns.coll} ${JSON.stringify(event['documentKey'])}`, operationType);
+  }
+  const faults: string[] = [];
+  for (const key of new Set([...acknowledged.keys(), ...captured.keys()])) {
+    const [wanted, got] = [acknowledged.get(key)?.join() ?? 'nothing', captured.get(key)?.join() ?? 'nothing'];
+    if (wanted !== got) faults.push(`${key}: acknowledged were ${wanted}, the lake has ${got}`);
+  }
+  return faults.slice(0, FAULTS_SHOWN);
+}
+
+/** Remembers all that may not change any more from the moment it is there. Looked at while nobody writes. */
+export class SealedGuard {
+  readonly #root: string;
+  readonly #seen = new Map<string, string>();
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  /** What has changed or gone since it was seen first. */
+  async look(): Promise<string[]> {
+    const files = await readLake(this.#root);
+    const final = [...files.keys()].filter((path) => /\/(_manifest\.json|_SUCCESS|hours\/[^/]+\.json|pipeline\.json)$/.test(path));
+    for (const path of [...ledgerOf(files).map((line) => line.path), ...final]) {
+      const bytes = files.get(path);
+      if (bytes !== undefined && !this.#seen.has(path)) this.#seen.set(path, sha(bytes));
+    }
+    const faults: string[] = [];
+    for (const [path, was] of this.#seen) {
+      const bytes = files.get(path);
+      if (bytes === undefined || sha(bytes) !== was) faults.push(`${path} was sealed and has ${bytes === undefined ? 'gone' : 'changed'}`);
+    }
+    return faults;
+  }
+
+  /** Files that it has seen. */
+  get size(): number {
+    return this.#seen.size;
+  }
+}

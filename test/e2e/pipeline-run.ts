@@ -1,0 +1,96 @@
+/**
+ * `sluice run` in this process: started, watched by its own counters, stopped.
+ */
+import type { Timestamp as BsonTimestamp, MongoClient } from 'mongodb';
+import type { Control } from '../../src/app/control.ts';
+import { runPipeline } from '../../src/app/run.ts';
+import type { RunOptions } from '../../src/app/types.ts';
+import type { Config } from '../../src/config/config.ts';
+import { compareTimestamps, type Timestamp } from '../../src/core/time.ts';
+import { silentLog } from '../../src/ops/log.ts';
+import { newStats, type PipelineStats } from '../../src/ops/stats.ts';
+import { until } from './until.ts';
+
+export type PipelineRunOptions = Partial<Pick<RunOptions, 'role' | 'untilIdleMs' | 'wait' | 'acceptGap' | 'log'>>;
+
+export class PipelineRun implements AsyncDisposable {
+  readonly #stop = new AbortController();
+  readonly #done: Promise<PipelineStats>;
+  #stats: PipelineStats = newStats();
+  #control: Control | null = null;
+  #failed = false;
+
+  /** Role `capture` unless another one is asked for. */
+  constructor(config: Config, options: PipelineRunOptions = {}) {
+    const run: RunOptions = {
+      role: 'capture',
+      untilIdleMs: null,
+      wait: false,
+      takeOver: false,
+      acceptGap: false,
+      log: silentLog,
+      ...options,
+      // Called at once, with the object that the run goes on counting in.
+      progress: (stats) => void (this.#stats = stats),
+      serve: async (control) => {
+        this.#control = control;
+        return { owned: async () => {}, [Symbol.asyncDispose]: async () => {} };
+      },
+    };
+    this.#done = runPipeline(config, run, this.#stop.signal);
+    this.#done.catch(() => void (this.#failed = true));
+  }
+
+  get stats(): Readonly<PipelineStats> {
+    return this.#stats;
+  }
+
+  get control(): Control {
+    if (this.#control === null) throw new Error('the run has not begun to serve');
+    return this.#control;
+  }
+
+  /** The end by itself: idle, or an error. */
+  get done(): Promise<PipelineStats> {
+    return this.#done;
+  }
+
+  /** Its start is resolved: what happens from now on is captured. @throws the error of a run that failed */
+  async running(): Promise<this> {
+    await this.#until('the pipeline runs', () => this.#stats.state === 'running');
+    return this;
+  }
+
+  /** All that happened up to `at` is durable in the lake. @throws the error of a run that failed */
+  async reaches(at: Timestamp): Promise<void> {
+    await this.#until(`the lake holds all up to ${at.t}.${at.i}`, () => {
+      const { watermark } = this.#stats;
+      return watermark !== null && compareTimestamps(watermark, at) >= 0;
+    });
+  }
+
+  /** In good order, as SIGTERM does it. */
+  async stop(): Promise<PipelineStats> {
+    this.#stop.abort();
+    return await this.#done;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop().catch(() => undefined);
+  }
+
+  async #until(what: string, poll: () => boolean): Promise<void> {
+    await until(what, () => this.#failed || poll());
+    if (this.#failed) await this.#done;
+  }
+}
+
+/** Inserts one document that ends a test's writes. @returns when it happened: a lake that has reached it has all before it */
+export async function mark(client: MongoClient, db: string, coll: string): Promise<Timestamp> {
+  const { operationTime } = await client.db(db).command({ insert: coll, documents: [{ mark: true }], writeConcern: { w: 'majority' } });
+  return timeOf(operationTime as BsonTimestamp);
+}
+
+export function timeOf({ t, i }: BsonTimestamp): Timestamp {
+  return { t, i };
+}

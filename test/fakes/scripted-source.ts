@@ -1,0 +1,98 @@
+/**
+ * A source whose events are written down: for tests of what happens after reading.
+ *
+ * Positions look like resume tokens (`82`, seconds, ordinal) and end in the fingerprint, so that those of two
+ * fingerprints do not compare, as with real streams.
+ */
+import { EventBatchBuilder } from '../../src/core/event-batch.ts';
+import { LINE_PREFIX, OPERATION_INDEX, asPosition, type ChangeBatch, type Operation, type ResumePoint } from '../../src/core/event.ts';
+import type { Source, SourceIdentity, StartAt } from '../../src/core/source.ts';
+import { compareTimestamps, type Timestamp } from '../../src/core/time.ts';
+
+export interface ScriptedEvent {
+  readonly at: Timestamp;
+  /** `db.coll`. */
+  readonly ns: string;
+  readonly op?: Operation;
+  /** Identifies the event in the lake. */
+  readonly id: number;
+  /** Length of a filler. */
+  readonly bytes?: number;
+}
+
+export interface Script {
+  readonly events: readonly ScriptedEvent[];
+  readonly batchEvents: number;
+  /** Watermark once all events were read. */
+  readonly end: Timestamp;
+  readonly fingerprint: string;
+  /** Called before each batch: moves clocks, stops. */
+  readonly onBatch?: (index: number, isLast: boolean) => void | Promise<void>;
+}
+
+const hex = (n: number): string => n.toString(16).toUpperCase().padStart(8, '0');
+const START: Timestamp = { t: 0, i: 0 };
+
+export class ScriptedSource implements Source {
+  readonly #script: Script;
+
+  constructor(script: Script) {
+    this.#script = script;
+  }
+
+  async open(): Promise<SourceIdentity> {
+    return { fingerprint: this.#script.fingerprint, description: 'script' };
+  }
+
+  async resolve(start: StartAt): Promise<ResumePoint> {
+    if (start.kind === 'time') return this.#point(start.at, '');
+    const first = this.#script.events[0]?.at ?? START;
+    return this.#point({ t: first.t, i: 0 }, '');
+  }
+
+  async *changes(after: ResumePoint, signal: AbortSignal): AsyncGenerator<ChangeBatch> {
+    const { events, batchEvents, end, onBatch } = this.#script;
+    let next = events.findIndex((event) => this.#positionOf(event) > after.position && compareTimestamps(event.at, after.clusterTime) >= 0);
+    if (next < 0) next = events.length;
+    for (let index = 0; !signal.aborted; index += 1) {
+      const isLast = next >= events.length;
+      await onBatch?.(index, isLast);
+      const slice = events.slice(next, next + batchEvents);
+      next += slice.length;
+      const last = slice.at(-1);
+      const done = last === undefined;
+      const resume = done ? this.#point(end, '') : this.#point(last.at, this.#suffix(last));
+      yield { events: this.#encode(slice), resume, watermark: resume.clusterTime };
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  #suffix(event: ScriptedEvent): string {
+    return `2B${this.#script.fingerprint}${hex(event.id)}`;
+  }
+
+  #positionOf(event: ScriptedEvent): string {
+    return `82${hex(event.at.t)}${hex(event.at.i)}${this.#suffix(event)}`;
+  }
+
+  #point(at: Timestamp, suffix: string): ResumePoint {
+    const position = asPosition(`82${hex(at.t)}${hex(at.i)}${suffix}`);
+    return { position, clusterTime: at, token: Buffer.from(position) };
+  }
+
+  #encode(events: readonly ScriptedEvent[]): ChangeBatch['events'] {
+    const builder = new EventBatchBuilder();
+    for (const event of events) {
+      const [db = '', coll = ''] = event.ns.split('.');
+      const op = event.op ?? 'insert';
+      const clusterTime = { $timestamp: event.at };
+      const meta = `${this.#positionOf(event)}","operationType":"${op}","ns":${JSON.stringify({ db, coll })},"at":"","clusterTime":${JSON.stringify(clusterTime)},"v":1}`;
+      const line = `${LINE_PREFIX}${meta},"documentKey":{"_id":${event.id}},"fullDocument":{"_id":${event.id},"x":"${'x'.repeat(event.bytes ?? 0)}"}}\n`;
+      builder.reserve(line.length);
+      builder.length += builder.buffer.write(line, builder.length);
+      builder.add(builder.namespace(db, coll), OPERATION_INDEX.get(op)!, event.at.t, event.at.i);
+    }
+    return builder.build();
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * A real MongoDB for tests, and the clock of its cluster. Without a mongod a test fails with the coded message: never a
+ * silent skip.
+ */
+import { Binary, Long, Timestamp, type MongoClient } from 'mongodb';
+import { findMongod, type FindMongodOptions } from '../src/app/demo/mongod.ts';
+import { startReplicaSet, type ReplicaSet, type ReplicaSetOptions } from '../src/app/demo/replica-set.ts';
+import { silentLog } from '../src/ops/log.ts';
+
+/** How long a start may take, a first download included. */
+const START_MS_MAX = 110_000;
+
+export type StartMongoOptions = Omit<ReplicaSetOptions, 'mongod' | 'signal'> & Pick<FindMongodOptions, 'wanted'>;
+
+/**
+ * A replica set with the server's failpoints switched on. Use it with `await using`, or call `stop` in `afterAll`;
+ * `set.connect()` gives a client that `stop` closes.
+ */
+export async function startMongo(options: StartMongoOptions = {}): Promise<ReplicaSet> {
+  const { wanted, ...rest } = options;
+  const signal = AbortSignal.timeout(START_MS_MAX);
+  const mongod = await findMongod({
+    ...(wanted === undefined ? {} : { wanted }),
+    onProgress: (text) => process.stderr.write(`${text}\n`),
+    signal,
+    log: silentLog,
+  });
+  return await startReplicaSet({ enableTestCommands: true, ...rest, mongod, signal });
+}
+
+/**
+ * Moves the cluster's time forward to `unixSeconds`, so that a test crosses hours at once: a member believes a later
+ * cluster time that a client tells it (as long as there is no access control), and the note that is written next
+ * carries it into the oplog.
+ *
+ * From then on every change has at least this time: cluster time never goes back, and stands still until the clock on
+ * the wall has caught up. The server refuses more than a year ahead of that clock (`maxAcceptableLogicalClockDriftSecs`).
+ * The past cannot be had.
+ */
+export async function jumpTo(client: MongoClient, unixSeconds: number): Promise<void> {
+  await client.withSession(async (session) => {
+    const clusterTime = new Timestamp({ t: unixSeconds, i: 1 });
+    session.advanceClusterTime({ clusterTime, signature: { hash: new Binary(Buffer.alloc(20)), keyId: Long.ZERO } });
+    await client.db('admin').command({ appendOplogNote: 1, data: { msg: `jump to ${unixSeconds}` } }, { session });
+  });
+}
