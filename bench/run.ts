@@ -12,5 +12,7 @@ if (wanted === undefined || !names.includes(wanted)) {
   console.log(`npm run bench -- <name>, one of: ${names.join(', ')}`);
   process.exitCode = wanted === undefined ? 0 : 2;
 } else {
+  // What is left on the command line is the benchmark's own.
+  process.argv.splice(2, 1);
   await import(`./${wanted}.ts`);
 }

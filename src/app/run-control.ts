@@ -45,15 +45,15 @@ export class RunControl implements Control {
   }
 
   status(signal: AbortSignal): Promise<PipelineStatus> {
-    const { lake, warehouse, stats } = this.#running;
-    return statusOf(lake, this.pipeline, warehouse, { state: stats.state, pid: process.pid }, signal);
+    const { config, lake, warehouse, stats } = this.#running;
+    return statusOf(config, lake, warehouse, { state: stats.state, pid: process.pid }, signal);
   }
 
   async seal(signal: AbortSignal): Promise<SealSummary> {
     const { capture, lake, stats } = this.#running;
     if (capture === null) throw new SluiceError(CONFIG_CONFLICT, 'this process only loads: there is nothing to seal');
     if (stats.epoch === 0) throw new SluiceError(LAKE_OWNED, 'this process stands by');
-    return await sealedBy(lake, this.pipeline, () => capture.seal(), signal);
+    return await sealedBy(lake, this.pipeline, () => capture.seal(signal), signal);
   }
 
   load(args: LoadArgs, signal: AbortSignal): Promise<LoadSummary> {

@@ -16,13 +16,15 @@ import { readFile } from '../pipeline/read-file.ts';
 import { openLake, openWarehouse } from './compose.ts';
 import type { CollectionReport, CommandOptions, PipelineStatus } from './types.ts';
 
+const SOURCE_MS_MAX = 2_000;
+
 type Draft = { -readonly [K in keyof CollectionReport]: CollectionReport[K] };
 
 /** Of a pipeline that no process on this machine runs, as far as is known. */
 export async function readStatus(config: Config, options: CommandOptions, signal: AbortSignal): Promise<PipelineStatus> {
   await using lake = await openLake(config);
   await using warehouse = await warehouseIfFree(config, options);
-  return await statusOf(lake, config.pipeline, warehouse, { state: 'stopped', pid: null }, signal);
+  return await statusOf(config, lake, warehouse, { state: 'stopped', pid: null }, signal);
 }
 
 /** Status must not fail because somebody else has the warehouse's file open. */
@@ -38,12 +40,15 @@ async function warehouseIfFree(config: Config, options: CommandOptions): Promise
 
 /** @param live state and process of a running owner, if it is this process */
 export async function statusOf(
+  config: Config,
   lake: Lake,
-  pipeline: string,
   warehouse: Warehouse | null,
   live: Pick<PipelineStatus, 'state' | 'pid'>,
   signal: AbortSignal,
 ): Promise<PipelineStatus> {
+  const { pipeline } = config;
+  // Beside the reading of files: a server that is away must not make the rest wait twice.
+  const oplogHours = readOplogHours(config, signal);
   const checkpoint = await readCheckpoint(lake, pipeline, signal);
   const collections = new Map<string, Draft>();
   for await (const line of readLedger(lake, pipeline, '', signal)) {
@@ -71,8 +76,15 @@ export async function statusOf(
     checkpointSavedAt: checkpoint.epoch === 0 ? null : checkpoint.savedAt,
     collections: [...collections.values()].toSorted((a, b) => (a.namespace < b.namespace ? -1 : 1)),
     gaps: checkpoint.gaps.map((gap) => ({ from: iso(gap.from), to: gap.to === null ? 'open' : iso(gap.to), cause: gap.cause })),
-    oplogHours: null,
+    oplogHours: await oplogHours,
   };
+}
+
+/** `null` when the server is away or this user may not look. */
+async function readOplogHours(config: Config, signal: AbortSignal): Promise<number | null> {
+  const { oplogWindow, withClient } = await import('../source/mongo/inspect.ts');
+  const options = { serverSelectionTimeoutMS: SOURCE_MS_MAX, connectTimeoutMS: SOURCE_MS_MAX };
+  return await withClient(config.source.uri, signal, async (client) => (await oplogWindow(client)).hours, options).catch(() => null);
 }
 
 async function readCheckpoint(lake: Lake, pipeline: string, signal: AbortSignal): Promise<Checkpoint> {

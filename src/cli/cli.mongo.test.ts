@@ -24,6 +24,7 @@ beforeAll(async () => {
   cwd = await mkdtemp(join(tmpdir(), 'sluice-cli-'));
 });
 afterAll(async () => {
+  for (const child of children) child.kill('SIGKILL');
   await set.stop();
   await rm(cwd, { recursive: true });
 });
@@ -35,15 +36,19 @@ interface Ended {
 }
 
 const everything: string[] = [];
+/** Those that have not ended: a test that fails must not leave one behind. */
+const children = new Set<ChildProcess>();
 
 function start(...args: string[]): { child: ChildProcess; ended: Promise<Ended>; said: () => string } {
   const env = { PATH: process.env['PATH'], HOME: cwd, XDG_STATE_HOME: join(cwd, 'state'), SLUICE_HTTP__PORT: '0' };
   const child = spawn(process.execPath, [LAUNCHER, ...args], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  children.add(child);
   let out = '';
   let err = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
   const ended = once(child, 'close').then(([code]): Ended => {
+    children.delete(child);
     everything.push(out, err);
     return { code: code as number | null, out, err };
   });
@@ -98,6 +103,8 @@ describe('the way of a new user', () => {
   it('run carries changes over, while other commands ask it; SIGTERM stops it with 0', async () => {
     const run = start('run');
     await until('the run owns the pipeline', () => run.said().includes('owner of the pipeline'));
+    // `startAt: now` is settled with the first checkpoint; what is written before that is not captured.
+    await until('the first checkpoint is saved', async () => (await json<PipelineStatus>('status')).position !== null);
     await client
       .db('shop')
       .collection<{ _id: string }>('orders')

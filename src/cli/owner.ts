@@ -5,12 +5,26 @@ import type { Config } from '../config/config.ts';
 import { SluiceError } from '../core/error.ts';
 import { OWNER_UNREACHABLE } from '../core/errors.ts';
 import type { OwnerPath } from '../http/client.ts';
+import type { RunFile, Seat } from '../http/run-file.ts';
 import type { Io } from './io.ts';
+
+/** Who is asked, best first: sealing is for who writes the lake, SQL for who has the warehouse open. */
+const SEATS: Readonly<Record<OwnerPath, readonly Seat[]>> = {
+  '/api/status': ['lake', 'warehouse'],
+  '/api/seal': ['lake'],
+  '/api/load': ['warehouse'],
+  '/api/merge': ['warehouse'],
+  '/api/query': ['warehouse'],
+  '/api/verify': ['warehouse', 'lake'],
+  '/api/pause': ['warehouse'],
+  '/api/resume': ['warehouse'],
+};
 
 /** @typeParam T what the path answers with: the same as `here` gives */
 export async function askOwnerOr<T>(io: Io, config: Config, path: OwnerPath, body: object, here: () => Promise<T>): Promise<T> {
   const { readRunFile } = await import('../http/run-file.ts');
-  const owner = await readRunFile(config, io.env);
+  let owner: RunFile | null = null;
+  for (const seat of SEATS[path]) owner ??= await readRunFile(config, seat, io.env);
   if (owner === null) return here();
   const { callOwner } = await import('../http/client.ts');
   try {

@@ -2,11 +2,21 @@
  * The HTTP server of a run, and the file by which other commands find it.
  */
 import type { Serve } from '../app/control.ts';
+import type { Role } from '../app/types.ts';
 import type { Config } from '../config/config.ts';
+import type { Seat } from '../http/run-file.ts';
 import type { Logger } from '../ops/log.ts';
 import type { Io } from './io.ts';
 
-export function serveRun(io: Io, config: Config, log: Logger): Serve {
+const SEATS: Readonly<Record<Role, readonly Seat[]>> = {
+  all: ['lake', 'warehouse'],
+  capture: ['lake'],
+  load: ['warehouse'],
+  produce: [],
+  consume: ['lake'],
+};
+
+export function serveRun(io: Io, config: Config, role: Role, log: Logger): Serve {
   return async (control) => {
     const { startHttp } = await import('../http/server.ts');
     const { lakeName, makeToken, removeRunFile, writeRunFile } = await import('../http/run-file.ts');
@@ -17,12 +27,14 @@ export function serveRun(io: Io, config: Config, log: Logger): Serve {
     const runFile = { pid: process.pid, url: server.url, token, pipeline: config.pipeline, lake: lakeName(config) };
     return {
       async owned() {
-        const path = await writeRunFile(config, runFile, io.env);
-        if (path === null) log.warn('no folder for the run file is this user’s alone: other commands will not find this process');
-        else log.debug({ path }, 'other commands on this machine can find this process');
+        for (const seat of SEATS[role]) {
+          const path = await writeRunFile(config, seat, runFile, io.env);
+          if (path === null) log.warn('no folder for the run file is this user’s alone: other commands will not find this process');
+          else log.debug({ path }, 'other commands on this machine can find this process');
+        }
       },
       async [Symbol.asyncDispose]() {
-        await removeRunFile(config, runFile, io.env);
+        for (const seat of SEATS[role]) await removeRunFile(config, seat, runFile, io.env);
         await server[Symbol.asyncDispose]();
       },
     };

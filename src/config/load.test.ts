@@ -176,7 +176,7 @@ http: { port: 8080, host: 0.0.0.0, token: 0123-token }
   it('is taken when it stays within what is built', () => {
     const start = ['now', '2026-11-21T00:00:00Z', { token: { _data: '82AB' } }];
     for (const startAt of start) {
-      for (const layout of ['hive', '{db}/{coll}/{yyyyMMdd}{part}.jsonl']) {
+      for (const layout of ['hive', '{db}/{coll}/{yyyyMMdd}/{HH}{part}.jsonl']) {
         assertBuilt(
           parse(
             file({

@@ -242,7 +242,7 @@ const Warehouse = z.strictObject({
     .default('sealed')
     .describe('When files are loaded: `sealed` (as they seal), or on a cron line.'),
   memoryLimit: size(64 * MIB, 2 ** 42)
-    .prefault('1GiB')
+    .prefault('2GiB')
     .describe('Memory that DuckDB may use.'),
 });
 

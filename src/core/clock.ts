@@ -8,6 +8,14 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
+/**
+ * Is what happened at `sinceMs` at least `ms` ago? Also when the clock has been put back by as much since: a wait that had
+ * to catch up with the old time first could take hours.
+ */
+export function hasPassed(ms: number, sinceMs: number, nowMs: number): boolean {
+  return Math.abs(nowMs - sinceMs) >= ms;
+}
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   sleep: (ms, signal) =>

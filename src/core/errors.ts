@@ -134,7 +134,7 @@ export const CHECKPOINT_BAD = defineError({
   exit: 1,
   retry: false,
   title: 'The checkpoint cannot be read',
-  next: 'Restore the checkpoint file from a copy; do not delete it, sluice would start again without knowing what the lake holds.',
+  next: 'Do not delete it, and do not put an old copy in its place: both forget what the lake holds. Restore the whole lake prefix from one moment, or begin a new one.',
 });
 export const CHECKPOINT_NEWER = defineError({
   code: 'SLC-1110',
@@ -221,7 +221,7 @@ export const SOURCE_TOKEN = defineError({
   exit: 1,
   retry: false,
   title: 'The server does not accept the resume token',
-  next: 'If `source.startAt` names a token, give the whole token document; if the checkpoint was edited, restore it from a copy.',
+  next: 'If `source.startAt` names a token, give the whole token document as the server sent it; a checkpoint must not be edited.',
 });
 export const HISTORY_LOST = defineError({
   code: 'SLC-1286',

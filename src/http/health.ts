@@ -58,6 +58,6 @@ export function illness(stats: Readonly<PipelineStats>, heartbeat: Heartbeat): s
 /** `null` when this process owns the pipeline and has read from it, else what it is doing. */
 export function unreadiness(stats: Readonly<PipelineStats>): string | null {
   if (stats.state !== 'running') return `the pipeline is in state ${stats.state}`;
-  if (stats.epoch === 0) return 'the pipeline is not owned yet';
-  return stats.watermark === null ? 'nothing has been read yet' : null;
+  // A process that only loads owns no pipeline and reads no source.
+  return stats.epoch > 0 && stats.watermark === null ? 'nothing has been read yet' : null;
 }

@@ -25,14 +25,15 @@ const content: RunFile = { pid: process.pid, url: 'http://127.0.0.1:8080', token
 
 describe('a run file', () => {
   it('is found by the same pipeline of the same lake alone', async () => {
-    await writeRunFile(config, content, env);
-    expect(await readRunFile(config, env)).toEqual(content);
-    expect(await readRunFile(configOf('other', '/data/lake'), env)).toBeNull();
-    expect(await readRunFile(configOf('shop', '/data/lake2'), env)).toBeNull();
+    await writeRunFile(config, 'lake', content, env);
+    expect(await readRunFile(config, 'lake', env)).toEqual(content);
+    expect(await readRunFile(config, 'warehouse', env)).toBeNull();
+    expect(await readRunFile(configOf('other', '/data/lake'), 'lake', env)).toBeNull();
+    expect(await readRunFile(configOf('shop', '/data/lake2'), 'lake', env)).toBeNull();
   });
 
   it('can be read by its user alone', async () => {
-    const path = (await writeRunFile(config, content, env)) ?? '';
+    const path = (await writeRunFile(config, 'lake', content, env)) ?? '';
     expect(path).toContain(join(folder, 'sluice', 'run'));
     expect((await stat(path)).mode & 0o777).toBe(0o600);
     expect((await stat(join(folder, 'sluice', 'run'))).mode & 0o777).toBe(0o700);
@@ -41,48 +42,48 @@ describe('a run file', () => {
 
   it('of a process that has gone counts for nothing', async () => {
     // Larger than any pid that Linux gives.
-    await writeRunFile(config, { ...content, pid: 2 ** 22 + 1 }, env);
-    expect(await readRunFile(config, env)).toBeNull();
+    await writeRunFile(config, 'lake', { ...content, pid: 2 ** 22 + 1 }, env);
+    expect(await readRunFile(config, 'lake', env)).toBeNull();
   });
 
   it('that others could have written counts for nothing', async () => {
-    const path = (await writeRunFile(config, content, env)) ?? '';
+    const path = (await writeRunFile(config, 'lake', content, env)) ?? '';
     await chmod(path, 0o644);
-    expect(await readRunFile(config, env)).toBeNull();
+    expect(await readRunFile(config, 'lake', env)).toBeNull();
   });
 
   it('is not put where others could replace it', async () => {
     const open = join(folder, 'sluice');
     await mkdir(join(open, 'run'), { recursive: true, mode: 0o700 });
     await chmod(open, 0o777);
-    const path = await writeRunFile(config, content, env);
+    const path = await writeRunFile(config, 'lake', content, env);
     expect(path).toContain(join(folder, 'tmp', 'sluice-'));
-    await removeRunFile(config, content, env);
+    await removeRunFile(config, 'lake', content, env);
   });
 
   it('that is broken counts for nothing', async () => {
-    const path = (await writeRunFile(config, content, env)) ?? '';
+    const path = (await writeRunFile(config, 'lake', content, env)) ?? '';
     await writeFile(path, '{"pid":');
-    expect(await readRunFile(config, env)).toBeNull();
+    expect(await readRunFile(config, 'lake', env)).toBeNull();
     await writeFile(path, '{"pid":1}');
-    expect(await readRunFile(config, env)).toBeNull();
+    expect(await readRunFile(config, 'lake', env)).toBeNull();
   });
 
   it('is removed by who wrote it, and not by who was there before', async () => {
-    await writeRunFile(config, content, env);
-    await removeRunFile(config, { ...content, token: 'another' }, env);
-    expect(await readRunFile(config, env)).toEqual(content);
-    await removeRunFile(config, content, env);
-    expect(await readRunFile(config, env)).toBeNull();
+    await writeRunFile(config, 'lake', content, env);
+    await removeRunFile(config, 'lake', { ...content, token: 'another' }, env);
+    expect(await readRunFile(config, 'lake', env)).toEqual(content);
+    await removeRunFile(config, 'lake', content, env);
+    expect(await readRunFile(config, 'lake', env)).toBeNull();
   });
 
   it('goes to the temporary folder when there is no home that can be written', async () => {
     await writeFile(join(folder, 'file'), '');
     const homeless = { HOME: join(folder, 'file') };
-    const path = await writeRunFile(config, content, homeless);
+    const path = await writeRunFile(config, 'lake', content, homeless);
     expect(path).toContain(join(folder, 'tmp', 'sluice-'));
-    expect(await readRunFile(config, homeless)).toEqual(content);
-    await removeRunFile(config, content, homeless);
-    expect(await readRunFile(config, homeless)).toBeNull();
+    expect(await readRunFile(config, 'lake', homeless)).toEqual(content);
+    await removeRunFile(config, 'lake', content, homeless);
+    expect(await readRunFile(config, 'lake', homeless)).toBeNull();
   });
 });

@@ -42,11 +42,14 @@ function stateFolders(env: Env): string[] {
   return [join(state, 'sluice'), join(tmpdir(), `sluice-${user}`)];
 }
 
-function fileName(config: Config): string {
-  return `${createHash('sha256')
+/** What a process holds: who captures has the lake, who loads has the warehouse, and one process may have both. */
+export type Seat = 'lake' | 'warehouse';
+
+function fileName(config: Config, seat: Seat): string {
+  const digest = createHash('sha256')
     .update(`${lakeName(config)}\n${config.pipeline}`)
-    .digest('hex')
-    .slice(0, 24)}.json`;
+    .digest('hex');
+  return `${digest.slice(0, 24)}.${seat}.json`;
 }
 
 /** @param others what nobody else may have of it */
@@ -75,11 +78,11 @@ async function privateFolder(state: string): Promise<string | null> {
  * Puts the run file in place, for good or as a whole.
  * @returns its path, or `null` when there is no place for it that is this user's alone
  */
-export async function writeRunFile(config: Config, content: RunFile, env: Env): Promise<string | null> {
+export async function writeRunFile(config: Config, seat: Seat, content: RunFile, env: Env): Promise<string | null> {
   for (const state of stateFolders(env)) {
     const folder = await privateFolder(state);
     if (folder === null) continue;
-    const path = join(folder, fileName(config));
+    const path = join(folder, fileName(config, seat));
     const draft = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
     const file = await open(draft, 'wx', 0o600);
     try {
@@ -93,10 +96,10 @@ export async function writeRunFile(config: Config, content: RunFile, env: Env): 
   return null;
 }
 
-/** The run file of the pipeline's owner on this machine; `null` when there is none or its process has gone. */
-export async function readRunFile(config: Config, env: Env): Promise<RunFile | null> {
+/** The run file of whoever has the seat on this machine; `null` when there is none or its process has gone. */
+export async function readRunFile(config: Config, seat: Seat, env: Env): Promise<RunFile | null> {
   for (const state of stateFolders(env)) {
-    const path = join(state, 'run', fileName(config));
+    const path = join(state, 'run', fileName(config, seat));
     const content = await readOurs(path);
     if (content !== null && content.pipeline === config.pipeline && content.lake === lakeName(config) && isAlive(content.pid)) return content;
   }
@@ -128,9 +131,9 @@ function isAlive(pid: number): boolean {
 }
 
 /** Removes the run file if it is still the one that `content` describes: a new owner's is left alone. */
-export async function removeRunFile(config: Config, content: RunFile, env: Env): Promise<void> {
+export async function removeRunFile(config: Config, seat: Seat, content: RunFile, env: Env): Promise<void> {
   for (const state of stateFolders(env)) {
-    const path = join(state, 'run', fileName(config));
+    const path = join(state, 'run', fileName(config, seat));
     const found = await readOurs(path);
     if (found !== null && found.pid === content.pid && found.token === content.token) await rm(path, { force: true });
   }

@@ -4,17 +4,18 @@
  * The order is always the same: batch → (checkpoint names new parts) → appends, durable → position moves →
  * (checkpoint) → seal. One batch is written while the source fetches the next; nothing else is buffered without a limit.
  */
-import type { Clock } from '../core/clock.ts';
+import { hasPassed, type Clock } from '../core/clock.ts';
 import { SluiceError, reasonOf } from '../core/error.ts';
-import { GAP_OPEN, HISTORY_LOST, LAKE_FOREIGN, LAKE_LOST_OWNERSHIP, LAKE_OWNED, LAKE_CONFLICT } from '../core/errors.ts';
+import { GAP_OPEN, HISTORY_LOST, LAKE_CONFLICT, LAKE_FOREIGN, LAKE_LOST_OWNERSHIP, LAKE_OWNED, OWNER_UNREACHABLE } from '../core/errors.ts';
 import type { ResumePoint } from '../core/event.ts';
 import type { Lake, Ownership } from '../core/lake.ts';
 import type { Source, StartAt } from '../core/source.ts';
-import { hourOf } from '../core/time.ts';
+import { compareTimestamps, hourOf } from '../core/time.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
 import { PIPELINE_FILE, checkpointPath } from './checkpoint.ts';
 import { Committer } from './committer.ts';
+import { BatchPull } from './pull.ts';
 import { readFile } from './read-file.ts';
 import { recover, type Recovered } from './recovery.ts';
 import type { WriterLimits } from './writer.ts';
@@ -54,35 +55,54 @@ const STANDBY_POLL_MS = 1_000;
 export class Capture {
   readonly #options: CaptureOptions;
   readonly #parts: CaptureParts;
-  #sealRequests: (() => void)[] = [];
+  readonly #sealRequests = new Set<PromiseWithResolvers<void>>();
+  #batches: BatchPull | null = null;
+  #ended: { readonly error: unknown } | null = null;
 
   constructor(options: CaptureOptions, parts: CaptureParts) {
     this.#options = options;
     this.#parts = parts;
   }
 
-  /** Seals all that is open; resolves when it is in the ledger. Works while `run` does. */
-  seal(): Promise<void> {
-    return new Promise((resolve) => this.#sealRequests.push(resolve));
+  /**
+   * Seals all that is open; resolves when it is in the ledger. Works while `run` does, also while the source is silent.
+   * @throws OWNER_UNREACHABLE when the run ends before, or what it failed with
+   */
+  seal(signal: AbortSignal): Promise<void> {
+    const request = Promise.withResolvers<void>();
+    if (this.#ended !== null) request.reject(this.#ended.error);
+    else this.#sealRequests.add(request);
+    // Who has gone is not told; what was asked for is done all the same.
+    const onAbort = (): void => request.reject(signal.reason);
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+    this.#batches?.wake();
+    return request.promise.finally(() => signal.removeEventListener('abort', onAbort));
   }
 
   /** Owns the pipeline and captures until it is idle long enough, or the signal stops it, everything durable. */
   async run(signal: AbortSignal): Promise<void> {
-    const { stats } = this.#parts;
     try {
-      await using ownership = await this.#own(signal);
-      const lost = AbortSignal.any([signal, ownership.lost]);
-      await this.#parts.onOwned?.();
-      await this.#runAsOwner(lost, ownership);
-      stats.state = 'stopped';
-    } catch (error) {
-      if (signal.aborted && error === signal.reason) {
-        stats.state = 'stopped';
-        return;
+      const ownership = await this.#own(signal);
+      try {
+        await this.#parts.onOwned?.();
+        await this.#runAsOwner(AbortSignal.any([signal, ownership.lost]), ownership);
+      } finally {
+        await this.#letGo(() => ownership[Symbol.asyncDispose]());
       }
-      stats.state = 'failed';
+      this.#end('stopped', new SluiceError(OWNER_UNREACHABLE, 'it has stopped'));
+    } catch (error) {
+      if (signal.aborted && error === signal.reason) return this.#end('stopped', new SluiceError(OWNER_UNREACHABLE, 'it has stopped'));
+      this.#end('failed', error);
       throw error;
     }
+  }
+
+  #end(state: 'stopped' | 'failed', error: unknown): void {
+    this.#parts.stats.state = state;
+    this.#ended = { error };
+    for (const request of this.#sealRequests) request.reject(error);
+    this.#sealRequests.clear();
   }
 
   /** Seals all that a stopped pipeline has open, without reading the source. @throws LAKE_OWNED while somebody runs it */
@@ -136,15 +156,27 @@ export class Capture {
     try {
       const start = await this.#start(committer, recovered, identity.fingerprint, signal);
       stats.state = 'running';
+      log.info({ position: start.position }, 'reading changes');
       await this.#loop(committer, recovered, start, signal, ownership.lost);
       stats.state = 'stopping';
       committer.state.cleanStop = true;
       await committer.save('clean-stop');
     } catch (error) {
-      if (SluiceError.is(error, HISTORY_LOST)) await this.#recordGap(committer, error);
+      if (SluiceError.is(error, HISTORY_LOST)) await this.#recordGap(committer, recovered, error);
+      // Who has written to a file of ours: a successor, so that we stand down, or a stranger?
+      if (SluiceError.is(error, LAKE_CONFLICT)) await committer.assertOwner();
       throw error;
     } finally {
-      await close(recovered);
+      await this.#letGo(() => close(recovered));
+    }
+  }
+
+  /** What cannot be given back must not hide why the run has ended: leases end by themselves, handles with the process. */
+  async #letGo(giveBack: () => PromiseLike<void>): Promise<void> {
+    try {
+      await giveBack();
+    } catch (error) {
+      this.#parts.log.warn({ err: error }, 'something could not be closed at the end');
     }
   }
 
@@ -168,22 +200,41 @@ export class Capture {
     const gap = state.gaps.find((g) => g.to === null);
     if (gap !== undefined) {
       if (!this.#options.acceptGap) throw new SluiceError(GAP_OPEN, `nothing is known after ${new Date(gap.from.t * 1000).toISOString()}`);
-      state.resume = await source.resolve({ kind: 'oldest' }, signal);
-      gap.to = state.resume.clusterTime;
-      state.fingerprint = fingerprint;
-      log.warn({ gap }, 'going on after a gap, which stays recorded');
-      await committer.save('start');
-      return state.resume;
+      const oldest = await source.resolve({ kind: 'oldest' }, signal);
+      if (compareTimestamps(oldest.clusterTime, gap.from) > 0) {
+        state.resume = oldest;
+        gap.to = oldest.clusterTime;
+        state.fingerprint = fingerprint;
+        log.warn({ gap }, 'going on after a gap, which stays recorded');
+        await committer.save('start');
+        return state.resume;
+      }
+      // Another member has become primary, with a longer oplog: to go back to its beginning would repeat what the lake has.
+      log.warn({ gap }, 'the history is there after all: the gap is taken back');
+      state.gaps = state.gaps.filter((each) => each !== gap);
     }
     if (recovered.replayAt !== null) return source.resolve({ kind: 'time', at: recovered.replayAt }, signal);
     if (state.resume === null) {
-      state.resume = await source.resolve(this.#options.startAt, signal);
+      state.resume = await this.#firstPoint(signal);
       state.startedAt = state.resume.clusterTime;
       state.watermark = state.resume.clusterTime;
       state.nextHour = hourOf(state.startedAt.t);
       await committer.save('start');
     }
     return state.resume;
+  }
+
+  async #firstPoint(signal: AbortSignal): Promise<ResumePoint> {
+    try {
+      return await this.#parts.source.resolve(this.#options.startAt, signal);
+    } catch (cause) {
+      if (!SluiceError.is(cause, HISTORY_LOST)) throw cause;
+      // Nothing was promised yet, so that there is no gap to record.
+      throw new SluiceError(HISTORY_LOST, `source.startAt lies before its beginning (${reasonOf(cause)})`, {
+        cause,
+        next: 'Set `source.startAt` to a later time or to `now`; `sluice doctor` shows how far the oplog reaches back.',
+      });
+    }
   }
 
   async #loop(committer: Committer, recovered: Recovered, start: ResumePoint, signal: AbortSignal, lost: AbortSignal): Promise<void> {
@@ -194,15 +245,27 @@ export class Capture {
     const always = new AbortController().signal;
     let heardAtMs = clock.now();
     let flushedAtMs = clock.now();
-    for await (const batch of source.changes(start, signal)) {
-      writer.add(batch);
-      if (batch.events.count > 0) heardAtMs = clock.now();
-      const waiting = this.#sealRequests.length > 0;
-      if (waiting || writer.plannedBytes === 0 || writer.plannedBytes >= flushBytesMax || clock.now() - flushedAtMs >= flushAgeMs) {
+    await using batches = new BatchPull(source, start, clock, signal);
+    this.#batches = batches;
+    if (this.#sealRequests.size > 0) batches.wake();
+    for (;;) {
+      const batch = await batches.next(writer.plannedBytes === 0 ? null : flushAgeMs);
+      if (batch === 'end') break;
+      if (batch !== 'woken') writer.add(batch);
+      if (batch !== 'woken' && batch.events.count > 0) heardAtMs = clock.now();
+      const asked = this.#sealRequests.size > 0;
+      if (
+        asked ||
+        batch === 'woken' ||
+        writer.plannedBytes === 0 ||
+        writer.plannedBytes >= flushBytesMax ||
+        hasPassed(flushAgeMs, flushedAtMs, clock.now())
+      ) {
         await this.#commit(committer, recovered, always);
         flushedAtMs = clock.now();
       }
-      if (untilIdleMs !== null && clock.now() - heardAtMs >= untilIdleMs) {
+      // A source that cannot be reached says nothing at all: that is not idle, who knows what there is to come.
+      if (untilIdleMs !== null && batch !== 'woken' && clock.now() - heardAtMs >= untilIdleMs) {
         await this.#commit(committer, recovered, always, { sealAll: true });
         return;
       }
@@ -215,25 +278,31 @@ export class Capture {
     const { clock, onSealed } = this.#parts;
     const { writer, sealer } = recovered;
     await writer.flush(signal);
-    const requests = this.#sealRequests.splice(0);
+    const requests = [...this.#sealRequests];
     if (how.sealAll || requests.length > 0) writer.rollAll();
     const sealed = await sealer.settle(writer, signal);
-    const age = clock.now() - committer.savedAtMs;
     const moved = this.#savedPosition !== committer.state.resume?.position;
-    if (sealed > 0 || requests.length > 0 || age >= (moved ? this.#options.checkpointIntervalMs : CHECKPOINT_IDLE_MS)) {
+    const due = hasPassed(moved ? this.#options.checkpointIntervalMs : CHECKPOINT_IDLE_MS, committer.savedAtMs, clock.now());
+    if (sealed > 0 || requests.length > 0 || due) {
       await committer.save('periodic');
       this.#savedPosition = committer.state.resume?.position;
     }
     if (sealed > 0) onSealed?.();
-    for (const resolve of requests) resolve();
+    for (const request of requests) {
+      request.resolve();
+      this.#sealRequests.delete(request);
+    }
   }
 
   #savedPosition: string | undefined;
 
-  async #recordGap(committer: Committer, error: SluiceError): Promise<void> {
+  async #recordGap(committer: Committer, recovered: Recovered, error: SluiceError): Promise<void> {
     const { clock, log } = this.#parts;
     const { state } = committer;
-    const from = state.resume?.clusterTime ?? state.watermark;
+    if (state.resume === null || state.gaps.some((gap) => gap.to === null)) return;
+    // What was read before the history ended is not part of the gap.
+    await recovered.writer.flush(new AbortController().signal);
+    const from = state.resume.clusterTime;
     state.gaps.push({
       from,
       to: null,

@@ -10,7 +10,7 @@ import { asPosition, type Operation, type Position, type ResumePoint } from '../
 import type { LakePath } from '../core/lake.ts';
 import type { SealedLine } from '../core/ledger.ts';
 import { formatNamespace, type Namespace } from '../core/namespace.ts';
-import type { Timestamp } from '../core/time.ts';
+import { parseHourName, type Timestamp } from '../core/time.ts';
 
 const FORMAT = 1;
 
@@ -126,12 +126,13 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Buffer {
 
 /** @throws CHECKPOINT_BAD a damaged checkpoint is told, never guessed at; CHECKPOINT_NEWER */
 export function decodeCheckpoint(bytes: Uint8Array, path: LakePath): Checkpoint {
-  let raw: Record<string, unknown>;
+  let raw: unknown;
   try {
-    raw = JSON.parse(Buffer.from(bytes).toString('utf8')) as Record<string, unknown>;
+    raw = JSON.parse(Buffer.from(bytes).toString('utf8'));
   } catch (cause) {
     throw new SluiceError(CHECKPOINT_BAD, `${path}: ${reasonOf(cause)}`, { cause });
   }
+  if (!isRecord(raw)) throw new SluiceError(CHECKPOINT_BAD, `${path} holds no JSON object`);
   if (typeof raw['v'] === 'number' && raw['v'] > FORMAT) throw new SluiceError(CHECKPOINT_NEWER, `${path} has format ${raw['v']}`);
   const missing = missingField(raw);
   if (missing !== null) throw new SluiceError(CHECKPOINT_BAD, `${path}: ${missing} is missing or not what it should be`);
@@ -142,43 +143,70 @@ export function decodeCheckpoint(bytes: Uint8Array, path: LakePath): Checkpoint 
   };
 }
 
-function missingField(raw: Record<string, unknown>): string | null {
-  const isTime = (x: unknown): boolean => typeof x === 'object' && x !== null && 't' in x && 'i' in x;
-  const resume = raw['resume'] as Record<string, unknown> | null;
-  const ledger = raw['ledger'] as Record<string, unknown> | null;
+function missingField(raw: Readonly<Record<string, unknown>>): string | null {
+  const { resume, ledger, parts, hours, gaps } = raw;
   const checks: readonly [string, boolean][] = [
     ['v', raw['v'] === FORMAT],
     ['pipeline', typeof raw['pipeline'] === 'string'],
-    ['epoch', Number.isSafeInteger(raw['epoch'])],
+    ['epoch', isCount(raw['epoch'])],
     [
       'resume',
       resume === null ||
-        (typeof resume === 'object' &&
-          typeof resume['position'] === 'string' &&
-          typeof resume['token'] === 'string' &&
-          isTime(resume['clusterTime'])),
+        (isRecord(resume) && typeof resume['position'] === 'string' && typeof resume['token'] === 'string' && isTime(resume['clusterTime'])),
     ],
     ['watermark', isTime(raw['watermark'])],
     ['startedAt', isTime(raw['startedAt'])],
     ['fingerprint', typeof raw['fingerprint'] === 'string'],
     ['layout', typeof raw['layout'] === 'string'],
-    ['parts', Array.isArray(raw['parts']) && raw['parts'].every(isPart)],
-    ['hours', Array.isArray(raw['hours'])],
-    ['nextHour', Number.isSafeInteger(raw['nextHour'])],
-    ['ledger', ledger === null || (typeof ledger === 'object' && typeof ledger['path'] === 'string' && Number.isSafeInteger(ledger['length']))],
-    ['gaps', Array.isArray(raw['gaps'])],
+    ['parts', Array.isArray(parts) && parts.every(isPart)],
+    ['hours', Array.isArray(hours) && hours.every(isHour)],
+    ['nextHour', isCount(raw['nextHour'])],
+    ['ledger', ledger === null || (isRecord(ledger) && typeof ledger['path'] === 'string' && isCount(ledger['length']))],
+    ['gaps', Array.isArray(gaps) && gaps.every(isGap)],
     ['cleanStop', typeof raw['cleanStop'] === 'boolean'],
   ];
   return checks.find(([, fine]) => !fine)?.[0] ?? null;
 }
 
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isTime(value: unknown): boolean {
+  return isRecord(value) && isCount(value['t']) && isCount(value['i']);
+}
+
+function isNamespace(value: unknown): boolean {
+  return isRecord(value) && typeof value['db'] === 'string' && (value['coll'] === null || typeof value['coll'] === 'string');
+}
+
+function isHourName(value: unknown): boolean {
+  return typeof value === 'string' && parseHourName(value) !== null;
+}
+
 function isPart(part: unknown): boolean {
-  if (typeof part !== 'object' || part === null) return false;
-  const p = part as Record<string, unknown>;
+  if (!isRecord(part) || !isNamespace(part['ns']) || !isHourName(part['hour']) || !isRecord(part['ops'])) return false;
+  const isPositionOrNull = (name: string): boolean => part[name] === null || typeof part[name] === 'string';
+  const isTimeOrNull = (name: string): boolean => part[name] === null || isTime(part[name]);
   return (
-    typeof p['path'] === 'string' &&
-    Number.isSafeInteger(p['length']) &&
-    Number.isSafeInteger(p['rows']) &&
-    (p['state'] === 'open' || p['state'] === 'sealing')
+    ['number', 'length', 'rows', 'epoch'].every((name) => isCount(part[name])) &&
+    ['path', 'fingerprint'].every((name) => typeof part[name] === 'string') &&
+    ['first', 'last'].every(isPositionOrNull) &&
+    ['firstAt', 'lastAt'].every(isTimeOrNull) &&
+    typeof part['rolled'] === 'boolean' &&
+    (part['state'] === 'open' || (part['state'] === 'sealing' && isRecord(part['line'])))
   );
+}
+
+function isHour(hour: unknown): boolean {
+  if (!isRecord(hour) || !isNamespace(hour['ns']) || !isHourName(hour['hour']) || typeof hour['since'] !== 'string') return false;
+  return isCount(hour['next']) && ['open', 'publishing', 'published'].includes(hour['state'] as string);
+}
+
+function isGap(gap: unknown): boolean {
+  return isRecord(gap) && isTime(gap['from']) && (gap['to'] === null || isTime(gap['to']));
 }

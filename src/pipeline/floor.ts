@@ -61,6 +61,11 @@ export class Floors {
     }
   }
 
+  /** Has a replay that came as far as `at` not left the cluster time yet at which it began? */
+  isAtStart(at: Timestamp): boolean {
+    return this.#replayAt !== null && compareTimestamps(at, this.#replayAt) <= 0;
+  }
+
   /** No event can be dropped any more: the hot path need not ask. */
   get none(): boolean {
     return this.#floors.size === 0 && this.#replayAt === null;

@@ -91,9 +91,11 @@ export class Ledger {
   }
 
   #day(): string {
-    const today = dayName(new Date(this.#clock.now()));
-    const open = this.#committer.state.ledger?.path.slice(-'YYYYMMDD.jsonl'.length, -'.jsonl'.length) ?? '';
-    return open > today ? open : today;
+    const { state } = this.#committer;
+    const open = state.ledger?.path.slice(-'YYYYMMDD.jsonl'.length, -'.jsonl'.length) ?? '';
+    // Nor before the day from which on an hour's lines will be looked for: a clock that is put back must not hide them.
+    const promised = state.hours.at(-1)?.since ?? '';
+    return [dayName(new Date(this.#clock.now())), open, promised].toSorted().at(-1)!;
   }
 
   async #current(signal: AbortSignal): Promise<Appender> {

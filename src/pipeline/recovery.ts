@@ -15,7 +15,7 @@ import { partPath } from '../core/layout.ts';
 import { compareTimestamps, parseHourName, type Timestamp } from '../core/time.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
-import { hourKey, type PartRecord } from './checkpoint.ts';
+import type { PartRecord } from './checkpoint.ts';
 import type { Committer } from './committer.ts';
 import { Floors } from './floor.ts';
 import { Ledger, readLedger } from './ledger.ts';
@@ -128,7 +128,8 @@ function addLine(record: PartRecord, line: Buffer): void {
 function mayContinue(record: PartRecord, context: RecoveryContext): boolean {
   const { state } = context.committer;
   if (record.rolled || record.epoch !== state.epoch - 1 || record.fingerprint !== context.writer.fingerprint) return false;
-  const hour = state.hours.find((h) => hourKey(h.ns, h.hour) === hourKey(record.ns, record.hour));
+  const { db, coll } = record.ns;
+  const hour = state.hours.find((h) => h.hour === record.hour && h.ns.db === db && h.ns.coll === coll);
   if (hour?.next !== record.number + 1) return false;
   return record.path === partPath(state.layout, record.ns, parseHourName(record.hour)!, record.number, SUFFIX[context.writer.compression]);
 }

@@ -64,13 +64,14 @@ export class Sealer {
     this.#waiting.push(...writer.takeRolled());
     const due = this.#waiting.filter((part) => isCovered(part.record, state));
     if (due.length > 0) {
-      this.#waiting = this.#waiting.filter((part) => !due.includes(part));
       await inParallel(due, SEALS_AT_ONCE, async (part) => {
         part.record.line = await sealedLine(part, this.#lake, state.epoch, signal);
         part.record.state = 'sealing';
       });
       await this.#committer.save('sealing');
       await this.#finish(due, signal);
+      const sealed = new Set(due);
+      this.#waiting = this.#waiting.filter((part) => !sealed.has(part));
     }
     await this.#publishReady(signal);
     this.#stats.partsOpen = state.parts.length;
@@ -101,12 +102,15 @@ export class Sealer {
 
   async #publishReady(signal: AbortSignal): Promise<void> {
     const { state } = this.#committer;
-    const held = new Set(state.parts.map((part) => hourKey(part.ns, part.hour)));
-    const ready = state.hours.filter((h) => h.state === 'open' && isPast(h.hour, state) && !held.has(hourKey(h.ns, h.hour)));
-    if (ready.length > 0) {
-      for (const hour of ready) hour.state = 'publishing';
-      await this.#committer.save('publishing');
-    }
+    // Names of hours sort as the hours do. Called for every batch: nothing is built while no hour is over.
+    const now = hourName(hourOf(state.watermark.t));
+    const over = state.hours.filter((h) => h.state === 'open' && h.hour < now);
+    const held = over.length === 0 ? new Set<string>() : new Set(state.parts.map((part) => hourKey(part.ns, part.hour)));
+    const ready = over.filter((h) => !held.has(hourKey(h.ns, h.hour)));
+    for (const hour of ready) hour.state = 'publishing';
+    // An hour in which nothing came is published too. Without the save a crash could take the position back into it, and
+    // what a wider filter or a gap then makes of that hour would contradict the file that is there.
+    if (ready.length > 0 || hourName(state.nextHour) < now) await this.#committer.save('publishing');
     await this.#publish(signal);
   }
 
@@ -168,10 +172,6 @@ function isCovered(part: PartRecord, state: Checkpoint): boolean {
   if (part.last === null || part.lastAt === null) return true;
   if (part.fingerprint === state.fingerprint) return state.resume !== null && part.last <= state.resume.position;
   return compareTimestamps(state.watermark, part.lastAt) > 0;
-}
-
-function isPast(hour: string, state: Checkpoint): boolean {
-  return compareTimestamps(state.watermark, endOfHour(parseHourName(hour)!)) >= 0;
 }
 
 function isInGap(hour: Hour, state: Checkpoint): boolean {

@@ -7,7 +7,7 @@
  */
 import { promisify } from 'node:util';
 import { gzip, zstdCompress } from 'node:zlib';
-import type { Clock } from '../core/clock.ts';
+import { hasPassed, type Clock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
 import { WRITE_ORDER } from '../core/errors.ts';
 import { OPERATIONS, comparePositions, positionAt, type ChangeBatch, type EventBatch, type Position } from '../core/event.ts';
@@ -120,6 +120,7 @@ export class Writer {
   /** Ends the writing: files are closed, their parts stay open for the next owner. */
   async close(): Promise<void> {
     for (const route of this.#routes.values()) await route.part?.appender?.[Symbol.asyncDispose]();
+    for (const part of this.#rolled) await part.appender?.[Symbol.asyncDispose]();
     this.#routes.clear();
   }
 
@@ -128,6 +129,7 @@ export class Writer {
     const { events } = batch;
     this.#planned = batch;
     if (events.count === 0) return;
+    this.#assertNotPassed(events);
     const routes: (Route | undefined)[] = [];
     let start = 0;
     for (let i = 0; i < events.count; i += 1) {
@@ -161,9 +163,13 @@ export class Writer {
       this.#stats.eventBytes += this.#plannedBytes;
     }
     const { state } = this.#committer;
-    state.resume = batch.resume;
-    // Never before: with the old position the new fingerprint would tell the next owner that the two belong together.
-    state.fingerprint = this.#options.fingerprint;
+    // Not within the replay's first cluster time: what the lake holds of that is told only to an owner that finds the old
+    // fingerprint, or parts of it, and the parts may be sealed by now.
+    if (!this.#floors.isAtStart(batch.resume.clusterTime)) {
+      state.resume = batch.resume;
+      // Never before: with the old position the new fingerprint would tell the next owner that the two belong together.
+      state.fingerprint = this.#options.fingerprint;
+    }
     state.watermark = laterTimestamp(state.watermark, batch.watermark);
     this.#stats.watermark = state.watermark;
     this.#stats.batches += 1;
@@ -277,7 +283,7 @@ export class Writer {
   #hourRecord(route: Route): HourRecord {
     const { hours } = this.#committer.state;
     const name = hourName(route.hour);
-    let record = hours.find((h) => h.hour === name && hourKey(h.ns, h.hour) === route.key);
+    let record = hours.find((h) => h.hour === name && h.ns.db === route.ns.db && h.ns.coll === route.ns.coll);
     if (record === undefined) hours.push((record = { ns: route.ns, hour: name, next: 0, since: this.#ledger.day, state: 'open' }));
     return record;
   }
@@ -336,13 +342,24 @@ export class Writer {
     const open: Route[] = [];
     for (const route of this.#routes.values()) {
       if (route.part === null) continue;
-      if (now - route.part.openedAtMs >= this.#options.rollAgeMs) this.#roll(route);
+      if (hasPassed(this.#options.rollAgeMs, route.part.openedAtMs, now)) this.#roll(route);
       else open.push(route);
     }
     const excess = open.length - this.#options.partsOpenMax;
     if (excess <= 0) return;
     open.sort((a, b) => a.part!.usedAtMs - b.part!.usedAtMs);
     for (const route of open.slice(0, excess)) this.#roll(route);
+  }
+
+  /** Hours before the watermark may be published: whatever still came for them would be left out of their manifests. */
+  #assertNotPassed(events: EventBatch): void {
+    const { watermark } = this.#committer.state;
+    const first = { t: events.seconds[0]!, i: events.ordinals[0]! };
+    if (compareTimestamps(first, watermark) >= 0) return;
+    throw new SluiceError(
+      WRITE_ORDER,
+      `${positionAt(events.lines, 0)} is before ${watermark.t}.${watermark.i}, up to which everything was said to be read`,
+    );
   }
 
   #outOfOrder(events: EventBatch, start: number): SluiceError {

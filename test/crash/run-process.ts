@@ -35,7 +35,7 @@ export class RunProcess implements AsyncDisposable {
   private constructor(child: ChildProcess, pid: number) {
     this.pid = pid;
     this.#child = child;
-    this.#ended = once(child, 'close').then(([code, signal]) => ({ code, signal }) as Ended);
+    this.#ended = once(child, 'close').then(([code, signal]): Ended => ({ code, signal }));
     child.stderr?.setEncoding('utf8').on('data', (text: string) => void (this.#stderr += text));
     child.stdout?.setEncoding('utf8').on('data', (text: string) => void (this.#stdout += text));
   }
@@ -78,7 +78,8 @@ export class RunProcess implements AsyncDisposable {
   /** @throws when it ends without having said it */
   async said(words: string, msMax?: number): Promise<this> {
     await until(`the process says "${words}"`, () => this.#stderr.includes(words) || !this.running, msMax);
-    if (!this.#stderr.includes(words)) throw new Error(`the process ended (${JSON.stringify(await this.#ended)}) without "${words}":\n${this.#stderr}`);
+    if (!this.#stderr.includes(words))
+      throw new Error(`the process ended (${JSON.stringify(await this.#ended)}) without "${words}":\n${this.#stderr}`);
     return this;
   }
 

@@ -17,7 +17,14 @@ export interface StreamOf {
 
 /** Values keep their BSON types. Ends early, without a word, where the server ends the stream (invalidate). */
 export async function readStream(client: MongoClient, { db, from, to }: StreamOf): Promise<Document[]> {
-  const options = { startAtOperationTime: from, showExpandedEvents: true, promoteValues: false, promoteLongs: false, bsonRegExp: true } as const;
+  const options = {
+    startAtOperationTime: from,
+    showExpandedEvents: true,
+    maxAwaitTimeMS: 10,
+    promoteValues: false,
+    promoteLongs: false,
+    bsonRegExp: true,
+  } as const;
   const stream = db === null ? client.watch([], options) : client.db(db).watch([], options);
   const events: Document[] = [];
   try {
@@ -76,11 +83,13 @@ export function differences(lake: readonly LakeLine[], told: readonly Document[]
     const event = expected.get(position);
     if (first !== undefined) add(`twice: ${position} in ${first.path}:${first.number} and ${line.path}:${line.number}`);
     else if (event === undefined) add(`not an event of the stream: ${position} in ${line.path}:${line.number}`);
-    else if (textOf(line.event) !== textOf(lineOf(event))) add(`other content in ${line.path}:${line.number}: ${textOf(line.event)}\n  the stream says ${textOf(lineOf(event))}`);
+    else if (textOf(line.event) !== textOf(lineOf(event)))
+      add(`other content in ${line.path}:${line.number}: ${textOf(line.event)}\n  the stream says ${textOf(lineOf(event))}`);
     seen.set(position, line);
   }
   for (const [position, event] of expected) {
-    if (!seen.has(position)) add(`missing: ${position} (${EJSON.stringify({ op: event['operationType'], ns: event['ns'], key: event['documentKey'] })})`);
+    if (!seen.has(position))
+      add(`missing: ${position} (${EJSON.stringify({ op: event['operationType'], ns: event['ns'], key: event['documentKey'] })})`);
   }
   return faults;
 }

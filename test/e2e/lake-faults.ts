@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import { EJSON } from 'bson';
 import type { ShopWrite } from '../../src/app/demo/shop.ts';
-import { isData, linesOf, readLake, type LakeLine } from './lake-files.ts';
+import { isData, linesOf, listLake, readAll, type LakeLine } from './lake-files.ts';
 
 const FAULTS_SHOWN = 10;
 
@@ -61,7 +61,8 @@ export function ledgerFaults(files: ReadonlyMap<string, Buffer>): string[] {
     const bytes = files.get(line.path);
     if (bytes === undefined) faults.push(`${line.path} is in the ledger and not in the lake`);
     else if (bytes.length !== line.bytes || sha(bytes) !== line.sha256) faults.push(`${line.path} is not what its ledger line says`);
-    else if (linesOf(new Map([[line.path, bytes]])).length !== line.rows) faults.push(`${line.path} has not the ${line.rows} rows of its ledger line`);
+    else if (linesOf(new Map([[line.path, bytes]])).length !== line.rows)
+      faults.push(`${line.path} has not the ${line.rows} rows of its ledger line`);
   }
   const data = [...files.keys()].filter(isData);
   for (const path of data) if (!seen.has(path)) faults.push(`${path} is not in the ledger`);
@@ -81,7 +82,8 @@ export function unpublished(files: ReadonlyMap<string, Buffer>, pipeline: string
   for (let hour = Math.floor(fromSeconds / 3600); hour <= Math.floor(toSeconds / 3600); hour += 1) {
     const { folder, name } = hourOf(hour * 3600);
     wanted.push(`_sluice/${pipeline}/hours/${name}.json`);
-    for (const path of files.keys()) if (isData(path) && path.includes(`/${folder}/`)) wanted.push(join(path, '_manifest.json'), join(path, '_SUCCESS'));
+    for (const path of files.keys())
+      if (isData(path) && path.includes(`/${folder}/`)) wanted.push(join(path, '_manifest.json'), join(path, '_SUCCESS'));
   }
   return [...new Set(wanted)].filter((path) => !files.has(path));
 }
@@ -122,20 +124,23 @@ export class SealedGuard {
     this.#root = root;
   }
 
-  /** What has changed or gone since it was seen first. */
-  async look(): Promise<string[]> {
-    const files = await readLake(this.#root);
-    const final = [...files.keys()].filter((path) => /\/(_manifest\.json|_SUCCESS|hours\/[^/]+\.json|pipeline\.json)$/.test(path));
-    for (const path of [...ledgerOf(files).map((line) => line.path), ...final]) {
-      const bytes = files.get(path);
-      if (bytes !== undefined && !this.#seen.has(path)) this.#seen.set(path, sha(bytes));
-    }
-    const faults: string[] = [];
-    for (const [path, was] of this.#seen) {
-      const bytes = files.get(path);
-      if (bytes === undefined || sha(bytes) !== was) faults.push(`${path} was sealed and has ${bytes === undefined ? 'gone' : 'changed'}`);
-    }
-    return faults;
+  /** Takes note of what is sealed or published by now. */
+  async look(): Promise<void> {
+    const paths = await listLake(this.#root);
+    const final = paths.filter((path) => /\/(_manifest\.json|_SUCCESS|hours\/[^/]+\.json|pipeline\.json)$/.test(path));
+    const ledgers = await readAll(
+      this.#root,
+      paths.filter((path) => path.includes('/ledger/')),
+    );
+    const fresh = [...ledgerOf(ledgers).map((line) => line.path), ...final].filter((path) => !this.#seen.has(path));
+    for (const [path, bytes] of await readAll(this.#root, fresh)) this.#seen.set(path, sha(bytes));
+  }
+
+  /** What is not as it was when it was seen first. */
+  changed(files: ReadonlyMap<string, Buffer>): string[] {
+    return [...this.#seen]
+      .filter(([path, was]) => sha(files.get(path) ?? Buffer.from('gone')) !== was)
+      .map(([path]) => `${path} was sealed and has changed`);
   }
 
   /** Files that it has seen. */

@@ -26,13 +26,21 @@ export interface LakeEvent extends Document {
   } & Document;
 }
 
-/** All files by path, without the owner's lock and what a crash left of a put. */
-export async function readLake(root: string): Promise<ReadonlyMap<string, Buffer>> {
+/** Paths of all files, in order; without the owner's lock and what a crash left of a put. */
+export async function listLake(root: string): Promise<string[]> {
   const entries = await readdir(root, { recursive: true, withFileTypes: true });
   const paths = entries.filter((entry) => entry.isFile()).map((entry) => relative(root, join(entry.parentPath, entry.name)));
-  const mine = paths.filter((path) => !path.endsWith('/lock') && !/(^|\/)\.tmp-/.test(path)).toSorted();
-  const files = await Promise.all(mine.map(async (path) => [path, await readFile(join(root, path))] as const));
+  return paths.filter((path) => !path.endsWith('/lock') && !/(^|\/)\.tmp-/.test(path)).toSorted();
+}
+
+export async function readAll(root: string, paths: readonly string[]): Promise<ReadonlyMap<string, Buffer>> {
+  const files = await Promise.all(paths.map(async (path) => [path, await readFile(join(root, path))] as const));
   return new Map(files);
+}
+
+/** All files by path, in order. */
+export async function readLake(root: string): Promise<ReadonlyMap<string, Buffer>> {
+  return await readAll(root, await listLake(root));
 }
 
 export function isData(path: string): boolean {
@@ -52,6 +60,10 @@ export function linesOf(files: ReadonlyMap<string, Buffer>): LakeLine[] {
 }
 
 function decoded(path: string, bytes: Buffer): string {
+  // A part that was made and never written is sealed as it is: no rows, and no compressed member either.
+  if (bytes.length === 0) return '';
+  // A part that its owner named and never wrote to is sealed with no rows and no bytes, whatever its suffix.
+  if (bytes.length === 0) return '';
   if (path.endsWith('.gz')) return gunzipSync(bytes).toString('utf8');
   return (path.endsWith('.zst') ? zstdDecompressSync(bytes) : bytes).toString('utf8');
 }

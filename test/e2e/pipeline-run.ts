@@ -1,7 +1,8 @@
 /**
  * `sluice run` in this process: started, watched by its own counters, stopped.
  */
-import type { Timestamp as BsonTimestamp, MongoClient } from 'mongodb';
+import type { ClientSession, Document, Timestamp as BsonTimestamp, MongoClient } from 'mongodb';
+import { expect } from 'vitest';
 import type { Control } from '../../src/app/control.ts';
 import { runPipeline } from '../../src/app/run.ts';
 import type { RunOptions } from '../../src/app/types.ts';
@@ -9,7 +10,9 @@ import type { Config } from '../../src/config/config.ts';
 import { compareTimestamps, type Timestamp } from '../../src/core/time.ts';
 import { silentLog } from '../../src/ops/log.ts';
 import { newStats, type PipelineStats } from '../../src/ops/stats.ts';
+import { eventsOf, type LakeLine } from './lake-files.ts';
 import { until } from './until.ts';
+import type { Settings, Workspace } from './workspace.ts';
 
 export type PipelineRunOptions = Partial<Pick<RunOptions, 'role' | 'untilIdleMs' | 'wait' | 'acceptGap' | 'log'>>;
 
@@ -85,12 +88,49 @@ export class PipelineRun implements AsyncDisposable {
   }
 }
 
-/** Inserts one document that ends a test's writes. @returns when it happened: a lake that has reached it has all before it */
+/**
+ * Ends a test's writes. @returns when the last one happened: a lake that has reached it has all up to it
+ *
+ * Two inserts: a watermark is exclusive, and a stream that starts now begins with that of the very next write.
+ */
 export async function mark(client: MongoClient, db: string, coll: string): Promise<Timestamp> {
-  const { operationTime } = await client.db(db).command({ insert: coll, documents: [{ mark: true }], writeConcern: { w: 'majority' } });
+  const documents = [{ mark: true }, { mark: true }];
+  const { operationTime } = await client.db(db).command({ insert: coll, documents, writeConcern: { w: 'majority' } });
   return timeOf(operationTime as BsonTimestamp);
 }
 
 export function timeOf({ t, i }: BsonTimestamp): Timestamp {
   return { t, i };
+}
+
+export interface During {
+  readonly work: Workspace;
+  readonly settings: Settings;
+  readonly client: MongoClient;
+  /** A namespace that the pipeline captures: the run ends with a mark there. */
+  readonly markIn: string;
+}
+
+/** Captures while `act` does its work. @returns all lines of the lake, which the product has proved, in order */
+export async function captureDuring({ work, settings, client, markIn }: During, act: () => Promise<void> = async () => {}): Promise<LakeLine[]> {
+  const [db = '', coll = ''] = markIn.split('.');
+  await using run = await new PipelineRun(work.config(settings)).running();
+  await act();
+  await run.reaches(await mark(client, db, coll));
+  await run.stop();
+  expect(await work.verify()).toEqual([]);
+  return await eventsOf(work.lake);
+}
+
+/** Without marks and the collection `mark`. */
+export function withoutMarks(lines: readonly LakeLine[]): LakeLine[] {
+  const isOfMark = ({ event }: LakeLine): boolean =>
+    (event['fullDocument'] as Document | undefined)?.['mark'] === true || event._meta.ns.coll === 'mark';
+  return lines.filter((line) => !isOfMark(line));
+}
+
+export async function inTransaction(client: MongoClient, work: (session: ClientSession) => Promise<void>): Promise<void> {
+  await client.withSession(async (session) => {
+    await session.withTransaction(async () => await work(session), { writeConcern: { w: 'majority' } });
+  });
 }

@@ -16,6 +16,8 @@ export interface ScriptedEvent {
   readonly op?: Operation;
   /** Identifies the event in the lake. */
   readonly id: number;
+  /** Of the document; the id unless said. */
+  readonly key?: number;
   /** Length of a filler. */
   readonly bytes?: number;
 }
@@ -26,6 +28,10 @@ export interface Script {
   /** Watermark once all events were read. */
   readonly end: Timestamp;
   readonly fingerprint: string;
+  /** The filter: what it leaves out is read, and moves the watermark, but is no event. */
+  readonly sees?: (event: ScriptedEvent) => boolean;
+  /** What is left of the history when a gap is gone over; all of it unless said. */
+  readonly oldest?: Timestamp;
   /** Called before each batch: moves clocks, stops. */
   readonly onBatch?: (index: number, isLast: boolean) => void | Promise<void>;
 }
@@ -46,23 +52,29 @@ export class ScriptedSource implements Source {
 
   async resolve(start: StartAt): Promise<ResumePoint> {
     if (start.kind === 'time') return this.#point(start.at, '');
+    if (start.kind === 'token') {
+      const position = Buffer.from(start.token).toString();
+      return this.#point({ t: Number.parseInt(position.slice(2, 10), 16), i: Number.parseInt(position.slice(10, 18), 16) }, position.slice(18));
+    }
+    if (start.kind === 'oldest' && this.#script.oldest !== undefined) return this.#point(this.#script.oldest, '');
     const first = this.#script.events[0]?.at ?? START;
     return this.#point({ t: first.t, i: 0 }, '');
   }
 
   async *changes(after: ResumePoint, signal: AbortSignal): AsyncGenerator<ChangeBatch> {
-    const { events, batchEvents, end, onBatch } = this.#script;
+    const { events, batchEvents, end, onBatch, sees = () => true } = this.#script;
     let next = events.findIndex((event) => this.#positionOf(event) > after.position && compareTimestamps(event.at, after.clusterTime) >= 0);
     if (next < 0) next = events.length;
     for (let index = 0; !signal.aborted; index += 1) {
       const isLast = next >= events.length;
-      await onBatch?.(index, isLast);
+      const held = onBatch?.(index, isLast);
+      if (held !== undefined && (await abortsBefore(held, signal))) return;
       const slice = events.slice(next, next + batchEvents);
       next += slice.length;
       const last = slice.at(-1);
       const done = last === undefined;
       const resume = done ? this.#point(end, '') : this.#point(last.at, this.#suffix(last));
-      yield { events: this.#encode(slice), resume, watermark: resume.clusterTime };
+      yield { events: this.#encode(slice.filter(sees)), resume, watermark: resume.clusterTime };
     }
   }
 
@@ -88,11 +100,23 @@ export class ScriptedSource implements Source {
       const op = event.op ?? 'insert';
       const clusterTime = { $timestamp: event.at };
       const meta = `${this.#positionOf(event)}","operationType":"${op}","ns":${JSON.stringify({ db, coll })},"at":"","clusterTime":${JSON.stringify(clusterTime)},"v":1}`;
-      const line = `${LINE_PREFIX}${meta},"documentKey":{"_id":${event.id}},"fullDocument":{"_id":${event.id},"x":"${'x'.repeat(event.bytes ?? 0)}"}}\n`;
+      const line = `${LINE_PREFIX}${meta},"documentKey":{"_id":${event.key ?? event.id}},"fullDocument":{"_id":${event.id},"x":"${'x'.repeat(event.bytes ?? 0)}"}}\n`;
       builder.reserve(line.length);
       builder.length += builder.buffer.write(line, builder.length);
       builder.add(builder.namespace(db, coll), OPERATION_INDEX.get(op)!, event.at.t, event.at.i);
     }
     return builder.build();
+  }
+}
+
+/** A stop does not wait for a batch that is held back. */
+async function abortsBefore(held: Promise<void>, signal: AbortSignal): Promise<boolean> {
+  const aborted = Promise.withResolvers<boolean>();
+  const onAbort = (): void => aborted.resolve(true);
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([held.then(() => false), aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
   }
 }

@@ -51,7 +51,7 @@ export function runCommand(program: Command, io: Io): void {
             takeOver: flags.takeOver,
             acceptGap: flags.acceptGap,
             progress: line === null ? null : (progress) => line.show(progress),
-            serve: serveRun(io, config, log),
+            serve: serveRun(io, config, flags.role, log),
             log,
           },
           io.signal,

@@ -10,7 +10,7 @@ import { reasonOf, SluiceError } from '../../core/error.ts';
 import { SOURCE_DENIED } from '../../core/errors.ts';
 import { formatNamespace } from '../../core/namespace.ts';
 import { imagesOf } from './images.ts';
-import { hostsOf, makeClient, matchingCollections, type CollectionInfo } from './inspect.ts';
+import { hostsOf, makeClient, matchingCollections, type CollectionInfo, oplogWindow } from './inspect.ts';
 import { connectError, judge, serverSays } from './server-errors.ts';
 import { planStream, type StreamOptions } from './stream-plan.ts';
 import { canSplitEvents, isSupported, parseVersion } from './version.ts';
@@ -31,7 +31,6 @@ export interface SourceCheckOptions extends StreamOptions {
 const CLOCK_DIFFERENCE_MS_MAX = 60_000;
 /** A full oplog that holds less than this does not survive a night's outage. */
 const OPLOG_HOURS_MIN = 24;
-const OPLOG_FULL = 0.9;
 const NAMES_SHOWN_MAX = 5;
 
 const ok = (name: string, detail: string, fix: string | null = null): SourceCheck => ({ name, outcome: 'ok', detail, fix });
@@ -176,13 +175,7 @@ function imagesCheck(options: SourceCheckOptions, collections: readonly Collecti
 async function oplogCheck(client: MongoClient): Promise<SourceCheck> {
   const name = 'oplog window';
   try {
-    const oplog = client.db('local').collection('oplog.rs');
-    const end = (direction: 1 | -1): Promise<Document | null> =>
-      oplog.find({}, { sort: { $natural: direction }, limit: 1, projection: { ts: 1 } }).next();
-    const [first, last] = [await end(1), await end(-1)].map((entry) => (entry?.['ts'] as { t: number } | undefined)?.t ?? 0);
-    const hours = ((last ?? 0) - (first ?? 0)) / 3600;
-    const { size, maxSize } = (await client.db('local').command({ collStats: 'oplog.rs' })) as unknown as { size: number; maxSize?: number };
-    const full = maxSize !== undefined && size >= maxSize * OPLOG_FULL;
+    const { hours, full } = await oplogWindow(client);
     const detail = `${hours.toFixed(1)} hours${full ? '' : ', and not full yet'}`;
     if (!full || hours >= OPLOG_HOURS_MIN) return ok(name, detail);
     const fix =

@@ -1,7 +1,7 @@
 /**
  * Looks at a deployment without reading its changes: for `init`, `doctor` and `enable-images`.
  */
-import { MongoClient, type Document } from 'mongodb';
+import { MongoClient, type Document, type MongoClientOptions } from 'mongodb';
 import { SluiceError } from '../../core/error.ts';
 import { CONFIG_INVALID, SOURCE_STANDALONE, SOURCE_VERSION } from '../../core/errors.ts';
 import { isLiteral, NamespaceFilter, parseGlob, type Namespace } from '../../core/namespace.ts';
@@ -13,13 +13,13 @@ const SERVER_SELECTION_MS = 5_000;
 const SYSTEM_DATABASES: ReadonlySet<string> = new Set(['admin', 'config', 'local']);
 
 /** @throws CONFIG_INVALID when the URI cannot be read */
-export function makeClient(uri: string): MongoClient {
+export function makeClient(uri: string, options: MongoClientOptions = {}): MongoClient {
   try {
     // What the user has put into the URI wins over our impatience.
     const patience = /[?&]serverSelectionTimeoutMS=/i.test(uri)
       ? {}
       : { serverSelectionTimeoutMS: SERVER_SELECTION_MS, connectTimeoutMS: SERVER_SELECTION_MS };
-    return new MongoClient(uri, { appName: 'sluice', ...patience });
+    return new MongoClient(uri, { appName: 'sluice', ...patience, ...options });
   } catch (cause) {
     throw new SluiceError(CONFIG_INVALID, `source.uri: ${serverSays(cause)}`, { cause });
   }
@@ -31,9 +31,14 @@ export function hostsOf(client: MongoClient): string {
 }
 
 /** Runs `work` with a client that is closed afterwards; an abort closes it at once. */
-export async function withClient<T>(uri: string, signal: AbortSignal, work: (client: MongoClient) => Promise<T>): Promise<T> {
+export async function withClient<T>(
+  uri: string,
+  signal: AbortSignal,
+  work: (client: MongoClient) => Promise<T>,
+  options: MongoClientOptions = {},
+): Promise<T> {
   signal.throwIfAborted();
-  const client = makeClient(uri);
+  const client = makeClient(uri, options);
   const onAbort = (): void => void client.close().catch(() => {});
   signal.addEventListener('abort', onAbort, { once: true });
   try {
@@ -106,4 +111,27 @@ export function inspectDeployment(uri: string, signal: AbortSignal): Promise<Dep
       databases: [...counts].map(([name, collections]) => ({ name, collections })),
     };
   });
+}
+
+/** An oplog is as good as full from here on: the server cuts before it is. */
+const OPLOG_FULL = 0.95;
+
+export interface OplogWindow {
+  /** From its first entry to its last. */
+  readonly hours: number;
+  /** It has reached its size, so that the window will not grow. */
+  readonly full: boolean;
+}
+
+/** @throws what the server says when this user may not read `local` */
+export async function oplogWindow(client: MongoClient): Promise<OplogWindow> {
+  const local = client.db('local');
+  const end = (direction: 1 | -1): Promise<Document | null> =>
+    local
+      .collection('oplog.rs')
+      .find({}, { sort: { $natural: direction }, limit: 1, projection: { ts: 1 } })
+      .next();
+  const [first = 0, last = 0] = [await end(1), await end(-1)].map((entry) => (entry?.['ts'] as { t: number } | undefined)?.t);
+  const { size, maxSize } = (await local.command({ collStats: 'oplog.rs' })) as unknown as { size: number; maxSize?: number };
+  return { hours: (last - first) / 3600, full: maxSize !== undefined && size >= maxSize * OPLOG_FULL };
 }

@@ -8,18 +8,28 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import { Timestamp as BsonTimestamp, deserialize } from 'bson';
-import { MongoClient, type ClientSession, type Document } from 'mongodb';
+import { MongoClient, MongoServerError, type ClientSession, type Document } from 'mongodb';
 import type { Clock } from '../../core/clock.ts';
 import { SluiceError } from '../../core/error.ts';
-import { CONFIG_INVALID, HISTORY_LOST, SOURCE_DENIED, SOURCE_FAILED, SOURCE_PROTOCOL, SOURCE_STANDALONE, SOURCE_VERSION } from '../../core/errors.ts';
-import type { ChangeBatch, ResumePoint } from '../../core/event.ts';
+import {
+  CONFIG_INVALID,
+  HISTORY_LOST,
+  SOURCE_DENIED,
+  SOURCE_FAILED,
+  SOURCE_ORDER,
+  SOURCE_PROTOCOL,
+  SOURCE_STANDALONE,
+  SOURCE_VERSION,
+} from '../../core/errors.ts';
+import { positionAt, type ChangeBatch, type ResumePoint } from '../../core/event.ts';
 import type { Source, SourceIdentity, StartAt } from '../../core/source.ts';
 import type { Timestamp } from '../../core/time.ts';
 import type { Logger } from '../../ops/log.ts';
 import type { PipelineStats } from '../../ops/stats.ts';
 import { LineEncoder } from './encode/line.ts';
-import { encodeReply, type EncodedReply } from './encode/reply.ts';
+import { cursorIdOf, encodeReply, type EncodedReply } from './encode/reply.ts';
 import { resumePointOf } from './encode/token.ts';
+import { hostsOf, makeClient } from './inspect.ts';
 import { connectError, judge, serverSays } from './server-errors.ts';
 import { planStream, type StreamOptions, type StreamPlan } from './stream-plan.ts';
 import { canSplitEvents, isSupported, parseVersion, type ServerVersion } from './version.ts';
@@ -32,13 +42,15 @@ export interface MongoSourceOptions extends StreamOptions {
   readonly unavailableAfterMs: number;
 }
 
-const SERVER_SELECTION_MS = 10_000;
 /** How long the server waits for something to send: the beat of everything that happens while nothing happens. */
 const AWAIT_MS = 1_000;
 /** The socket is given up when the server has said nothing for this much longer than it was asked to wait. */
 const SOCKET_SILENCE_MS = 60_000;
 const BACKOFF_MS_MIN = 100;
 const BACKOFF_MS_MAX = 10_000;
+/** For the look at the oplog's beginning, which takes no time; the search for the first event after it may. */
+const REACH_MS_MAX = 5_000;
+const MAX_TIME_EXPIRED = 50;
 /** Errors that the table does not know are tried this often in a row without progress. */
 const UNKNOWN_ERRORS_MAX = 5;
 
@@ -63,22 +75,20 @@ export class MongoSource implements Source {
     this.#clock = clock;
     this.#stats = stats;
     this.#log = log;
-    try {
-      this.#client = new MongoClient(options.uri, {
-        appName: 'sluice',
-        serverSelectionTimeoutMS: SERVER_SELECTION_MS,
-        // A getMore waits on the server, so silence on the socket must be longer than that; half-open sockets end here.
-        socketTimeoutMS: AWAIT_MS + SOCKET_SILENCE_MS,
-        // Makes loopback and data-centre links slower, never faster.
-        compressors: ['none'],
-      });
-    } catch (cause) {
-      throw new SluiceError(CONFIG_INVALID, `source.uri: ${serverSays(cause)}`, { cause });
-    }
+    this.#client = makeClient(options.uri, {
+      // A getMore waits on the server, so silence on the socket must be longer than that; half-open sockets end here.
+      socketTimeoutMS: AWAIT_MS + SOCKET_SILENCE_MS,
+      // Makes loopback and data-centre links slower, never faster.
+      compressors: ['none'],
+    });
   }
 
   async open(signal: AbortSignal): Promise<SourceIdentity> {
-    const where = this.#client.options.hosts.map(String).join(',') || 'the server';
+    return await unlessAborted(this.#open(signal), signal);
+  }
+
+  async #open(signal: AbortSignal): Promise<SourceIdentity> {
+    const where = hostsOf(this.#client);
     let hello: Document;
     let version: ServerVersion;
     try {
@@ -105,14 +115,18 @@ export class MongoSource implements Source {
   }
 
   async resolve(start: StartAt, signal: AbortSignal): Promise<ResumePoint> {
+    return await unlessAborted(this.#resolve(start, signal), signal);
+  }
+
+  async #resolve(start: StartAt, signal: AbortSignal): Promise<ResumePoint> {
     try {
       switch (start.kind) {
         case 'now':
           return await this.#pointOf({});
         case 'time':
-          return await this.#pointOf({ startAtOperationTime: bsonTimestamp(start.at) });
+          return await this.#reachablePoint({ startAtOperationTime: bsonTimestamp(start.at) });
         case 'token':
-          await this.#pointOf({ startAfter: deserialize(start.token, { promoteValues: false }) });
+          await this.#reachablePoint({ startAfter: deserialize(start.token, { promoteValues: false }) });
           return resumePointOf(start.token);
         case 'oldest':
           return await this.#oldest();
@@ -131,12 +145,15 @@ export class MongoSource implements Source {
     while (!signal.aborted) {
       try {
         for await (const batch of this.#stream(point, signal)) {
-          if (failures > 0) {
+          if (failures > 0 && this.#stats.state === 'reconnecting') {
             this.#log.info({ seconds: (this.#clock.now() - failingSinceMs) / 1000 }, 'the change stream is back');
             this.#stats.state = 'running';
           }
-          failures = 0;
-          unknown = 0;
+          // To be open again is no progress: what fails with every reply after the first would be tried for ever, in a rush.
+          if (batch.resume.position !== point.position) {
+            failures = 0;
+            unknown = 0;
+          }
           point = batch.resume;
           yield batch;
         }
@@ -162,12 +179,13 @@ export class MongoSource implements Source {
     const encoder = this.#encoder();
     const before = { lossy: this.#stats.linesLossy, oversize: this.#stats.linesOversize };
     // `startAfter` also goes on after an invalidate, where `resumeAfter` refuses.
-    const { cursor, reply } = await this.#openCursor({ startAfter: deserialize(after.token, { promoteValues: false }) });
+    const { cursor, reply } = await unlessAborted(this.#openCursor({ startAfter: deserialize(after.token, { promoteValues: false }) }), signal);
     let point = after;
     let raw: Uint8Array | null = reply;
+    let isWhole = false;
     try {
       while (raw !== null) {
-        const id = cursorId(raw);
+        const id = cursorIdOf(raw);
         cursor.id = id;
         const next: Promise<Uint8Array | null> = id === 0n ? Promise.resolve(null) : this.#getMore(cursor, signal);
         // Until somebody awaits it, a failure must not count as unhandled.
@@ -175,14 +193,18 @@ export class MongoSource implements Source {
         // The driver writes to the socket in a later turn: without this the server would idle while we encode.
         await setImmediate();
         const encoded = encodeReply(raw, encoder);
+        assertRising(encoded, point);
         point = resumeAfter(encoded, point);
         this.#stats.linesLossy = before.lossy + encoder.lossy;
         this.#stats.linesOversize = before.oversize + encoder.oversize;
         yield { events: encoded.events, resume: point, watermark: point.clusterTime };
         raw = await next;
       }
+      isWhole = true;
     } finally {
-      await this.#closeCursor(cursor);
+      const closed = this.#closeCursor(cursor);
+      // After a failure the server may be gone, and whoever opens the stream again must not wait for it.
+      if (isWhole) await closed;
     }
   }
 
@@ -192,7 +214,7 @@ export class MongoSource implements Source {
     return new LineEncoder({ json, maxLineBytes, database: level === 'cluster' ? null : database, collection });
   }
 
-  async #openCursor(start: Document, batchSize?: number): Promise<{ cursor: Cursor; reply: Uint8Array }> {
+  async #openCursor(start: Document, batchSize?: number, maxTimeMS?: number): Promise<{ cursor: Cursor; reply: Uint8Array }> {
     const { database, collection, changeStream } = this.#plan;
     const session = this.#client.startSession({ causalConsistency: false });
     try {
@@ -202,11 +224,12 @@ export class MongoSource implements Source {
           pipeline: [{ $changeStream: { ...changeStream, ...start } }, ...this.#stages],
           cursor: batchSize === undefined ? {} : { batchSize },
           readConcern: { level: 'majority' },
+          ...(maxTimeMS === undefined ? {} : { maxTimeMS }),
         },
         { session, raw: true },
       );
       const bytes = cursorBytes(reply);
-      return { cursor: { session, id: cursorId(bytes) }, reply: bytes };
+      return { cursor: { session, id: cursorIdOf(bytes) }, reply: bytes };
     } catch (error) {
       await session.endSession().catch(() => {});
       throw error;
@@ -219,18 +242,11 @@ export class MongoSource implements Source {
     const command = this.#client
       .db(database)
       .command({ getMore: cursor.id, collection: collection ?? '$cmd.aggregate', maxTimeMS: AWAIT_MS }, { session: cursor.session, raw: true });
-    let onAbort!: () => void;
-    const aborted = new Promise<null>((resolve) => {
-      onAbort = () => resolve(null);
-      signal.addEventListener('abort', onAbort, { once: true });
-      if (signal.aborted) resolve(null);
-    });
     try {
-      const reply = await Promise.race([command, aborted]);
-      return reply === null ? null : cursorBytes(reply);
-    } finally {
-      signal.removeEventListener('abort', onAbort);
-      command.catch(() => {});
+      return cursorBytes(await unlessAborted(command, signal));
+    } catch (error) {
+      if (signal.aborted) return null;
+      throw error;
     }
   }
 
@@ -253,6 +269,18 @@ export class MongoSource implements Source {
     const token = encodeReply(reply, this.#encoder()).postBatchResumeToken;
     if (token === null) throw new SluiceError(SOURCE_PROTOCOL, 'a new change stream came without a post-batch resume token');
     return resumePointOf(token);
+  }
+
+  /** As {@link MongoSource.#pointOf}, once the server has looked whether its oplog reaches back: for a batch of none it does not. */
+  async #reachablePoint(start: Document): Promise<ResumePoint> {
+    try {
+      const { cursor } = await this.#openCursor(start, 1, REACH_MS_MAX);
+      await this.#closeCursor(cursor);
+    } catch (error) {
+      // It looks at the first entry before it searches for an event: while it searches, the entry is there.
+      if (!(error instanceof MongoServerError && error.code === MAX_TIME_EXPIRED)) throw error;
+    }
+    return await this.#pointOf(start);
   }
 
   /** Rights and the user's own `$match` are tried before anything depends on them. */
@@ -282,7 +310,7 @@ export class MongoSource implements Source {
     // The very oldest entries may be cut away before the stream is open: a few seconds later is surely there.
     for (const margin of [0, 1, 10, 60]) {
       try {
-        return await this.#pointOf({ startAtOperationTime: new BsonTimestamp({ t: ts.t + margin, i: 1 }) });
+        return await this.#reachablePoint({ startAtOperationTime: margin === 0 ? ts : new BsonTimestamp({ t: ts.t + margin, i: 1 }) });
       } catch (error) {
         const verdict = judge(error);
         if (verdict.do !== 'stop' || !SluiceError.is(verdict.error, HISTORY_LOST)) throw error;
@@ -316,21 +344,40 @@ export class MongoSource implements Source {
   }
 }
 
+/**
+ * What `work` comes to, or the signal's reason as soon as it aborts. What the driver still has to do then, it does in vain
+ * until its client is closed: it can wait for a server longer than a stop may take.
+ */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = (): void => aborted.reject(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  try {
+    return await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    // Nobody may be waiting for it any more.
+    work.catch(() => {});
+  }
+}
+
 function resumeAfter(encoded: EncodedReply, before: ResumePoint): ResumePoint {
   const token = encoded.postBatchResumeToken ?? encoded.lastToken;
   return token === null ? before : resumePointOf(token);
+}
+
+/** Within a reply the encoder has looked; here one reply is held against the last. @throws SOURCE_ORDER */
+function assertRising({ events }: EncodedReply, before: ResumePoint): void {
+  if (events.count === 0) return;
+  const first = positionAt(events.lines, 0);
+  if (first <= before.position) throw new SluiceError(SOURCE_ORDER, `${first} after ${before.position}`);
 }
 
 function cursorBytes(reply: Document): Uint8Array {
   const cursor = reply['cursor'] as unknown;
   if (!(cursor instanceof Uint8Array)) throw new SluiceError(SOURCE_PROTOCOL, 'a reply came without a cursor');
   return cursor;
-}
-
-/** The id comes after the batch: skipping by lengths finds it without decoding an event. */
-function cursorId(cursor: Uint8Array): bigint {
-  const { id } = deserialize(cursor, { raw: true, useBigInt64: true }) as { id: bigint };
-  return id;
 }
 
 function bsonTimestamp(at: Timestamp): BsonTimestamp {

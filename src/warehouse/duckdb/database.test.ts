@@ -292,14 +292,21 @@ describe('a load', () => {
     );
     const stop = new AbortController();
     const reason = new Error('stop');
-    const loading = warehouse.load([sealed], stop.signal);
-    const settled = loading.then(
+    const read = Promise.withResolvers<undefined>();
+    const remote = {
+      ...sealed,
+      localPath: null,
+      async *read(signal: AbortSignal): AsyncGenerator<Uint8Array> {
+        yield* sealed.read(signal);
+        read.resolve(undefined);
+      },
+    };
+    const settled = warehouse.load([remote], stop.signal).then(
       () => 'done',
       (error: unknown) => error,
     );
-    // Until the statement has begun to read the file.
-    while ((await readdir(join(folder, 'warehouse.duckdb.staged'), { recursive: true })).every((name) => !name.endsWith('.jsonl')))
-      await warehouse.query('select 1', 1, never);
+    await read.promise;
+    // Time for the statement to begin; it takes many times as long.
     await warehouse.query('select 1', 1, never);
     stop.abort(reason);
     expect(await settled).toBe(reason);

@@ -30,8 +30,8 @@ const EXPANSION_EXPECTED = 1.6;
  * @throws BSON_BROKEN, SOURCE_PROTOCOL, SOURCE_ORDER: no event of the reply may then be used
  */
 export function encodeReply(cursor: Uint8Array, encoder: LineEncoder): EncodedReply {
-  const input = Buffer.isBuffer(cursor) ? cursor : Buffer.from(cursor.buffer, cursor.byteOffset, cursor.byteLength);
-  const view = new DataView(input.buffer, input.byteOffset, input.length);
+  const input = bufferOf(cursor);
+  const view = viewOf(input);
   const { batchFrom, batchEnd, isFirst, token, id } = readCursor(input, view);
   const { count, bytesMax } = measureBatch(view, batchFrom, batchEnd);
   const room = Math.ceil((batchEnd - batchFrom) * EXPANSION_EXPECTED) + bytesMax * EXPANSION_MAX + META_BYTES_MAX;
@@ -50,6 +50,23 @@ export function encodeReply(cursor: Uint8Array, encoder: LineEncoder): EncodedRe
     id,
     lastToken: encoder.finish(),
   };
+}
+
+/**
+ * Id of the cursor, without decoding an event: the next `getMore` can be sent before this reply is encoded.
+ * @throws BSON_BROKEN, SOURCE_PROTOCOL
+ */
+export function cursorIdOf(cursor: Uint8Array): bigint {
+  const input = bufferOf(cursor);
+  return readCursor(input, viewOf(input)).id;
+}
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 interface Cursor {

@@ -42,7 +42,7 @@ USING (
       max(position) AS position,
       max_by(operation, position) AS operation,
       max_by("at", position) AS "at",
-      count(*) AS versions,
+      count(*) AS version_number,
       min("at") AS first_seen_at,
       max(CASE WHEN json_type(doc, '/fullDocument') = 'OBJECT' THEN position END) AS doc_position
     FROM bronze."shop__Orders of 2026" WHERE batch > ? AND batch <= ?
@@ -74,13 +74,13 @@ WHEN MATCHED THEN UPDATE SET
   doc_position = CASE WHEN b.doc_position > coalesce(s.doc_position, '') THEN b.doc_position ELSE s.doc_position END,
   total = CASE WHEN b.doc_position > coalesce(s.doc_position, '') THEN b.total ELSE s.total END,
   "order" = CASE WHEN b.doc_position > coalesce(s.doc_position, '') THEN b."order" ELSE s."order" END,
-  version_number = s.version_number + b.versions,
+  version_number = s.version_number + b.version_number,
   first_seen_at = least(s.first_seen_at, b.first_seen_at),
   loaded_at = now()
 WHEN NOT MATCHED THEN INSERT
-  (key, doc, doc_position, operation, position, "at", first_seen_at, total, "order", version_number, is_current, deleted_at, loaded_at)
+  (key, doc, doc_position, operation, position, "at", version_number, first_seen_at, total, "order", is_current, deleted_at, loaded_at)
 VALUES
-  (b.key, b.doc, b.doc_position, b.operation, b.position, b."at", b.first_seen_at, b.total, b."order", b.versions, b.operation <> 'delete', CASE WHEN b.operation = 'delete' THEN b."at" END, now());
+  (b.key, b.doc, b.doc_position, b.operation, b.position, b."at", b.version_number, b.first_seen_at, b.total, b."order", b.operation <> 'delete', CASE WHEN b.operation = 'delete' THEN b."at" END, now());
 -- [3,7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04",3,7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04"]
 
 UPDATE sluice.collection_registry SET merged_batch = ?, baseline_applied = ?

@@ -18,7 +18,7 @@ import { MemoryStore, openMemoryLake, type MemoryOperation } from '../../src/lak
 import { silentLog } from '../../src/ops/log.ts';
 import { newStats } from '../../src/ops/stats.ts';
 import { Capture, type CaptureOptions } from '../../src/pipeline/capture.ts';
-import { checkpointPath, decodeCheckpoint, type Checkpoint } from '../../src/pipeline/checkpoint.ts';
+import { checkpointPath, decodeCheckpoint } from '../../src/pipeline/checkpoint.ts';
 import { ScriptedSource, type ScriptedEvent } from '../fakes/scripted-source.ts';
 
 export interface WorldEvent extends ScriptedEvent {
@@ -40,6 +40,12 @@ export interface Process {
   readonly onStep: (step: number) => void | Promise<void>;
 }
 
+/**
+ * `leases` keeps what lies beyond the checkpoint, as the Azure lakes do; `two steps` makes a part first and leases it then,
+ * as append blobs do; `cutting` cuts what lies beyond the checkpoint, as a local disk does.
+ */
+export type LakeKind = 'leases' | 'two steps' | 'cutting';
+
 export interface How extends Partial<CaptureOptions> {
   /** Of the stream that it reads; `A` unless said. */
   readonly fingerprint?: string;
@@ -47,31 +53,36 @@ export interface How extends Partial<CaptureOptions> {
   readonly stopAfterBatches?: number;
   /** Never hears that it has lost the pipeline, as an owner behind a cut network does not. */
   readonly deaf?: boolean;
+  /** To look at a file is a step, too: others may come between what was seen and what is done. */
+  readonly looksAreSteps?: boolean;
 }
 
 const running = new AsyncLocalStorage<Process>();
 
 class Crash extends Error {}
 
+async function takeStep(): Promise<void> {
+  const process = running.getStore()!;
+  if (process.dead) throw new Crash();
+  process.steps += 1;
+  await process.onStep(process.steps);
+  if (process.dead) throw new Crash();
+}
+
 export class World {
   readonly store = new MemoryStore();
   /** What was done too early. */
   readonly faults: string[] = [];
   readonly #history: History;
-  readonly #cuts: boolean;
+  readonly #kind: LakeKind;
   /** Every ledger line that was ever seen, with its hash. */
   readonly #sealed = new Map<LakePath, string>();
 
-  /** @param kind `leases` keeps what lies beyond the checkpoint, as the Azure ones do; `cutting` cuts it, as a local disk does */
-  constructor(history: History, kind: 'leases' | 'cutting' = 'leases') {
+  constructor(history: History, kind: LakeKind = 'leases') {
     this.#history = history;
-    this.#cuts = kind === 'cutting';
+    this.#kind = kind;
     this.store.onOperation = async (operation) => {
-      const process = running.getStore()!;
-      if (process.dead) throw new Crash();
-      process.steps += 1;
-      await process.onStep(process.steps);
-      if (process.dead) throw new Crash();
+      await takeStep();
       this.#watch(operation);
     };
   }
@@ -105,24 +116,26 @@ export class World {
   /** Sealed once, with other bytes later. */
   changed(): string[] {
     const files = this.files();
-    return [...this.#sealed].filter(([path, hash]) => sha256(files.get(path) ?? Buffer.from('gone')) !== hash).map(([path]) => `${path} was sealed and has changed`);
+    return [...this.#sealed]
+      .filter(([path, hash]) => sha256(files.get(path) ?? Buffer.from('gone')) !== hash)
+      .map(([path]) => `${path} was sealed and has changed`);
   }
 
   async #capture(process: Process, how: How): Promise<boolean> {
-    const { fingerprint = 'A', stopAfterBatches, deaf = false, ...options } = how;
+    const { fingerprint = 'A', stopAfterBatches, deaf = false, looksAreSteps = false, ...options } = how;
     const stop = new AbortController();
     let nowMs = (this.#history.events[0]?.at.t ?? 0) * 1000;
     const clock: Clock = { now: () => nowMs, sleep: async () => {} };
     const source = new ScriptedSource({
       ...this.#history,
-      events: this.#history.events.filter((event) => event.seenBy === undefined || event.seenBy.includes(fingerprint)),
       fingerprint,
+      sees: ({ id }) => this.#history.events[id]!.seenBy?.includes(fingerprint) ?? true,
       onBatch: (index, isLast) => {
         if (index === stopAfterBatches) stop.abort(new Error('stopped'));
         nowMs += isLast ? 60_000 : 600;
       },
     });
-    const lake = this.#lakeOf(await openMemoryLake(this.store), deaf);
+    const lake = this.#lakeOf(await openMemoryLake(this.store), { deaf, looksAreSteps });
     const capture = new Capture({ ...OPTIONS, ...options }, { source, lake, clock, stats: newStats(), log: silentLog });
     try {
       await capture.run(stop.signal);
@@ -135,9 +148,9 @@ export class World {
     }
   }
 
-  #lakeOf(lake: Lake, deaf: boolean): Lake {
+  #lakeOf(lake: Lake, { deaf, looksAreSteps }: Required<Pick<How, 'deaf' | 'looksAreSteps'>>): Lake {
     const { store } = this;
-    const cuts = this.#cuts;
+    const kind = this.#kind;
     return new Proxy(lake, {
       get(target, name) {
         if (name === 'own' && deaf) {
@@ -147,7 +160,16 @@ export class World {
           };
           return own;
         }
-        if (name === 'open' && cuts) {
+        if (name === 'open' && kind === 'two steps') {
+          const open: Lake['open'] = async (path, how, signal) => {
+            const opened = await target.open(path, how, signal);
+            if (how.expect === 'any') return opened;
+            await opened[Symbol.asyncDispose]();
+            return target.open(path, { ...how, expect: 'any' }, signal);
+          };
+          return open;
+        }
+        if (name === 'open' && kind === 'cutting') {
           const open: Lake['open'] = async (path, how, signal) => {
             const opened = await target.open(path, how, signal);
             const file = store.files.get(path)!;
@@ -157,6 +179,20 @@ export class World {
           };
           return open;
         }
+        if (name === 'stat' && looksAreSteps) {
+          const stat: Lake['stat'] = async (path) => {
+            await takeStep();
+            return await target.stat(path);
+          };
+          return stat;
+        }
+        if (name === 'read' && looksAreSteps) {
+          const read: Lake['read'] = async function* (...args) {
+            await takeStep();
+            yield* target.read(...args);
+          };
+          return read;
+        }
         const value: unknown = Reflect.get(target, name, target);
         return typeof value === 'function' ? value.bind(target) : value;
       },
@@ -165,17 +201,18 @@ export class World {
 
   /** The first rule: nothing is made, sealed or published before a durable checkpoint says so. */
   #watch({ kind, path }: MemoryOperation): void {
-    const file = this.store.files.get(checkpointPath('p'));
-    const early = (what: string): void => void this.faults.push(`${what} before a checkpoint said so: ${path}`);
-    if (file === undefined || path === checkpointPath('p')) return;
-    const state: Checkpoint = decodeCheckpoint(file.bytes.subarray(0, file.size), path);
     const isData = !path.startsWith('_sluice/');
-    if (kind === 'open' && isData && !this.store.files.has(path) && !state.parts.some((part) => part.path === path)) early('made');
-    if (kind === 'close' && isData && state.parts.some((part) => part.path === path && part.state !== 'sealing')) early('closed');
-    const hour = /_manifest\.json$|_SUCCESS$/.test(path) ? /hour=(\d\d)/.exec(path)?.[1] : /\/hours\/\d{8}-(\d\d)/.exec(path)?.[1];
-    if (kind !== 'put' || hour === undefined) return;
-    const name = path.includes('/hours/') ? path.slice(-'YYYYMMDD-HH.json'.length, -'.json'.length) : dayOf(path) + hour;
-    if (compareTimestamps(state.watermark, endOfHour(parseHourName(name)!)) < 0) early('published');
+    const hour = kind === 'put' ? publishedHour(path) : null;
+    const makes = kind === 'open' && isData && !this.store.files.has(path);
+    const seals = kind === 'close' && isData;
+    if (!makes && !seals && hour === null) return;
+    const file = this.store.files.get(checkpointPath('p'))!;
+    const { parts, watermark } = decodeCheckpoint(file.bytes.subarray(0, file.size), path);
+    const part = parts.find((each) => each.path === path);
+    const early = (what: string): void => void this.faults.push(`${what} before a checkpoint said so: ${path}`);
+    if (makes && part === undefined) early('made');
+    if (seals && part?.state !== 'sealing') early('closed');
+    if (hour !== null && compareTimestamps(watermark, endOfHour(parseHourName(hour)!)) < 0) early('published');
   }
 
   #noteSealed(): void {
@@ -201,10 +238,11 @@ const OPTIONS: CaptureOptions = {
   acceptGap: false,
 };
 
-/** `YYYYMMDD-` of a path of the hive layout. */
-function dayOf(path: LakePath): string {
-  const [, year, month, day] = /year=(\d{4})\/month=(\d\d)\/day=(\d\d)/.exec(path) ?? [];
-  return `${year}${month}${day}-`;
+/** The hour that a manifest, a `_SUCCESS` or an hour file speaks of. */
+function publishedHour(path: LakePath): string | null {
+  const folder = /year=(\d{4})\/month=(\d\d)\/day=(\d\d)\/hour=(\d\d)\/_/.exec(path);
+  if (folder !== null) return `${folder[1]}${folder[2]}${folder[3]}-${folder[4]}`;
+  return /\/hours\/(\d{8}-\d\d)\.json$/.exec(path)?.[1] ?? null;
 }
 
 export function sha256(bytes: Uint8Array): string {
@@ -245,4 +283,40 @@ export function freezeAt(step: number): { process: Process; frozen: Promise<void
 /** Does `work` before a step and goes on. */
 export function pauseAt(step: number, work: () => Promise<void>): Process {
   return { steps: 0, dead: false, onStep: (at) => (at === step ? work() : undefined) };
+}
+
+/** Xorshift: a schedule is named by its seed. */
+export function random(seed: number): () => number {
+  let s = seed >>> 0 || 1;
+  return () => {
+    s ^= s << 13;
+    s >>>= 0;
+    s ^= s >>> 17;
+    s ^= s << 5;
+    s >>>= 0;
+    return s / 4_294_967_296;
+  };
+}
+
+/** Processes that take their steps in turns: nobody takes one before it is told to. */
+export class Turns {
+  /** Steps that wait, in the order in which they came; a process may have several at once. */
+  #waiting: { readonly process: Process; readonly go: () => void }[] = [];
+
+  /** Begins a process: `run` runs what it is given. */
+  begin(run: (process: Process) => Promise<unknown>): Promise<unknown> {
+    const process: Process = { steps: 0, dead: false, onStep: () => new Promise<void>((go) => void this.#waiting.push({ process, go })) };
+    return run(process);
+  }
+
+  /** Processes that have not ended. Over a lake in memory all that happens between two steps happens within a turn. */
+  async live(): Promise<readonly Process[]> {
+    await new Promise((resolve) => setImmediate(resolve));
+    return [...new Set(this.#waiting.map(({ process }) => process))];
+  }
+
+  step(process: Process): void {
+    const index = this.#waiting.findIndex((each) => each.process === process);
+    this.#waiting.splice(index, 1)[0]!.go();
+  }
 }

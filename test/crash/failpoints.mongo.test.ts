@@ -1,0 +1,182 @@
+/**
+ * A process that dies at each named failpoint, and its successor. A short history over several hours lies in the oplog,
+ * so that every step, the publishing of hours included, is taken within a moment of the start.
+ *
+ * The failpoints are read from the source: a new one is tested from the day it is written, and one that nothing reaches
+ * fails here.
+ */
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Document, MongoClient, Timestamp as BsonTimestamp } from 'mongodb';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
+import { jumpTo, startMongo } from '../mongo.ts';
+import { clusterTime, differences, readStream } from '../e2e/change-stream.ts';
+import { ledgerFaults, placeFaults, SealedGuard, unpublished } from '../e2e/lake-faults.ts';
+import { byPosition, linesOf, readLake } from '../e2e/lake-files.ts';
+import { mark, PipelineRun } from '../e2e/pipeline-run.ts';
+import { PIPELINE, Workspace, type Settings } from '../e2e/workspace.ts';
+import { RunProcess } from './run-process.ts';
+
+const SOURCES = fileURLToPath(new URL('../../src', import.meta.url));
+const DB = 'history';
+const KILLED = { code: null, signal: 'SIGKILL' };
+/** Needs a history that was lost: a test of its own. */
+const OF_A_GAP = /-gap$/;
+
+/** Names in `failpoint('…')`, and those before and after each `save('…')` of the checkpoint. */
+async function failpoints(): Promise<string[]> {
+  const entries = await readdir(SOURCES, { recursive: true });
+  const names = new Set<string>();
+  for (const entry of entries.filter((path) => path.endsWith('.ts') && !path.endsWith('.test.ts'))) {
+    const text = await readFile(join(SOURCES, entry), 'utf8');
+    for (const [, name = ''] of text.matchAll(/\bfailpoint\('([^']+)'\)/g)) names.add(name);
+    for (const [, why = ''] of text.matchAll(/\bcommitter\.save\('([^']+)'\)/g)) names.add(`checkpoint.before-${why}`).add(`checkpoint.after-${why}`);
+  }
+  return [...names].toSorted();
+}
+
+const NAMES = await failpoints();
+
+let set: ReplicaSet;
+let client: MongoClient;
+let from: BsonTimestamp;
+
+beforeAll(async () => {
+  set = await startMongo();
+  client = await set.connect();
+  from = await clusterTime(client);
+  await makeHistory();
+});
+afterAll(async () => await set.stop());
+
+/** Three hours and the beginning of a fourth: inserts, a transaction over two collections, updates, a drop. */
+async function makeHistory(): Promise<void> {
+  const db = client.db(DB);
+  const hour = Math.floor(from.t / 3600);
+  for (let n = 0; n < 3; n += 1) {
+    await db.collection('a').insertMany(Array.from({ length: 40 }, (_, i) => ({ n, i, text: 'x'.repeat(300) })));
+    await db.collection<Document>('b').insertMany([{ n }, { n }]);
+    await client.withSession(async (session) => {
+      await session.withTransaction(async () => {
+        for (let i = 0; i < 10; i += 1) {
+          await db.collection('a').insertOne({ n, i }, { session });
+          await db.collection('b').insertOne({ n, i }, { session });
+        }
+      });
+    });
+    await db.collection('a').updateMany({ n, i: { $lt: 5 } }, { $set: { done: true } });
+    await db.collection(`only_${n}`).insertOne({});
+    if (n === 1) await db.dropCollection('only_1');
+    await jumpTo(client, (hour + n + 1) * 3600);
+  }
+}
+
+function settings(): Settings {
+  return {
+    source: { uri: set.uri, include: [`${DB}.*`], startAt: new Date(from.t * 1000).toISOString() },
+    lake: { json: 'canonical', roll: { maxBytes: '8KiB' } },
+    checkpoint: { interval: '0s' },
+  };
+}
+
+/** Runs until it dies at the failpoint. @throws when it does not */
+async function dieAt(configFile: string, failpoint: string, more: readonly string[] = []): Promise<void> {
+  const args = ['--role', 'capture', '--until-idle', '0.1', ...more];
+  await using process = RunProcess.start(configFile, { args, env: { SLUICE_FAILPOINT: failpoint } });
+  const ended = await process.ended;
+  expect(ended, `${failpoint} was not reached:\n${process.stderr}`).toEqual(KILLED);
+}
+
+/** The last one does its work to the end, and then the lake must be what the server tells. */
+async function finishAndCheck(work: Workspace, guard: SealedGuard): Promise<void> {
+  const run = await new PipelineRun(work.config(settings())).running();
+  const to = await mark(client, DB, 'a');
+  await run.reaches(to);
+  await run.stop();
+  const files = await readLake(work.lake);
+  const lines = linesOf(files);
+  const hour = Math.floor(from.t / 3600);
+  expect(placeFaults(lines)).toEqual([]);
+  expect(differences(lines.toSorted(byPosition), await readStream(client, { db: DB, from, to }))).toEqual([]);
+  expect(unpublished(files, PIPELINE, hour * 3600, (hour + 2) * 3600)).toEqual([]);
+  expect(guard.changed(files)).toEqual([]);
+  // What is open is named by the checkpoint; the proof of the product knows it.
+  const open = new Set((await work.checkpoint()).parts.map((part) => part.path));
+  expect(ledgerFaults(new Map([...files].filter(([path]) => !open.has(path))))).toEqual([]);
+  expect(await work.verify()).toEqual([]);
+}
+
+async function survives(...deaths: readonly string[]): Promise<void> {
+  await using work = await Workspace.make();
+  const configFile = await work.writeConfig(settings());
+  const guard = new SealedGuard(work.lake);
+  for (const failpoint of deaths) {
+    await dieAt(configFile, failpoint);
+    await guard.look();
+  }
+  await finishAndCheck(work, guard);
+}
+
+describe('a process that dies', () => {
+  it('has failpoints around every durable step', () => {
+    expect(NAMES.length).toBeGreaterThan(30);
+    for (const step of ['checkpoint.before-start', 'checkpoint.after-clean-stop', 'part.after-append', 'ledger.after-append', 'hour.after-success']) {
+      expect(NAMES).toContain(step);
+    }
+  });
+
+  it.each(NAMES.filter((name) => !OF_A_GAP.test(name)))('at %s leaves a lake that its successor brings to a good end', async (name) => {
+    await survives(name);
+  });
+
+  it.each([
+    'part.before-append:4',
+    'part.after-append:7',
+    'lake.append.before-sync:5',
+    'lake.put.before-rename:4',
+    'ledger.after-append:2',
+    'hour.after-manifest:3',
+    'part.after-close:6',
+  ])('at %s, later, does so too', async (name) => {
+    await survives(name);
+  });
+
+  it.each([
+    ['part.after-append:3', 'checkpoint.after-epoch'],
+    ['part.after-append:3', 'lake.open.before-sync'],
+    ['checkpoint.after-sealing', 'part.before-close'],
+    ['checkpoint.after-sealing', 'ledger.before-append'],
+    ['checkpoint.after-sealing', 'ledger.after-append'],
+    ['ledger.after-append', 'lake.append.before-sync:2'],
+    ['checkpoint.after-publishing', 'hour.after-manifest'],
+    ['hour.after-manifest', 'hour.after-success'],
+    ['hour.after-success', 'hour.before-hour-file'],
+    ['checkpoint.after-clean-stop', 'checkpoint.after-epoch'],
+  ])('at %s has a successor that dies at %s, and that one a successor', async (first, second) => {
+    await survives(first, second);
+  });
+
+  it.each(NAMES.filter((name) => OF_A_GAP.test(name)))('at %s has told of the lost history, or its successor tells', async (name) => {
+    await using work = await Workspace.make();
+    const configFile = await work.writeConfig(settings());
+    const process = RunProcess.start(configFile, { env: { SLUICE_FAILPOINT: name } });
+    await process.owner();
+    // The server says of an open cursor what it says when the oplog has overtaken it.
+    const lose = async (mode: Document | string): Promise<void> => {
+      await client
+        .db('admin')
+        .command({ configureFailPoint: 'failCommand', mode, data: { failCommands: ['getMore'], errorCode: 136, appName: 'sluice' } });
+    };
+    await lose('alwaysOn');
+    expect(await process.ended).toEqual(KILLED);
+    const isKnown = (await work.checkpoint()).gaps.length > 0;
+    expect(isKnown).toBe(name.startsWith('checkpoint.after-'));
+    if (!isKnown) await expect(new PipelineRun(work.config(settings())).done).rejects.toMatchObject({ code: 'SLC-1286' });
+    await lose('off');
+    await expect(new PipelineRun(work.config(settings())).done).rejects.toMatchObject({ code: 'SLC-1403' });
+    expect((await work.checkpoint()).gaps).toMatchObject([{ to: null, collections: [`${DB}.*`] }]);
+    expect(await work.verify()).toEqual([]);
+  });
+});

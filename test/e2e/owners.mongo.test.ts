@@ -1,0 +1,141 @@
+/**
+ * Who may write: of several processes on one lake exactly one, and the next one at once when that one is gone.
+ */
+import type { MongoClient } from 'mongodb';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/core/clock.ts';
+import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
+import { startMongo } from '../mongo.ts';
+import { RunProcess } from '../crash/run-process.ts';
+import { clusterTime, differences, readStream } from './change-stream.ts';
+import { eventsOf, listLake } from './lake-files.ts';
+import { mark, PipelineRun } from './pipeline-run.ts';
+import { until } from './until.ts';
+import { Workspace, type Settings } from './workspace.ts';
+
+let set: ReplicaSet;
+let client: MongoClient;
+
+beforeAll(async () => {
+  set = await startMongo();
+  client = await set.connect();
+});
+afterAll(async () => await set.stop());
+
+const settings = (db: string): Settings => ({
+  source: { uri: set.uri, include: [`${db}.*`] },
+  lake: { json: 'canonical' },
+  checkpoint: { interval: '0s' },
+});
+
+/** An insert that the lake has. */
+async function captured(work: Workspace, db: string, n: number): Promise<void> {
+  await client.db(db).collection('a').insertOne({ n });
+  const has = ({ event }: Awaited<ReturnType<typeof eventsOf>>[number]): boolean => event['fullDocument']?.['n']?.['$numberInt'] === String(n);
+  await until(`event ${n} is in the lake`, async () => (await eventsOf(work.lake)).some(has));
+}
+
+async function expectAll(work: Workspace, db: string, from: Awaited<ReturnType<typeof clusterTime>>): Promise<void> {
+  const to = await mark(client, db, 'a');
+  await using run = await new PipelineRun(work.config(settings(db))).running();
+  await run.reaches(to);
+  await run.stop();
+  expect(differences(await eventsOf(work.lake), await readStream(client, { db, from, to }))).toEqual([]);
+  expect(await work.verify()).toEqual([]);
+}
+
+describe('a second process', () => {
+  it('stands by, and takes over within seconds when the first is killed', async () => {
+    await using work = await Workspace.make();
+    const configFile = await work.writeConfig(settings('standby'));
+    await using first = await RunProcess.start(configFile).owner();
+    await until('the first runs', async () => (await work.checkpoint().catch(() => null))?.resume);
+    const from = await clusterTime(client);
+    await captured(work, 'standby', 1);
+    await using second = await RunProcess.start(configFile).standsBy();
+    await captured(work, 'standby', 2);
+    expect(second.stderr).not.toContain('owner of the pipeline');
+    const killedAtMs = systemClock.now();
+    await first.kill('SIGKILL');
+    await client.db('standby').collection('a').insertOne({ n: 3 });
+    await second.owner(5_000);
+    await captured(work, 'standby', 4);
+    expect(systemClock.now() - killedAtMs).toBeLessThan(8_000);
+    expect((await work.checkpoint()).epoch).toBe(2);
+    expect(await second.kill('SIGTERM')).toMatchObject({ signal: null });
+    await expectAll(work, 'standby', from);
+  });
+
+  it('exits with 75 and says why when it may not wait', async () => {
+    await using work = await Workspace.make();
+    const configFile = await work.writeConfig(settings('nowait'));
+    await using _first = await RunProcess.start(configFile).owner();
+    await using second = RunProcess.start(configFile, { args: ['--role', 'capture', '--no-wait'] });
+    expect(await second.ended).toEqual({ code: 75, signal: null });
+    expect(second.stderr).toContain('SLC-1106');
+  });
+
+  it('gets nothing while the first is only frozen, however long', async () => {
+    await using work = await Workspace.make();
+    const configFile = await work.writeConfig(settings('frozen'));
+    await using first = await RunProcess.start(configFile).owner();
+    await until('the first runs', async () => (await work.checkpoint().catch(() => null))?.resume);
+    const from = await clusterTime(client);
+    await captured(work, 'frozen', 1);
+    await first.kill('SIGSTOP');
+    await using second = await RunProcess.start(configFile).standsBy();
+    await client.db('frozen').collection('a').insertOne({ n: 2 });
+    await systemClock.sleep(2_500);
+    expect(second.stderr).not.toContain('owner of the pipeline');
+    await first.kill('SIGCONT');
+    await captured(work, 'frozen', 3);
+    expect((await work.checkpoint()).epoch).toBe(1);
+    await first.kill('SIGTERM');
+    await second.owner(5_000);
+    await captured(work, 'frozen', 4);
+    await second.kill('SIGTERM');
+    await expectAll(work, 'frozen', from);
+  });
+});
+
+describe('a process that is stopped with SIGTERM', () => {
+  it('ends within ten seconds, in good order, and the next one goes on in the same file', async () => {
+    await using work = await Workspace.make();
+    const configFile = await work.writeConfig(settings('term'));
+    const from = await clusterTime(client);
+    for (let round = 0; round < 3; round += 1) {
+      await using process = await RunProcess.start(configFile).owner();
+      await until('it runs', async () => (await work.checkpoint().catch(() => null))?.resume);
+      await captured(work, 'term', round);
+      const stoppedAtMs = systemClock.now();
+      expect(await process.kill('SIGTERM'), process.stderr).toEqual({ code: 0, signal: null });
+      expect(systemClock.now() - stoppedAtMs).toBeLessThan(10_000);
+      const { cleanStop, epoch, parts } = await work.checkpoint();
+      expect({ cleanStop, epoch, parts: parts.length }).toEqual({ cleanStop: true, epoch: round + 1, parts: 1 });
+    }
+    expect((await listLake(work.lake)).filter((path) => path.startsWith('term/'))).toHaveLength(1);
+    await expectAll(work, 'term', from);
+  });
+
+  it('ends at once while it stands by', async () => {
+    await using work = await Workspace.make();
+    const configFile = await work.writeConfig(settings('term_standby'));
+    await using _first = await RunProcess.start(configFile).owner();
+    await using second = await RunProcess.start(configFile).standsBy();
+    const stoppedAtMs = systemClock.now();
+    expect(await second.kill('SIGTERM'), second.stderr).toEqual({ code: 0, signal: null });
+    expect(systemClock.now() - stoppedAtMs).toBeLessThan(3_000);
+  });
+});
+
+describe('one lake', () => {
+  it('belongs to one pipeline', async () => {
+    await using work = await Workspace.make();
+    await using run = await new PipelineRun(work.config(settings('one'))).running();
+    await run.stop();
+    const configFile = await work.writeConfig(settings('one'));
+    await using other = RunProcess.start(configFile, { env: { SLUICE_PIPELINE: 'other' } });
+    expect(await other.ended).toEqual({ code: 2, signal: null });
+    expect(other.stderr).toContain('SLC-1107');
+  });
+});
