@@ -127,6 +127,15 @@ describe('after a crash', () => {
     expect((await bench.verify()).findings).toEqual([]);
   });
 
+  it('the part is sealed also when the owner that crashed had not written to it', async () => {
+    const bench = new CaptureBench();
+    await bench.runAndStop({ events: events(...LIST.slice(0, 2)), ...end(10) });
+    const live = await bench.start(bench.source({ onBatch: () => Promise.reject(new Error('dead')) }));
+    await expect(live.done).rejects.toThrow('dead');
+    await bench.run({ events: events(...LIST), ...end(HOUR) });
+    expect(bench.content()).toEqual({ [FIRST]: [0, 1], [SECOND]: [2, 3] });
+  });
+
   it.each([
     ['in the middle of opening parts', ({ kind }: { kind: string }, n: number) => kind === 'open' && n > 9],
     ['in the middle of a recovery', ({ kind, path }: { kind: string; path: string }) => kind === 'open' && path.includes('ledger')],

@@ -3,31 +3,16 @@
  * crash or lost history leaves behind: capture.restart.test.ts. Crashes at every step: test/crash/.
  */
 import { afterEach, describe, expect, it } from 'vitest';
-import { CaptureBench, Feed, HOUR, T0, events, folderOf, type Live } from '../../test/fakes/capture-bench.ts';
+import { CaptureBench, HOUR, T0, events, folderOf, liveCaptures, turns } from '../../test/fakes/capture-bench.ts';
 import type { SealedLine } from '../core/ledger.ts';
-import { LAYOUT_PRESETS } from '../core/layout.ts';
 import { verifyLake } from './verify-lake.ts';
 
 const A = folderOf('a');
 const end = (seconds: number) => ({ end: { t: T0 + seconds, i: 1 } });
 const code = (is: string) => expect.objectContaining({ code: is });
-const open: Live[] = [];
+const { fed, stopAll, forget, watch } = liveCaptures();
 
-/** A capture whose batches come one at a time. */
-async function fed(
-  bench: CaptureBench,
-  script: Parameters<CaptureBench['source']>[0],
-  options: Parameters<CaptureBench['start']>[1] = {},
-): Promise<Live & { feed: Feed }> {
-  const feed = new Feed();
-  const live = await bench.start(bench.source({ batchEvents: 1, onBatch: feed.onBatch, ...script }), options);
-  open.push(live);
-  return { ...live, feed };
-}
-
-afterEach(async () => {
-  for (const live of open.splice(0)) await live.stop().catch(() => {});
-});
+afterEach(stopAll);
 
 describe('a part rolls', () => {
   it('by size, in order, within one batch too', async () => {
@@ -185,7 +170,7 @@ describe('a request to seal', () => {
     await expect(waits).rejects.toThrow('gone');
     await expect(capture.seal(asker.signal)).rejects.toThrow('gone');
     delete bench.store.onOperation;
-    open.length = 0;
+    forget();
   });
 });
 
@@ -280,98 +265,6 @@ describe.each(['gzip', 'zstd'] as const)('a part with %s', (compression) => {
   });
 });
 
-describe('ownership', () => {
-  it('is waited for, without a rush, and taken when it is free', async () => {
-    const bench = new CaptureBench();
-    const first = await fed(bench, { events: events([1, 'a']), ...end(10) });
-    await first.feed.next();
-    const second = await fed(bench, { events: events([1, 'a'], [2, 'a']), ...end(10) }, { wait: true });
-    await turns();
-    expect(second.stats).toMatchObject({ state: 'standby', epoch: 0 });
-    for (let n = 0; n < 5; n += 1) {
-      bench.clock.move(1_000);
-      await turns();
-    }
-    expect(bench.clock.sleeps).toEqual(Array.from({ length: 6 }, () => 1_000));
-    await first.stop();
-    bench.clock.move(1_000);
-    await second.feed.next();
-    expect(second.stats).toMatchObject({ state: 'running', epoch: 2 });
-    expect(bench.content()).toEqual({ [`${A}events-20261121-08.jsonl`]: [0, 1] });
-  });
-
-  it('is not waited for after a stop', async () => {
-    const bench = new CaptureBench();
-    await fed(bench, { ...end(10) });
-    const second = await fed(bench, { ...end(10) }, { wait: true });
-    await turns();
-    await second.stop();
-    expect(second.stats.state).toBe('stopped');
-  });
-
-  it('is refused at once when nobody wants to wait', async () => {
-    const bench = new CaptureBench();
-    await fed(bench, { ...end(10) });
-    const second = await fed(bench, { ...end(10) });
-    await expect(second.done).rejects.toThrow(code('SLC-1106'));
-  });
-
-  it('that is lost ends the run without another write', async () => {
-    const bench = new CaptureBench();
-    const first = await fed(bench, { events: events([1, 'a'], [2, 'a']), ...end(10) });
-    await first.feed.next();
-    const second = await fed(bench, { events: events([1, 'a'], [2, 'a']), ...end(10) }, { takeOver: true });
-    await expect(first.done).rejects.toThrow(code('SLC-1108'));
-    await second.feed.next();
-    await second.feed.next();
-    expect(bench.checkpoint().epoch).toBe(2);
-    expect(Object.values(bench.content()).flat()).toEqual([0, 1]);
-  });
-
-  it('that is lost is called so when a file turns out to be the successor’s', async () => {
-    const bench = new CaptureBench();
-    const first = await fed(bench, { events: events([1, 'a'], [2, 'a']), ...end(10) });
-    await first.feed.next();
-    await bench.lake().then((lake) =>
-      lake.put('_sluice/p/checkpoint.json', bench.bytes('_sluice/p/checkpoint.json'), {
-        path: '',
-        size: 0,
-        etag: String(bench.store.files.get('_sluice/p/checkpoint.json')!.version),
-      }),
-    );
-    bench.store.files.get(`${A}events-20261121-08.jsonl`)!.lease = null;
-    void first.feed.next();
-    await expect(first.done).rejects.toThrow(code('SLC-1108'));
-  });
-
-  it('of a file that a stranger has taken is a conflict', async () => {
-    const bench = new CaptureBench();
-    const first = await fed(bench, { events: events([1, 'a'], [2, 'a']), ...end(10) });
-    await first.feed.next();
-    bench.store.files.get(`${A}events-20261121-08.jsonl`)!.lease = null;
-    void first.feed.next();
-    await expect(first.done).rejects.toThrow(code('SLC-1101'));
-  });
-
-  it('of a prefix belongs to one pipeline', async () => {
-    const bench = new CaptureBench();
-    await bench.run({ events: events([1, 'a']), ...end(10) });
-    const before = bench.paths();
-    const other = await fed(bench, { ...end(10) }, { pipeline: 'q' });
-    await expect(other.done).rejects.toThrow(code('SLC-1107'));
-    expect(bench.paths()).toEqual(before);
-  });
-
-  it('does not help to change the layout', async () => {
-    const bench = new CaptureBench();
-    await bench.run({ events: events([1, 'a']), ...end(10) });
-    const before = bench.checkpoint();
-    const other = await fed(bench, { ...end(10) }, { layout: LAYOUT_PRESETS.hourly });
-    await expect(other.done).rejects.toThrow(code('SLC-1006'));
-    expect(bench.checkpoint()).toEqual(before);
-  });
-});
-
 describe('events out of order', () => {
   it('are refused, and nothing is written from there on', async () => {
     const bench = new CaptureBench();
@@ -393,14 +286,9 @@ describe('events out of order', () => {
       yield* changes(await resolve({ kind: 'now' }, signal), signal);
     };
     const live = await bench.start(source);
-    open.push(live);
+    watch(live);
     await expect(live.done).rejects.toThrow(code('SLC-1402'));
     expect(Object.values(bench.content()).flat()).toEqual([0]);
     expect((await verifyLake(await bench.lake(), 'p', { signal: new AbortController().signal })).findings).toEqual([]);
   });
 });
-
-/** Everything that can go on without time or a batch has gone on. */
-async function turns(): Promise<void> {
-  for (let n = 0; n < 5; n += 1) await new Promise((resolve) => setImmediate(resolve));
-}

@@ -115,5 +115,7 @@ async function doom(process: RunProcess, random: Random): Promise<void> {
     await process.kill('SIGSTOP');
     await systemClock.sleep(random.int(300));
   }
-  await process.kill('SIGKILL');
+  const ended = await process.kill('SIGKILL');
+  // Whoever ends by itself has met something that it should not have.
+  expect(ended, process.stderr).toEqual({ code: null, signal: 'SIGKILL' });
 }

@@ -92,6 +92,31 @@ export interface Live extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
+/** Captures that a test has begun, so that all of them can be ended after it. */
+export function liveCaptures() {
+  let open: Live[] = [];
+  return {
+    watch: (live: Live): void => void open.push(live),
+    /** Nobody will end them: they hang, as the test wants it. */
+    forget: (): void => void (open = []),
+    stopAll: async (): Promise<void> => {
+      for (const live of open.splice(0)) await live.stop().catch(() => {});
+    },
+    /** A capture whose batches come one at a time. */
+    fed: async (bench: CaptureBench, script: Partial<Script>, options: Partial<CaptureOptions> = {}): Promise<Live & { readonly feed: Feed }> => {
+      const feed = new Feed();
+      const live = await bench.start(bench.source({ batchEvents: 1, onBatch: feed.onBatch, ...script }), options);
+      open.push(live);
+      return { ...live, feed };
+    },
+  };
+}
+
+/** Everything that can go on without time or a batch has gone on. */
+export async function turns(): Promise<void> {
+  for (let n = 0; n < 5; n += 1) await new Promise((resolve) => setImmediate(resolve));
+}
+
 export class CaptureBench {
   readonly store: MemoryStore;
   readonly clock = new TestClock();

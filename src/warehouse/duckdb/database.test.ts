@@ -212,11 +212,24 @@ describe('a query', () => {
     expect((await warehouse.query(sql, 100, never)).rows.length).toBeGreaterThan(0);
   });
 
+  const ENDLESS = 'select count(*) from range(100000000) a, range(100000) b where a.range + b.range = 7';
+
+  it('ends when it is aborted while it begins', async () => {
+    const warehouse = await open();
+    for (let turns = 0; turns < 100; turns += 1) {
+      const stop = new AbortController();
+      const running = warehouse.query(ENDLESS, 1, stop.signal);
+      for (let n = 0; n < turns; n += 1) await new Promise((resolve) => setImmediate(resolve));
+      stop.abort(new Error(`after ${turns}`));
+      await expect(running).rejects.toThrow(`after ${turns}`);
+    }
+  });
+
   it('ends when it is aborted', async () => {
     const warehouse = await open();
     const reason = new Error('too long');
     const stop = new AbortController();
-    const running = warehouse.query('select count(*) from range(100000000) a, range(100000) b where a.range + b.range = 7', 1, stop.signal);
+    const running = warehouse.query(ENDLESS, 1, stop.signal);
     await warehouse.query('select 1', 1, never);
     stop.abort(reason);
     await expect(running).rejects.toBe(reason);

@@ -26,6 +26,7 @@ const THREADS_MAX = 4;
 /** How long a writer waits for another one before it gives up, and how often it looks. */
 const TURN_WAIT_MS_MAX = 10 * 60_000;
 const TURN_POLL_MS = 20;
+const INTERRUPT_EVERY_MS = 20;
 
 /** What the first statement of a write gives: the number for a batch. */
 export interface Turn {
@@ -116,8 +117,7 @@ export class Database implements AsyncDisposable {
     const stop = AbortSignal.any([signal, this.#closing.signal]);
     stop.throwIfAborted();
     const connection = await this.#instance.connect();
-    const interrupt = (): void => connection.interrupt();
-    stop.addEventListener('abort', interrupt, { once: true });
+    using _interrupts = interruptsOn(stop, connection);
     this.#streams.add(connection);
     try {
       const result = await connection.stream(statement.text, [...statement.values]);
@@ -132,7 +132,6 @@ export class Database implements AsyncDisposable {
       stop.throwIfAborted();
       throw failure(error);
     } finally {
-      stop.removeEventListener('abort', interrupt);
       this.#streams.delete(connection);
       connection.closeSync();
     }
@@ -171,15 +170,13 @@ export class Database implements AsyncDisposable {
   async #connected<T>(work: (session: Session, connection: DuckDBConnection) => Promise<T>, signal: AbortSignal): Promise<T> {
     signal.throwIfAborted();
     const connection = await this.#instance.connect();
-    const interrupt = (): void => connection.interrupt();
-    signal.addEventListener('abort', interrupt, { once: true });
+    using _interrupts = interruptsOn(signal, connection);
     try {
       return await work(new Session(connection, signal), connection);
     } catch (error) {
       if (isInterrupt(error)) signal.throwIfAborted();
       throw failure(error);
     } finally {
-      signal.removeEventListener('abort', interrupt);
       connection.closeSync();
     }
   }
@@ -208,6 +205,26 @@ async function unlessAborted(event: Promise<unknown>, signal: AbortSignal | unde
   } finally {
     signal?.removeEventListener('abort', onAbort);
   }
+}
+
+/**
+ * Interrupts what runs on `connection` from the abort on until it is disposed of. Once is not enough: a statement that is
+ * just about to begin clears the interrupt that came before it, and would run to its end.
+ */
+function interruptsOn(signal: AbortSignal, connection: DuckDBConnection): Disposable {
+  let again: NodeJS.Timeout | undefined;
+  const interrupt = (): void => {
+    connection.interrupt();
+    again = setInterval(() => connection.interrupt(), INTERRUPT_EVERY_MS);
+  };
+  if (signal.aborted) interrupt();
+  else signal.addEventListener('abort', interrupt, { once: true });
+  return {
+    [Symbol.dispose]: () => {
+      signal.removeEventListener('abort', interrupt);
+      clearInterval(again);
+    },
+  };
 }
 
 function rowOf(names: readonly string[], values: readonly (Plain | null)[]): object {
