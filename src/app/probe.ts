@@ -2,10 +2,11 @@
  * `sluice init` and `sluice enable-images`: tries an answer the moment it is given.
  */
 import { constants } from 'node:fs';
-import { access, mkdir, mkdtemp, rm, rmdir, stat } from 'node:fs/promises';
+import { access, mkdtemp, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { reasonOf, SluiceError, systemCode } from '../core/error.ts';
 import { LAKE_NOT_WRITABLE } from '../core/errors.ts';
+import { makeFolders } from '../core/folders.ts';
 import type { Namespace } from '../core/namespace.ts';
 import type { Config } from '../config/config.ts';
 
@@ -26,7 +27,7 @@ export async function probeSource(uri: string, signal: AbortSignal): Promise<Dep
 export async function probeFolder(folder: string): Promise<void> {
   let made: string | undefined;
   try {
-    made = await mkdir(folder, { recursive: true });
+    made = await makeFolders(folder);
     await rmdir(await mkdtemp(join(folder, '.sluice-init-')));
   } catch (error) {
     throw new SluiceError(LAKE_NOT_WRITABLE, `${folder}: ${reasonOf(error)}`, {

@@ -5,11 +5,12 @@
  * the token in it gives the right to seal, pause and query.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { lstat, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { lstat, open, readFile, rename, rm } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { systemCode } from '../core/error.ts';
+import { makeFolders } from '../core/folders.ts';
 
 export interface RunFile {
   readonly pid: number;
@@ -62,8 +63,7 @@ function isOurs(stat: { readonly uid: number; readonly mode: number }, others: n
 async function privateFolder(state: string): Promise<string | null> {
   const folder = join(state, 'run');
   try {
-    await mkdir(state, { recursive: true, mode: 0o700 });
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await makeFolders(folder, 0o700);
     // Who may write to the folder around it could put another in its place.
     const outer = await lstat(state);
     const stat = await lstat(folder);

@@ -5,12 +5,13 @@
  * the pipeline then runs dry, seals, loads and merges, and proof.ts compares what everybody has.
  */
 import { existsSync } from 'node:fs';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { MongoClient } from 'mongodb';
 import { systemClock } from '../../core/clock.ts';
 import { SluiceError } from '../../core/error.ts';
 import { CONFIG_CONFLICT, INTERRUPTED } from '../../core/errors.ts';
+import { makeFolders } from '../../core/folders.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { Config } from '../../config/config.ts';
 import type { Logger } from '../../ops/log.ts';
@@ -134,7 +135,7 @@ async function freshFolder(folder: string): Promise<void> {
     throw new SluiceError(CONFIG_CONFLICT, `${folder} exists and was not made by the demo`, { next: 'Run the demo in another folder.' });
   }
   await rm(folder, { recursive: true, force: true });
-  await mkdir(folder, { recursive: true });
+  await makeFolders(folder);
   await writeFile(join(folder, MARK), 'Made by `sluice demo`, which replaces this folder each time.\n');
 }
 

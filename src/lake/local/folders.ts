@@ -9,6 +9,7 @@
 import { mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { systemCode } from '../../core/error.ts';
+import { makeFolders } from '../../core/folders.ts';
 
 /** Forgotten beyond this, which costs a few syncs that were not needed. */
 const FOLDERS_KNOWN_MAX = 20_000;
@@ -30,7 +31,7 @@ export async function syncFolder(path: string): Promise<void> {
 
 /** Makes a folder and whatever is missing above it, durably. */
 export async function makeRoot(path: string): Promise<void> {
-  const first = await mkdir(path, { recursive: true });
+  const first = await makeFolders(path);
   if (first === undefined) return;
   const stop = dirname(first);
   for (let at = path; at !== stop; at = dirname(at)) await syncFolder(dirname(at));

@@ -100,6 +100,10 @@ describe('a lake on the local disk', () => {
       expect(await kindOf(openLocalLake(join(root, 'file')))).toBe(LAKE_NOT_WRITABLE);
       expect(await kindOf(openLocalLake(join(root, 'file/below')))).toBe(LAKE_NOT_WRITABLE);
     });
+
+    it.runIf(process.platform === 'linux')('that nobody can make is refused', async () => {
+      expect(await kindOf(openLocalLake('/proc/nope/lake'))).toBe(LAKE_NOT_WRITABLE);
+    });
   });
 
   describe('lock', () => {

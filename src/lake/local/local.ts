@@ -9,8 +9,8 @@ import { randomUUID } from 'node:crypto';
 import { link, open, realpath, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname, join, resolve, sep } from 'node:path';
 import { systemClock, type Clock } from '../../core/clock.ts';
-import { SluiceError, systemCode } from '../../core/error.ts';
-import { LAKE_CONFLICT, LAKE_DAMAGED } from '../../core/errors.ts';
+import { reasonOf, SluiceError, systemCode } from '../../core/error.ts';
+import { LAKE_CONFLICT, LAKE_DAMAGED, LAKE_NOT_WRITABLE } from '../../core/errors.ts';
 import type { Appender, Lake, LakeFile, LakePath, OpenHow, Ownership } from '../../core/lake.ts';
 import { failpoint } from '../../ops/failpoint.ts';
 import { assertLakePath, folderPrefix } from '../path.ts';
@@ -35,7 +35,10 @@ export async function openLocalLake(root: string, clock: Clock = systemClock): P
     await makeRoot(absolute);
     return new LocalLake(await realpath(absolute), absolute, clock);
   } catch (error) {
-    throw diskError(error, `open the folder ${absolute}`);
+    const doing = `open the folder ${absolute}`;
+    // Every folder above that was missing was made, or tried: this one cannot be.
+    if (systemCode(error) === 'ENOENT') throw new SluiceError(LAKE_NOT_WRITABLE, `${doing}: ${reasonOf(error)}`, { cause: error });
+    throw diskError(error, doing);
   }
 }
 

@@ -8,13 +8,14 @@
  *
  * The database may read no file but those in `folder`: whoever can send a query cannot read the machine's disk.
  */
-import { mkdir, mkdtemp, realpath, rm, rmdir } from 'node:fs/promises';
+import { mkdtemp, realpath, rm, rmdir } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
 import { systemClock } from '../../core/clock.ts';
 import { SluiceError } from '../../core/error.ts';
 import { WAREHOUSE_BUSY } from '../../core/errors.ts';
+import { makeFolders } from '../../core/folders.ts';
 import type { Statement } from '../sql/statement.ts';
 import { failure, isConflict, isInterrupt, openFailure } from './errors.ts';
 import { plainValue, type Plain } from './values.ts';
@@ -85,7 +86,7 @@ export class Database implements AsyncDisposable {
     const path = where === MEMORY ? MEMORY : resolve(where);
     let instance: DuckDBInstance | null = null;
     try {
-      if (path !== MEMORY) await mkdir(dirname(path), { recursive: true });
+      if (path !== MEMORY) await makeFolders(dirname(path));
       instance = await DuckDBInstance.fromCache(path, {
         // Older files keep their format; new ones get the one that can compress documents with zstd.
         storage_compatibility_version: 'v1.2.0',
@@ -253,7 +254,7 @@ async function confine(instance: DuckDBInstance, path: string, memoryLimitBytes:
     const shared = path === MEMORY ? await mkdtemp(join(tmpdir(), 'sluice-duckdb-')) : `${path}.staged`;
     // Nobody else has the file, so what a crashed process left there is nobody's.
     if (!locked && path !== MEMORY) await rm(shared, { recursive: true, force: true });
-    await mkdir(shared, { recursive: true });
+    await makeFolders(shared);
     const root = await realpath(shared);
     if (!locked) {
       const settings = [
