@@ -7,8 +7,12 @@ import { jsonLines } from './commands/query.ts';
 import { renderStatus } from './commands/status.ts';
 import { renderReport } from './commands/verify.ts';
 import { ProgressLine } from './progress.ts';
-import { formatAge, formatSize, renderTable } from './table.ts';
+import { countOf, formatAge, formatSize, renderTable } from './table.ts';
 import { testIo } from './test-io.ts';
+
+it('a number of things is in words that fit it', () => {
+  expect([0, 1, 2000].map((n) => countOf(n, 'file'))).toEqual(['0 files', '1 file', '2,000 files']);
+});
 
 describe('an hour on the command line', () => {
   const expected = Date.parse('2026-11-21T07:00:00Z') / 3_600_000;

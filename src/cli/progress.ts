@@ -4,7 +4,7 @@
 import { styleText } from 'node:util';
 import type { Progress } from '../app/types.ts';
 import type { Terminal } from './io.ts';
-import { formatAge, formatCount } from './table.ts';
+import { countOf, formatAge, formatCount } from './table.ts';
 
 const CLEAR_LINE = '\r\u001b[2K';
 
@@ -49,10 +49,10 @@ export class ProgressLine {
 function describe(progress: Progress, rate: number, nowMs: number): string {
   const { state, events, partsOpen, partsSealed, rowsLoaded, watermark } = progress;
   const parts = [
-    `${formatCount(events)} events`,
+    countOf(events, 'event'),
     `${formatCount(Math.round(rate))}/s`,
-    `${formatCount(partsOpen)} files open, ${formatCount(partsSealed)} sealed`,
-    `${formatCount(rowsLoaded)} rows loaded`,
+    `${countOf(partsOpen, 'file')} open, ${formatCount(partsSealed)} sealed`,
+    `${countOf(rowsLoaded, 'row')} loaded`,
     ...(watermark === null ? [] : [`lag ${formatAge(nowMs / 1000 - watermark.t)}`]),
   ];
   return `${state} ${parts.join(' · ')}`;

@@ -31,6 +31,11 @@ function cellText(value: unknown): string {
 }
 
 /** `1,234,567`. */
+/** `1 file`, `2,000 files`. */
+export function countOf(n: number, one: string): string {
+  return `${formatCount(n)} ${one}${n === 1 ? '' : 's'}`;
+}
+
 export function formatCount(n: number): string {
   return n.toLocaleString('en-US');
 }

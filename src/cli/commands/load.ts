@@ -7,7 +7,7 @@ import type { Hour } from '../../core/time.ts';
 import { hour, recentHours, wholeNumber } from '../args.ts';
 import { globalsOf, loadConfigFor, logFor, printJson, type Io } from '../io.ts';
 import { askOwnerOr } from '../owner.ts';
-import { formatCount, renderTable } from '../table.ts';
+import { countOf, renderTable } from '../table.ts';
 
 const RECENT_HOURS_MAX = 24 * 366;
 
@@ -53,7 +53,7 @@ export function loadCommand(program: Command, io: Io): void {
       });
       if (result.rejected.length > 0) io.exitCode = 1;
       if (globalsOf(command).json) return printJson(io, result);
-      io.stdout.write(`${formatCount(result.files)} files, ${formatCount(result.rows)} rows loaded.\n`);
+      io.stdout.write(`${countOf(result.files, 'file')}, ${countOf(result.rows, 'row')} loaded.\n`);
       for (const { path, reason } of result.rejected) io.stdout.write(`✗ ${path}: ${reason}\n`);
     });
 }

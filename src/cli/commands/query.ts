@@ -3,7 +3,7 @@ import type { QueryResult } from '../../core/warehouse.ts';
 import { wholeNumber } from '../args.ts';
 import { globalsOf, loadConfigFor, logFor, type Io } from '../io.ts';
 import { askOwnerOr } from '../owner.ts';
-import { formatCount, renderTable } from '../table.ts';
+import { countOf, formatCount, renderTable } from '../table.ts';
 
 /** More scrolls past anybody. */
 const ROWS_ON_TERMINAL = 1000;
@@ -26,7 +26,7 @@ export function queryCommand(program: Command, io: Io): void {
         return await queryWarehouse(config, args, { log }, io.signal);
       });
       io.stdout.write(table ? renderTable(result.columns, result.rows, io.stdout) : jsonLines(result));
-      if (table) io.stdout.write(`${formatCount(result.rows.length)} rows\n`);
+      if (table) io.stdout.write(`${countOf(result.rows.length, 'row')}\n`);
       if (result.truncated) io.stderr.write(`There are more rows than ${formatCount(args.limit)}; use --limit.\n`);
     });
 }

@@ -6,7 +6,7 @@ import { seconds } from '../args.ts';
 import { globalsOf, loadConfigFor, logFor, printJson, type Io } from '../io.ts';
 import { ProgressLine } from '../progress.ts';
 import { serveRun } from '../serve.ts';
-import { formatCount } from '../table.ts';
+import { countOf, formatCount } from '../table.ts';
 
 interface RunFlags {
   readonly role: Role;
@@ -65,5 +65,5 @@ export function runCommand(program: Command, io: Io): void {
 }
 
 function summary({ events, partsSealed, rowsLoaded, rowsMerged }: Progress): string {
-  return `Stopped: ${formatCount(events)} events written, ${formatCount(partsSealed)} files sealed, ${formatCount(rowsLoaded)} rows loaded, ${formatCount(rowsMerged)} merged.`;
+  return `Stopped: ${countOf(events, 'event')} written, ${countOf(partsSealed, 'file')} sealed, ${countOf(rowsLoaded, 'row')} loaded, ${formatCount(rowsMerged)} merged.`;
 }

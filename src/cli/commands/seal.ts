@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { PauseSummary, SealSummary } from '../../app/types.ts';
 import { globalsOf, loadConfigFor, logFor, printJson, type Io } from '../io.ts';
 import { askOwnerOr } from '../owner.ts';
-import { formatCount } from '../table.ts';
+import { countOf } from '../table.ts';
 
 export function sealCommand(program: Command, io: Io): void {
   program
@@ -17,7 +17,7 @@ export function sealCommand(program: Command, io: Io): void {
         return await sealPipeline(config, { log }, io.signal);
       });
       if (globalsOf(command).json) return printJson(io, result);
-      io.stdout.write(`${formatCount(result.files.length)} files sealed, ${formatCount(result.rows)} rows.\n`);
+      io.stdout.write(`${countOf(result.files.length, 'file')} sealed, ${countOf(result.rows, 'row')}.\n`);
       for (const file of result.files) io.stdout.write(`  ${file}\n`);
     });
 }

@@ -9,6 +9,7 @@ import { INTERRUPTED } from '../../core/errors.ts';
 import type { InitFlags } from '../commands/init.ts';
 import type { Io } from '../io.ts';
 import { asSluiceError } from '../print-error.ts';
+import { countOf } from '../table.ts';
 import { DEFAULTS, defaultUri, resolveUri, stripScheme, warehouseOf, type Answers, type Target } from './answers.ts';
 
 export async function askAnswers(io: Io, flags: InitFlags, target: Target): Promise<Answers> {
@@ -84,7 +85,7 @@ async function askUri(io: Io): Promise<string> {
 async function askInclude(io: Io, deployment: Deployment | null): Promise<readonly string[]> {
   const databases = deployment?.databases ?? [];
   if (databases.length === 0) return DEFAULTS.include;
-  const options = databases.map(({ name, collections }) => ({ value: name, label: name, hint: `${collections} collections` }));
+  const options = databases.map(({ name, collections }) => ({ value: name, label: name, hint: countOf(collections, 'collection') }));
   const chosen = await answered(
     multiselect({ message: 'Which databases?', options, initialValues: databases.map(({ name }) => name), required: true, signal: io.signal }),
   );
