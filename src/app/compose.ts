@@ -20,7 +20,7 @@ export async function makeSource(config: Config, clock: Clock, stats: PipelineSt
   const { json, maxLineBytes } = config.lake;
   const parsed = EJSON.deserialize({ ...match }) as Record<string, unknown>;
   return new MongoSource(
-    { uri, include, exclude, match: parsed, fullDocument, fullDocumentBeforeChange, json, maxLineBytes, unavailableAfterMs },
+    { uri, include, exclude, match: parsed, fullDocument, fullDocumentBeforeChange, json, maxLineBytes, exhaust: true, unavailableAfterMs },
     clock,
     stats,
     log,

@@ -6,9 +6,10 @@
  * Invariants: positions strictly rise; the next `getMore` is on its way while this batch is encoded and written; what is
  * read after a resume lies strictly after what was yielded.
  */
-import { setImmediate } from 'node:timers/promises';
 import { Timestamp as BsonTimestamp, deserialize } from 'bson';
-import { MongoClient, MongoServerError, type ClientSession, type Document } from 'mongodb';
+import { MongoServerError, type Document, type MongoClient } from 'mongodb';
+import { unlessAborted } from '../../core/abort.ts';
+import { BufferPool } from '../../core/buffer-pool.ts';
 import type { Clock } from '../../core/clock.ts';
 import { SluiceError } from '../../core/error.ts';
 import {
@@ -26,8 +27,12 @@ import type { Source, SourceIdentity, StartAt } from '../../core/source.ts';
 import type { Timestamp } from '../../core/time.ts';
 import type { Logger } from '../../ops/log.ts';
 import type { PipelineStats } from '../../ops/stats.ts';
+import { canTakeConnection } from './connection.ts';
+import { AWAIT_MS, SOCKET_SILENCE_MS, type Cursor } from './cursor.ts';
+import { DriverCursor } from './cursor-driver.ts';
+import { ExhaustCursor } from './cursor-exhaust.ts';
 import { LineEncoder } from './encode/line.ts';
-import { cursorIdOf, encodeReply, type EncodedReply } from './encode/reply.ts';
+import { encodeReply, type EncodedReply } from './encode/reply.ts';
 import { resumePointOf } from './encode/token.ts';
 import { hostsOf, makeClient } from './inspect.ts';
 import { connectError, judge, serverSays } from './server-errors.ts';
@@ -38,14 +43,13 @@ export interface MongoSourceOptions extends StreamOptions {
   readonly uri: string;
   readonly json: 'relaxed' | 'canonical';
   readonly maxLineBytes: number;
+  /** Lets the server answer without being asked, on a connection of its own, where that can be had. */
+  readonly exhaust: boolean;
   /** After this long without an answer it is said aloud; there is no limit to the trying. */
   readonly unavailableAfterMs: number;
 }
 
-/** How long the server waits for something to send: the beat of everything that happens while nothing happens. */
-const AWAIT_MS = 1_000;
-/** The socket is given up when the server has said nothing for this much longer than it was asked to wait. */
-const SOCKET_SILENCE_MS = 60_000;
+const POOL_BYTES_MAX = 32 * 1024 * 1024;
 const BACKOFF_MS_MIN = 100;
 const BACKOFF_MS_MAX = 10_000;
 /** For the look at the oplog's beginning, which takes no time; the search for the first event after it may. */
@@ -53,11 +57,6 @@ const REACH_MS_MAX = 5_000;
 const MAX_TIME_EXPIRED = 50;
 /** Errors that the table does not know are tried this often in a row without progress. */
 const UNKNOWN_ERRORS_MAX = 5;
-
-interface Cursor {
-  readonly session: ClientSession;
-  id: bigint;
-}
 
 export class MongoSource implements Source {
   readonly #options: MongoSourceOptions;
@@ -67,6 +66,8 @@ export class MongoSource implements Source {
   readonly #log: Logger;
   readonly #client: MongoClient;
   #stages: readonly Document[];
+  /** For the lines of batches. */
+  readonly #pool = new BufferPool(POOL_BYTES_MAX);
 
   constructor(options: MongoSourceOptions, clock: Clock, stats: PipelineStats, log: Logger) {
     this.#options = options;
@@ -179,33 +180,24 @@ export class MongoSource implements Source {
     const encoder = this.#encoder();
     const before = { lossy: this.#stats.linesLossy, oversize: this.#stats.linesOversize };
     // `startAfter` also goes on after an invalidate, where `resumeAfter` refuses.
-    const { cursor, reply } = await unlessAborted(this.#openCursor({ startAfter: deserialize(after.token, { promoteValues: false }) }), signal);
+    await using cursor = await this.#openStream({ startAfter: deserialize(after.token, { promoteValues: false }) }, signal);
     let point = after;
-    let raw: Uint8Array | null = reply;
-    let isWhole = false;
-    try {
-      while (raw !== null) {
-        const id = cursorIdOf(raw);
-        cursor.id = id;
-        const next: Promise<Uint8Array | null> = id === 0n ? Promise.resolve(null) : this.#getMore(cursor, signal);
-        // Until somebody awaits it, a failure must not count as unhandled.
-        next.catch(() => {});
-        // The driver writes to the socket in a later turn: without this the server would idle while we encode.
-        await setImmediate();
-        const encoded = encodeReply(raw, encoder);
-        assertRising(encoded, point);
-        point = resumeAfter(encoded, point);
-        this.#stats.linesLossy = before.lossy + encoder.lossy;
-        this.#stats.linesOversize = before.oversize + encoder.oversize;
-        yield { events: encoded.events, resume: point, watermark: point.clusterTime };
-        raw = await next;
-      }
-      isWhole = true;
-    } finally {
-      const closed = this.#closeCursor(cursor);
-      // After a failure the server may be gone, and whoever opens the stream again must not wait for it.
-      if (isWhole) await closed;
+    for (;;) {
+      const raw = await cursor.next();
+      if (raw === null) return;
+      const encoded = encodeReply(raw, encoder, this.#pool);
+      assertRising(encoded, point);
+      point = resumeAfter(encoded, point);
+      this.#stats.linesLossy = before.lossy + encoder.lossy;
+      this.#stats.linesOversize = before.oversize + encoder.oversize;
+      const { events } = encoded;
+      yield { events, resume: point, watermark: point.clusterTime, release: () => this.#pool.give(events.lines) };
     }
+  }
+
+  #openStream(start: Document, signal: AbortSignal): Promise<Cursor> {
+    const open = this.#options.exhaust && canTakeConnection(this.#client) ? ExhaustCursor.open : DriverCursor.open;
+    return open(this.#client, this.#plan, this.#stages, start, signal);
   }
 
   #encoder(): LineEncoder {
@@ -214,59 +206,15 @@ export class MongoSource implements Source {
     return new LineEncoder({ json, maxLineBytes, database: level === 'cluster' ? null : database, collection });
   }
 
-  async #openCursor(start: Document, batchSize?: number, maxTimeMS?: number): Promise<{ cursor: Cursor; reply: Uint8Array }> {
-    const { database, collection, changeStream } = this.#plan;
-    const session = this.#client.startSession({ causalConsistency: false });
-    try {
-      const reply = await this.#client.db(database).command(
-        {
-          aggregate: collection ?? 1,
-          pipeline: [{ $changeStream: { ...changeStream, ...start } }, ...this.#stages],
-          cursor: batchSize === undefined ? {} : { batchSize },
-          readConcern: { level: 'majority' },
-          ...(maxTimeMS === undefined ? {} : { maxTimeMS }),
-        },
-        { session, raw: true },
-      );
-      const bytes = cursorBytes(reply);
-      return { cursor: { session, id: cursorIdOf(bytes) }, reply: bytes };
-    } catch (error) {
-      await session.endSession().catch(() => {});
-      throw error;
-    }
-  }
-
-  /** The next reply, or `null` once the signal aborts: a stop does not wait for the server's patience to end. */
-  async #getMore(cursor: Cursor, signal: AbortSignal): Promise<Uint8Array | null> {
-    const { database, collection } = this.#plan;
-    const command = this.#client
-      .db(database)
-      .command({ getMore: cursor.id, collection: collection ?? '$cmd.aggregate', maxTimeMS: AWAIT_MS }, { session: cursor.session, raw: true });
-    try {
-      return cursorBytes(await unlessAborted(command, signal));
-    } catch (error) {
-      if (signal.aborted) return null;
-      throw error;
-    }
-  }
-
-  /** Best effort: a cursor that is left behind ends by itself after ten minutes. */
-  async #closeCursor(cursor: Cursor): Promise<void> {
-    const { database, collection } = this.#plan;
-    if (cursor.id !== 0n) {
-      await this.#client
-        .db(database)
-        .command({ killCursors: collection ?? '$cmd.aggregate', cursors: [cursor.id] }, { timeoutMS: 2_000 })
-        .catch(() => {});
-    }
-    await cursor.session.endSession().catch(() => {});
+  /** A cursor that is opened for its first reply. */
+  #look(start: Document, how: Document): Promise<DriverCursor> {
+    return DriverCursor.open(this.#client, this.#plan, this.#stages, start, new AbortController().signal, how);
   }
 
   /** Where a stream that is opened like this begins, without reading an event. */
   async #pointOf(start: Document): Promise<ResumePoint> {
-    const { cursor, reply } = await this.#openCursor(start, 0);
-    await this.#closeCursor(cursor);
-    const token = encodeReply(reply, this.#encoder()).postBatchResumeToken;
+    await using cursor = await this.#look(start, { cursor: { batchSize: 0 } });
+    const token = encodeReply(cursor.first, this.#encoder()).postBatchResumeToken;
     if (token === null) throw new SluiceError(SOURCE_PROTOCOL, 'a new change stream came without a post-batch resume token');
     return resumePointOf(token);
   }
@@ -274,8 +222,7 @@ export class MongoSource implements Source {
   /** As {@link MongoSource.#pointOf}, once the server has looked whether its oplog reaches back: for a batch of none it does not. */
   async #reachablePoint(start: Document): Promise<ResumePoint> {
     try {
-      const { cursor } = await this.#openCursor(start, 1, REACH_MS_MAX);
-      await this.#closeCursor(cursor);
+      await using _cursor = await this.#look(start, { cursor: { batchSize: 1 }, maxTimeMS: REACH_MS_MAX });
     } catch (error) {
       // It looks at the first entry before it searches for an event: while it searches, the entry is there.
       if (!(error instanceof MongoServerError && error.code === MAX_TIME_EXPIRED)) throw error;
@@ -344,24 +291,6 @@ export class MongoSource implements Source {
   }
 }
 
-/**
- * What `work` comes to, or the signal's reason as soon as it aborts. What the driver still has to do then, it does in vain
- * until its client is closed: it can wait for a server longer than a stop may take.
- */
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = (): void => aborted.reject(signal.reason);
-  signal.addEventListener('abort', onAbort, { once: true });
-  if (signal.aborted) onAbort();
-  try {
-    return await Promise.race([work, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-    // Nobody may be waiting for it any more.
-    work.catch(() => {});
-  }
-}
-
 function resumeAfter(encoded: EncodedReply, before: ResumePoint): ResumePoint {
   const token = encoded.postBatchResumeToken ?? encoded.lastToken;
   return token === null ? before : resumePointOf(token);
@@ -372,12 +301,6 @@ function assertRising({ events }: EncodedReply, before: ResumePoint): void {
   if (events.count === 0) return;
   const first = positionAt(events.lines, 0);
   if (first <= before.position) throw new SluiceError(SOURCE_ORDER, `${first} after ${before.position}`);
-}
-
-function cursorBytes(reply: Document): Uint8Array {
-  const cursor = reply['cursor'] as unknown;
-  if (!(cursor instanceof Uint8Array)) throw new SluiceError(SOURCE_PROTOCOL, 'a reply came without a cursor');
-  return cursor;
 }
 
 function bsonTimestamp(at: Timestamp): BsonTimestamp {
