@@ -10,7 +10,13 @@ import type { MongoClient, ReadPreference } from 'mongodb';
 
 /** What is used of the driver's inside. */
 interface Topology {
-  selectServer(readPreference: ReadPreference, options: { readonly operationName: string; readonly signal: AbortSignal }): Promise<Server>;
+  selectServer(readPreference: ReadPreference, options: SelectOptions): Promise<Server>;
+}
+interface SelectOptions {
+  readonly operationName: string;
+  /** Servers to be passed over. */
+  readonly deprioritizedServers: ReadonlySet<unknown>;
+  readonly signal: AbortSignal;
 }
 interface Server {
   readonly pool: Pool;
@@ -43,7 +49,7 @@ export function canTakeConnection(client: MongoClient): boolean {
 export async function takeConnection(client: MongoClient, signal: AbortSignal): Promise<OwnConnection> {
   const topology = insideOf(client);
   if (topology === undefined) throw new TypeError('the client is not connected');
-  const { pool } = await topology.selectServer(client.readPreference, { operationName: 'getMore', signal });
+  const { pool } = await topology.selectServer(client.readPreference, { operationName: 'getMore', deprioritizedServers: new Set(), signal });
   const connection = await pool.checkOut({ timeoutContext: { connectionCheckoutTimeout: null }, signal });
   const { socket } = connection;
   socket.unpipe(connection.messageStream);
