@@ -51,7 +51,12 @@ async function measured(work: () => Promise<number>): Promise<{ events: number; 
 async function sluice(uri: string, token: Uint8Array): Promise<number> {
   const stats = newStats();
   const options = { include: ['bench.*'], exclude: [], match: {}, fullDocument: 'off', fullDocumentBeforeChange: 'off' } as const;
-  await using source = new MongoSource({ uri, ...options, json: 'relaxed', maxLineBytes: 1e8, exhaust: process.env['BENCH_EXHAUST'] !== '0', unavailableAfterMs: 60_000 }, systemClock, stats, log);
+  await using source = new MongoSource(
+    { uri, ...options, json: 'relaxed', maxLineBytes: 1e8, exhaust: process.env['BENCH_EXHAUST'] !== '0', unavailableAfterMs: 60_000 },
+    systemClock,
+    stats,
+    log,
+  );
   await using lake = await openLocalLake(join(folder, 'lake'));
   const stop = new AbortController();
   const capture = new Capture(
@@ -66,6 +71,7 @@ async function sluice(uri: string, token: Uint8Array): Promise<number> {
       partsOpenMax: 2_000,
       flushBytesMax: 4 << 20,
       flushAgeMs: 0,
+      readAheadBytesMax: 4 << 20,
       checkpointIntervalMs: 1_000,
       untilIdleMs: null,
       wait: false,

@@ -61,6 +61,7 @@ export async function captureOptions(
     partsOpenMax: lake.maxOpenParts,
     flushBytesMax: lake.flush.maxBytes,
     flushAgeMs: lake.flush.maxAgeMs,
+    readAheadBytesMax: lake.flush.maxBytes,
     checkpointIntervalMs: config.checkpoint.intervalMs,
     untilIdleMs: options.untilIdleMs,
     wait: options.wait,

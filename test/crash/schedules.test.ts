@@ -76,7 +76,12 @@ describe.each(['leases', 'cutting'] as const)('a lake of the kind %s', (kind) =>
       const rnd = random(seed * 7919);
       const deaths = Array.from({ length: 1 + Math.floor(rnd() * 4) }, (): [number, How] => [
         1 + Math.floor(rnd() * steps),
-        { rollBytesMax: [200, 400, 10_000][Math.floor(rnd() * 3)]!, ...(rnd() < 0.5 && { stopAfterBatches: Math.floor(rnd() * 4) }) },
+        {
+          rollBytesMax: [200, 400, 10_000][Math.floor(rnd() * 3)]!,
+          flushBytesMax: [1, 500, 10_000][Math.floor(rnd() * 3)]!,
+          readAheadBytesMax: [0, 1, 10_000][Math.floor(rnd() * 3)]!,
+          ...(rnd() < 0.5 && { stopAfterBatches: Math.floor(rnd() * 4) }),
+        },
       ]);
       await chain(FULL, kind, deaths, {}, `seed ${seed}`);
     }

@@ -8,6 +8,7 @@
  * Invariant: a server that is no longer the one to read from is left, although its cursor would go on: after a step-down it
  * is a secondary, and what it does not hear of it would not send.
  */
+import { setImmediate } from 'node:timers/promises';
 import { deserialize, Long } from 'bson';
 import { MongoServerError, type ClientSession, type Document, type MongoClient, type TopologyDescription } from 'mongodb';
 import { unlessAborted } from '../../core/abort.ts';
@@ -74,6 +75,8 @@ export class ExhaustCursor implements Cursor {
 
   async next(): Promise<Uint8Array | null> {
     try {
+      // What has come in may be taken without a wait: the event loop must have its turn all the same.
+      await setImmediate();
       const reply = this.#first ?? (this.#id === 0n ? null : await this.#receive());
       this.#first = null;
       if (this.#id !== 0n && !this.#moreToCome) {
