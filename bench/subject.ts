@@ -1,0 +1,117 @@
+/**
+ * One way to read a change stream, in a process of its own, so that its processor time and its memory are its own. The
+ * benchmark that started it gets one message with the result.
+ *
+ * - `ceiling`: takes what the server gives and does nothing with it.
+ * - `sluice`: the capture into a local lake, everything durable; `sluice, driver` with one question for each batch.
+ * - `plain`: what a careful person writes in an afternoon: `watch()`, `JSON.stringify`, a file stream.
+ */
+import { createWriteStream } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { once } from 'node:events';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { deserialize } from 'bson';
+import { MongoClient, type ResumeToken } from 'mongodb';
+import { openLocalLake } from '../src/lake/local/local.ts';
+import { newStats } from '../src/ops/stats.ts';
+import { ExhaustCursor } from '../src/source/mongo/cursor-exhaust.ts';
+import { planStream, type StreamOptions } from '../src/source/mongo/stream-plan.ts';
+import { captureOf, sourceOf } from './pipeline.ts';
+
+export interface Subject {
+  readonly kind: 'ceiling' | 'sluice' | 'sluice, driver' | 'plain';
+  readonly uri: string;
+  readonly folder: string;
+  /** Where to begin: BSON, base64. */
+  readonly token: string;
+  readonly events: number;
+  readonly stream: StreamOptions;
+  readonly json: 'relaxed' | 'canonical';
+  readonly compression: 'none' | 'gzip' | 'zstd';
+}
+
+export interface Measured {
+  readonly events: number;
+  readonly ms: number;
+  readonly cpuMs: number;
+  readonly rssMaxBytes: number;
+  readonly loopDelayP99Ms: number;
+}
+
+const never = new AbortController().signal;
+
+async function ceiling({ uri, token, events, stream }: Subject): Promise<void> {
+  await using client = await new MongoClient(uri).connect();
+  const startAfter = deserialize(Buffer.from(token, 'base64'), { promoteValues: false });
+  await using cursor = await ExhaustCursor.open(client, planStream(stream), [], { startAfter }, never);
+  for (let seen = 0; seen < events;) {
+    const reply = await cursor.next();
+    if (reply === null) throw new Error('the stream has ended');
+    seen += countEvents(Buffer.from(reply.buffer, reply.byteOffset, reply.byteLength));
+  }
+}
+
+/** Documents in the batch of a reply, which comes first in it. */
+function countEvents(cursor: Buffer): number {
+  const at = cursor.indexOf('Batch\0', 0, 'latin1') + 'Batch\0'.length;
+  const end = at + cursor.readInt32LE(at) - 1;
+  let count = 0;
+  for (let p = at + 4; p < end; count += 1) {
+    const document = cursor.indexOf(0, p + 1) + 1;
+    p = document + cursor.readInt32LE(document);
+  }
+  return count;
+}
+
+async function sluice({ kind, uri, token, events, stream, json, compression, folder }: Subject): Promise<void> {
+  const stats = newStats();
+  await using source = sourceOf(uri, stats, { ...stream, json, exhaust: kind === 'sluice' });
+  await using lake = await openLocalLake(join(folder, 'lake'));
+  const stop = new AbortController();
+  const capture = captureOf(source, lake, stats, { kind: 'token', token: Buffer.from(token, 'base64') }, { compression });
+  const watching = setInterval(() => {
+    if (stats.events >= events) stop.abort();
+  }, 5);
+  await capture.run(stop.signal);
+  clearInterval(watching);
+}
+
+async function plain({ uri, token, events, stream, folder }: Subject): Promise<void> {
+  await using client = await new MongoClient(uri).connect();
+  const path = join(folder, 'plain.jsonl');
+  const out = createWriteStream(path);
+  const resumeAfter = deserialize(Buffer.from(token, 'base64')) as ResumeToken;
+  const { fullDocument } = stream;
+  const changes = client.db('bench').watch([], { resumeAfter, ...(fullDocument === 'off' ? {} : { fullDocument }) });
+  let seen = 0;
+  for await (const event of changes) {
+    if (!out.write(`${JSON.stringify(event)}\n`)) await once(out, 'drain');
+    seen += 1;
+    if (seen === events) break;
+  }
+  await changes.close();
+  out.end();
+  await once(out, 'finish');
+  const file = await open(path, 'r+');
+  await file.datasync();
+  await file.close();
+}
+
+const subject = JSON.parse(process.argv[2]!) as Subject;
+const loop = monitorEventLoopDelay({ resolution: 5 });
+loop.enable();
+const cpu = process.cpuUsage();
+const from = performance.now();
+await (subject.kind === 'ceiling' ? ceiling(subject) : subject.kind === 'plain' ? plain(subject) : sluice(subject));
+const ms = performance.now() - from;
+const { user, system } = process.cpuUsage(cpu);
+loop.disable();
+const measured: Measured = {
+  events: subject.events,
+  ms,
+  cpuMs: (user + system) / 1000,
+  rssMaxBytes: process.resourceUsage().maxRSS * 1024,
+  loopDelayP99Ms: loop.percentile(99) / 1e6,
+};
+process.send!(measured, () => process.exit());
