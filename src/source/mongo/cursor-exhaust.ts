@@ -132,7 +132,7 @@ export class ExhaustCursor implements Cursor {
     }
     const said = deserialize(body);
     if (said['ok'] === 1) throw new SluiceError(SOURCE_PROTOCOL, 'a reply came without a cursor');
-    throw new MongoServerError(said as { message?: string });
+    throw new MongoServerError(said);
   }
 }
 

@@ -196,8 +196,8 @@ export class MongoSource implements Source {
   }
 
   #openStream(start: Document, signal: AbortSignal): Promise<Cursor> {
-    const open = this.#options.exhaust && canTakeConnection(this.#client) ? ExhaustCursor.open : DriverCursor.open;
-    return open(this.#client, this.#plan, this.#stages, start, signal);
+    const kind = this.#options.exhaust && canTakeConnection(this.#client) ? ExhaustCursor : DriverCursor;
+    return kind.open(this.#client, this.#plan, this.#stages, start, signal);
   }
 
   #encoder(): LineEncoder {
