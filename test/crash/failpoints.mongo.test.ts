@@ -163,33 +163,30 @@ describe('a process that dies', () => {
     await survives(first, second);
   });
 
-  it.each([
-    ...NAMES.filter((name) => OF_AN_EVENT.test(name)),
-    'event.after-put:40',
-    'part.before-append:2',
-    'part.after-append:3',
-    'lake.put.before-rename:60',
-  ])('at %s, with one file per event, has a successor that takes in what was put and names each event once', async (name) => {
-    await using work = await Workspace.make();
-    const perEvent = { ...settings(), lake: { json: 'canonical', layout: 'per-event' } };
-    const configFile = await work.writeConfig(perEvent);
-    await dieAt(configFile, name);
-    const before = await readLake(work.lake);
-    const run = await new PipelineRun(work.config(perEvent)).running();
-    const to = await mark(client, DB, 'a');
-    await run.reaches(to);
-    await run.stop();
-    const files = await readLake(work.lake);
-    const events = new Map([...files].filter(([path]) => isData(path)));
-    const wanted = await readStream(client, { db: DB, from, to });
-    expect(differences(linesOf(events).toSorted(byPosition), wanted)).toEqual([]);
-    for (const [path, bytes] of before) if (events.has(path)) expect(files.get(path)).toEqual(bytes);
-    // Each is named by one line of one index.
-    const indexes = [...files].filter(([path]) => path.includes('/_index-')).flatMap(([, bytes]) => bytes.toString('utf8').split('\n').slice(0, -1)); // prettier-ignore
-    const named = indexes.map((text) => (JSON.parse(text) as { file: { path: string } }).file.path);
-    expect(named.toSorted()).toEqual([...events.keys()].toSorted());
-    expect(await work.verify()).toEqual([]);
-  });
+  it.each([...NAMES.filter((name) => OF_AN_EVENT.test(name)), 'event.after-put:40', 'part.after-append:3', 'lake.put.before-rename:60'])(
+    'at %s, with one file per event, has a successor that takes in what was put and names each event once',
+    async (name) => {
+      await using work = await Workspace.make();
+      const perEvent = { ...settings(), lake: { json: 'canonical', layout: 'per-event' } };
+      const configFile = await work.writeConfig(perEvent);
+      await dieAt(configFile, name);
+      const before = await readLake(work.lake);
+      const run = await new PipelineRun(work.config(perEvent)).running();
+      const to = await mark(client, DB, 'a');
+      await run.reaches(to);
+      await run.stop();
+      const files = await readLake(work.lake);
+      const events = new Map([...files].filter(([path]) => isData(path)));
+      const wanted = await readStream(client, { db: DB, from, to });
+      expect(differences(linesOf(events).toSorted(byPosition), wanted)).toEqual([]);
+      for (const [path, bytes] of before) if (events.has(path)) expect(files.get(path)).toEqual(bytes);
+      // Each is named by one line of one index.
+      const indexes = [...files].filter(([path]) => path.includes('/_index-')).flatMap(([, bytes]) => bytes.toString('utf8').split('\n').slice(0, -1)); // prettier-ignore
+      const named = indexes.map((text) => (JSON.parse(text) as { file: { path: string } }).file.path);
+      expect(named.toSorted()).toEqual([...events.keys()].toSorted());
+      expect(await work.verify()).toEqual([]);
+    },
+  );
 
   it.each(NAMES.filter((name) => OF_A_GAP.test(name)))('at %s has told of the lost history, or its successor tells', async (name) => {
     await using work = await Workspace.make();
