@@ -26,6 +26,8 @@ export interface SealedLine {
   readonly ops: Readonly<Partial<Record<Operation, number>>>;
   /** The owner that sealed it. */
   readonly epoch: number;
+  /** With `per-event`: the file is an index, and this is the size of the event files that it names. */
+  readonly eventBytes?: number;
   /** Paths that this file replaces (compaction, erasure). */
   readonly supersedes?: readonly LakePath[];
 }
@@ -41,4 +43,9 @@ export type LedgerLine = SealedLine | EpochLine;
 
 export function isSealedLine(line: LedgerLine): line is SealedLine {
   return 'path' in line;
+}
+
+/** Size of the data that a line stands for. */
+export function dataBytes(line: SealedLine): number {
+  return line.eventBytes ?? line.bytes;
 }

@@ -23,6 +23,8 @@ export interface PartRecord {
   readonly number: number;
   /** Durable bytes and rows. */
   length: number;
+  /** Of an index (`per-event`): size of the event files that it names. */
+  eventBytes?: number;
   rows: number;
   first: Position | null;
   firstAt: Timestamp | null;
@@ -197,6 +199,7 @@ function isPart(part: unknown): boolean {
     ['path', 'fingerprint'].every((name) => typeof part[name] === 'string') &&
     ['first', 'last'].every(isPositionOrNull) &&
     ['firstAt', 'lastAt'].every(isTimeOrNull) &&
+    (part['eventBytes'] === undefined || isCount(part['eventBytes'])) &&
     typeof part['rolled'] === 'boolean' &&
     (part['state'] === 'open' || (part['state'] === 'sealing' && isRecord(part['line'])))
   );

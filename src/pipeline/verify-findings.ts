@@ -25,11 +25,12 @@ export const LAKE_CHECKS = {
   namespace: 'every event lies with its collection',
   order: 'positions rise within each file and from file to file of a collection',
   duplicate: 'no position is there twice in a collection',
+  'event-file': 'every file that an index names is there and holds its event',
   manifest: 'manifests list exactly the files of their hour',
   success: 'no _SUCCESS without a manifest or while a part of its hour is open',
   'hour-file': 'hour files name exactly the collections of hours that are over and sealed',
   'open-part': 'open parts hold at least what the checkpoint says',
-  'unknown-file': 'no file of data is in neither the ledger nor the checkpoint',
+  'unknown-file': 'no file of data is in neither the ledger nor the checkpoint, nor in an index of theirs',
 } as const;
 export type LakeCheck = keyof typeof LAKE_CHECKS;
 

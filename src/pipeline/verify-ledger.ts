@@ -131,6 +131,7 @@ function parse(text: string): LedgerLine | null {
     typeof line['ops'] === 'object' &&
     line['ops'] !== null &&
     ['firstAt', 'lastAt'].every((name) => typeof line[name] === 'object') &&
+    (line['eventBytes'] === undefined || isNumber('eventBytes')) &&
     (line['supersedes'] === undefined || Array.isArray(line['supersedes']));
   return fine ? (line as unknown as LedgerLine) : null;
 }

@@ -8,9 +8,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import { reasonOf } from '../core/error.ts';
 import type { Lake, LakeFile, LakePath } from '../core/lake.ts';
+import { partHour } from '../core/layout.ts';
 import type { SealedLine } from '../core/ledger.ts';
 import { formatNamespace, parseNamespace, type Namespace } from '../core/namespace.ts';
-import { parseHourName, type Hour } from '../core/time.ts';
+import { hourName, parseHourName, type Hour } from '../core/time.ts';
 import { hourKey, type Checkpoint } from './checkpoint.ts';
 import { readFile } from './read-file.ts';
 import { manifestPath } from './sealer.ts';
@@ -127,17 +128,24 @@ export class PublishedProof {
       return add('has no hour, complete or collections');
     if (!path.endsWith(`/${hour}.json`)) return add(`says that it is of ${hour}`);
     if (!this.#isAskedFor(hour)) return;
-    const open = this.#checkpoint?.parts.find((part) => part.hour === hour);
+    const parts = this.#partsOf(hour);
+    const open = this.#checkpoint?.parts.find((part) => part.hour === parts);
     if (open !== undefined) add(`${open.path} is ${open.state}`);
-    const sealed = this.#sealed.get(hour) ?? new Set<string>();
+    const sealed = this.#sealed.get(parts) ?? new Set<string>();
     for (const name of collections) {
       if (!sealed.has(name)) add(`names ${name}, which has no file in that hour`);
       const ns = parseNamespace(name);
-      if (this.#manifests.has(hourKey(ns, hour)) || this.#checkpoint === null) continue;
-      const late = manifestPath(this.#pipeline, this.#checkpoint.layout, ns, hour);
+      if (this.#manifests.has(hourKey(ns, parts)) || this.#checkpoint === null) continue;
+      const late = manifestPath(this.#pipeline, this.#checkpoint.layout, ns, parts);
       if ((await this.#lake.stat(late)) === null) add(`names ${name}, which has no manifest`);
     }
     for (const name of sealed) if (!collections.includes(name)) add(`leaves out ${name}, which has files in that hour`);
+  }
+
+  /** The hour by which the parts go that events of `hour` are in. */
+  #partsOf(hour: string): string {
+    const of = parseHourName(hour);
+    return this.#checkpoint === null || of === null ? hour : hourName(partHour(this.#checkpoint.layout, of));
   }
 
   #isAskedFor(hour: string): boolean {

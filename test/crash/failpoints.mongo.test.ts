@@ -14,7 +14,7 @@ import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
 import { jumpTo, startMongo } from '../mongo.ts';
 import { clusterTime, differences, readStream } from '../e2e/change-stream.ts';
 import { ledgerFaults, placeFaults, SealedGuard, unpublished } from '../e2e/lake-faults.ts';
-import { byPosition, linesOf, readLake } from '../e2e/lake-files.ts';
+import { byPosition, isData, linesOf, readLake } from '../e2e/lake-files.ts';
 import { mark, PipelineRun } from '../e2e/pipeline-run.ts';
 import { PIPELINE, Workspace, type Settings } from '../e2e/workspace.ts';
 import { RunProcess } from './run-process.ts';
@@ -24,6 +24,8 @@ const DB = 'history';
 const KILLED = { code: null, signal: 'SIGKILL' };
 /** Needs a history that was lost: a test of its own. */
 const OF_A_GAP = /-gap$/;
+/** Reached only where each event has a file of its own. */
+const OF_AN_EVENT = /^event\./;
 
 /** Names in `failpoint('…')`, and those before and after each `save('…')` of the checkpoint. */
 async function failpoints(): Promise<string[]> {
@@ -127,9 +129,12 @@ describe('a process that dies', () => {
     }
   });
 
-  it.each(NAMES.filter((name) => !OF_A_GAP.test(name)))('at %s leaves a lake that its successor brings to a good end', async (name) => {
-    await survives(name);
-  });
+  it.each(NAMES.filter((name) => !OF_A_GAP.test(name) && !OF_AN_EVENT.test(name)))(
+    'at %s leaves a lake that its successor brings to a good end',
+    async (name) => {
+      await survives(name);
+    },
+  );
 
   it.each([
     'part.before-append:4',
@@ -157,6 +162,31 @@ describe('a process that dies', () => {
   ])('at %s has a successor that dies at %s, and that one a successor', async (first, second) => {
     await survives(first, second);
   });
+
+  it.each([...NAMES.filter((name) => OF_AN_EVENT.test(name)), 'event.after-put:40', 'part.after-append:3', 'lake.put.before-rename:60'])(
+    'at %s, with one file per event, has a successor that takes in what was put and names each event once',
+    async (name) => {
+      await using work = await Workspace.make();
+      const perEvent = { ...settings(), lake: { json: 'canonical', layout: 'per-event' } };
+      const configFile = await work.writeConfig(perEvent);
+      await dieAt(configFile, name);
+      const before = await readLake(work.lake);
+      const run = await new PipelineRun(work.config(perEvent)).running();
+      const to = await mark(client, DB, 'a');
+      await run.reaches(to);
+      await run.stop();
+      const files = await readLake(work.lake);
+      const events = new Map([...files].filter(([path]) => isData(path)));
+      const wanted = await readStream(client, { db: DB, from, to });
+      expect(differences(linesOf(events).toSorted(byPosition), wanted)).toEqual([]);
+      for (const [path, bytes] of before) if (events.has(path)) expect(files.get(path)).toEqual(bytes);
+      // Each is named by one line of one index.
+      const indexes = [...files].filter(([path]) => path.includes('/_index-')).flatMap(([, bytes]) => bytes.toString('utf8').split('\n').slice(0, -1)); // prettier-ignore
+      const named = indexes.map((text) => (JSON.parse(text) as { file: { path: string } }).file.path);
+      expect(named.toSorted()).toEqual([...events.keys()].toSorted());
+      expect(await work.verify()).toEqual([]);
+    },
+  );
 
   it.each(NAMES.filter((name) => OF_A_GAP.test(name)))('at %s has told of the lost history, or its successor tells', async (name) => {
     await using work = await Workspace.make();

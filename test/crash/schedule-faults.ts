@@ -4,6 +4,7 @@
 import { isSealedLine, type LedgerLine, type SealedLine } from '../../src/core/ledger.ts';
 import { hourName, hourOf } from '../../src/core/time.ts';
 import { verifyLake } from '../../src/pipeline/verify-lake.ts';
+import { indexesAsParts } from './schedule-events.ts';
 import { sha256, type History, type World } from './schedule-world.ts';
 
 /**
@@ -16,7 +17,10 @@ export async function faultsOf(world: World, history: History, positions: 'alike
   const files = world.files();
   const paths = [...files.keys()].toSorted();
   const data = paths.filter((path) => path.endsWith('.jsonl') && !path.startsWith('_sluice'));
-  found.push(...eventFaults(files, data, history));
+  const isPerEvent = data.some((path) => path.includes('/_index-'));
+  const seen = isPerEvent ? indexesAsParts(files, found) : files;
+  const parts = isPerEvent ? [...seen.keys()].filter((path) => path.endsWith('.jsonl') && !path.startsWith('_sluice')).toSorted() : data;
+  found.push(...eventFaults(seen, parts, history));
   const lines = new Map<string, SealedLine>();
   for (const line of world.ledger()) {
     if (lines.has(line.path)) found.push(`two ledger lines for ${line.path}`);
@@ -30,7 +34,7 @@ export async function faultsOf(world: World, history: History, positions: 'alike
     else if (line.rows !== bytes.toString('utf8').split('\n').length - 1) found.push(`ledger rows differ for ${path}`);
   }
   for (const path of lines.keys()) if (!files.has(path)) found.push(`${path} has a ledger line and is gone`);
-  found.push(...publishedFaults(files, data, history), ...epochFaults(files));
+  found.push(...publishedFaults(seen, parts, history), ...epochFaults(files));
   const report = await verifyLake(await world.lake(), 'p', { signal: new AbortController().signal });
   const judged = report.findings.filter(({ check }) => positions === 'alike' || check !== 'order');
   found.push(...judged.map(({ check, path, detail }) => `verify: ${check}: ${path}: ${detail}`));
