@@ -11,6 +11,7 @@ import type { ResumePoint } from '../core/event.ts';
 import type { Lake, Ownership } from '../core/lake.ts';
 import type { Source, StartAt } from '../core/source.ts';
 import { compareTimestamps, hourOf } from '../core/time.ts';
+import { failpoint } from '../ops/failpoint.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
 import { PIPELINE_FILE, checkpointPath } from './checkpoint.ts';
@@ -84,6 +85,7 @@ export class Capture {
   async run(signal: AbortSignal): Promise<void> {
     try {
       const ownership = await this.#own(signal);
+      failpoint('owner.after-own');
       try {
         await this.#parts.onOwned?.();
         await this.#runAsOwner(AbortSignal.any([signal, ownership.lost]), ownership);
@@ -185,7 +187,11 @@ export class Capture {
     const { lake } = this.#parts;
     const mine = Buffer.from(`${JSON.stringify({ v: 1, pipeline: this.#options.pipeline })}\n`);
     try {
-      if ((await lake.stat(PIPELINE_FILE)) === null) await lake.put(PIPELINE_FILE, mine, 'absent');
+      if ((await lake.stat(PIPELINE_FILE)) === null) {
+        failpoint('pipeline.before-claim');
+        await lake.put(PIPELINE_FILE, mine, 'absent');
+        failpoint('pipeline.after-claim');
+      }
     } catch (error) {
       if (!SluiceError.is(error, LAKE_CONFLICT)) throw error;
     }

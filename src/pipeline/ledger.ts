@@ -36,7 +36,9 @@ export class Ledger {
     const { state } = this.#committer;
     if (state.ledger !== null) {
       const { path, length } = state.ledger;
+      failpoint('ledger.before-fence');
       this.#appender = await this.#lake.open(path, { epoch: state.epoch, expect: 'any', length }, signal);
+      failpoint('ledger.after-fence');
       await this.#committer.assertOwner();
       state.ledger.length = this.#appender.length;
     }
@@ -107,7 +109,9 @@ export class Ledger {
     const there = await this.#lake.stat(path);
     state.ledger = { path, length: there?.size ?? 0 };
     await this.#committer.save('ledger-intent');
+    failpoint('ledger.before-open');
     this.#appender = await this.#lake.open(path, { epoch: state.epoch, expect: 'any', length: state.ledger.length }, signal);
+    failpoint('ledger.after-open');
     await this.#committer.assertOwner();
     await this.#writeEpoch(signal);
     return this.#appender;
@@ -115,7 +119,9 @@ export class Ledger {
 
   async #writeEpoch(signal: AbortSignal): Promise<void> {
     const { state } = this.#committer;
+    failpoint('ledger.before-epoch');
     await this.#appender!.append([encodeLines([{ epoch: state.epoch, at: new Date(this.#clock.now()).toISOString() }])], signal);
+    failpoint('ledger.after-epoch');
     state.ledger!.length = this.#appender!.length;
   }
 }

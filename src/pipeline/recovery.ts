@@ -13,6 +13,7 @@ import { isSealedLine } from '../core/ledger.ts';
 import { parseLine } from '../core/line.ts';
 import { partPath } from '../core/layout.ts';
 import { compareTimestamps, parseHourName, type Timestamp } from '../core/time.ts';
+import { failpoint } from '../ops/failpoint.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
 import type { PartRecord } from './checkpoint.ts';
@@ -99,7 +100,9 @@ interface FencedPart {
 async function fence(record: PartRecord, context: RecoveryContext, signal: AbortSignal): Promise<FencedPart> {
   const { lake, committer, clock } = context;
   const known = record.length;
+  failpoint('recovery.before-fence');
   const appender = await lake.open(record.path, { epoch: committer.state.epoch, expect: 'any', length: known }, signal);
+  failpoint('recovery.after-fence');
   await committer.assertOwner();
   const asRecorded = appender.length === known;
   if (!asRecorded) {

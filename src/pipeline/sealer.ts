@@ -141,6 +141,7 @@ export class Sealer {
     await this.#putOnce(path, Buffer.from(`${JSON.stringify(manifest, null, 1)}\n`), signal);
     failpoint('hour.after-manifest');
     if (path.endsWith('/_manifest.json') && !isInGap(parseHourName(hour.hour)!, state)) {
+      failpoint('hour.before-success');
       await this.#putOnce(`${path.slice(0, -'_manifest.json'.length)}_SUCCESS`, new Uint8Array(), signal);
       failpoint('hour.after-success');
     }

@@ -307,6 +307,7 @@ export class Writer {
     await this.#committer.save('intent');
     const fresh = this.#fresh.splice(0);
     await inParallel(fresh, APPENDS_AT_ONCE, async (part) => {
+      failpoint('part.before-create');
       part.appender = await this.#lake.open(part.record.path, { epoch: part.record.epoch, expect: 'absent' }, signal);
       failpoint('part.after-create');
     });
