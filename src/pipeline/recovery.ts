@@ -19,9 +19,9 @@ import type { PipelineStats } from '../ops/stats.ts';
 import type { PartRecord } from './checkpoint.ts';
 import type { Committer } from './committer.ts';
 import { Floors } from './floor.ts';
-import { Ledger, readLedger } from './ledger.ts';
+import { Ledger, readFencedLedger } from './ledger.ts';
 import type { LivePart } from './parts.ts';
-import { linesOf, readDecoded } from './read-lines.ts';
+import { readDecoded, wholeLinesOf } from './read-lines.ts';
 import { Sealer } from './sealer.ts';
 import { SUFFIX, Writer, type WriterOptions } from './writer.ts';
 
@@ -107,7 +107,8 @@ async function fence(record: PartRecord, context: RecoveryContext, signal: Abort
   const asRecorded = appender.length === known;
   if (!asRecorded) {
     try {
-      for await (const line of linesOf(readDecoded(lake, record.path, known, signal))) addLine(record, line);
+      // Half a line must not be left out: the seal would take it for the end of the part.
+      for await (const line of wholeLinesOf(readDecoded(lake, record.path, known, signal))) addLine(record, line);
     } catch (cause) {
       throw new SluiceError(LAKE_DAMAGED, `${record.path} beyond byte ${known}: ${reasonOf(cause)}`, { cause });
     }
@@ -167,7 +168,7 @@ async function learnFloors(context: RecoveryContext, replayAt: Timestamp | null,
   const reaches = (lastAt: Timestamp | null): boolean => lastAt !== null && compareTimestamps(lastAt, replayAt) >= 0;
   for (const [path, lastAt] of named) if (reaches(lastAt)) await floors.learn(lake, path, signal);
   // Sealed files may hold events of the replay's cluster time, too.
-  for await (const line of readLedger(lake, state.pipeline, '', signal)) {
+  for await (const line of readFencedLedger(lake, state.pipeline, '', signal)) {
     if (isSealedLine(line) && !named.has(line.path) && reaches(line.lastAt)) await floors.learn(lake, line.path, signal);
   }
   return floors;
