@@ -1,6 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { asPosition } from '../core/event.ts';
+import { openMemoryLake } from '../lake/memory/memory.ts';
+import { newStats } from '../ops/stats.ts';
+import { Committer } from './committer.ts';
 import { decodeCheckpoint, encodeCheckpoint, newCheckpoint } from './checkpoint.ts';
+
+const never = new AbortController().signal;
 
 const whole = () => ({
   ...newCheckpoint('p', '{db}'),
@@ -40,6 +45,21 @@ describe('a checkpoint', () => {
     const old = Buffer.from(JSON.stringify({ ...raw, v: 1 }, null, 1));
     expect(decodeCheckpoint(old, 'x')).toEqual(whole());
     expect(() => decodeCheckpoint(Buffer.from(JSON.stringify(raw, null, 1)), 'x')).toThrow(expect.objectContaining({ code: 'SLC-1109' }));
+  });
+
+  it('is never the same for two owners that begin at the same moment', async () => {
+    const lake = await openMemoryLake();
+    const begin = (): Promise<Committer> => Committer.load(lake, 'p', '{db}', { now: () => 0, sleep: async () => {} }, newStats(), never);
+    const saved: string[] = [];
+    const put = lake.put.bind(lake);
+    lake.put = async (path, bytes, expect_) => {
+      saved.push(Buffer.from(bytes).toString());
+      return await put(path, bytes, expect_);
+    };
+    const [one, two] = [await begin(), await begin()];
+    await one.save('epoch');
+    await expect(two.save('epoch')).rejects.toThrow(expect.objectContaining({ code: 'SLC-1108' }));
+    expect(saved[0]).not.toBe(saved[1]);
   });
 
   it.each(['pipeline', 'epoch', 'watermark', 'parts', 'hours', 'ledger', 'cleanStop', 'nextHour', 'fingerprint'])(

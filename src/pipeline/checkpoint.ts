@@ -88,6 +88,11 @@ export interface Checkpoint {
   cleanStop: boolean;
   /** ISO 8601. */
   savedAt: string;
+  /**
+   * Process and number of the save, so that no two saves are alike: a lake that has not heard whether a save arrived looks at
+   * what is there, and must not take for its own what another owner has written at the same moment.
+   */
+  savedBy?: string;
 }
 
 export function newCheckpoint(pipeline: string, layout: string): Checkpoint {

@@ -4,6 +4,7 @@
  * Invariant (no hole): whoever calls `save` has made durable all that `state.resume` and `state.watermark` cover.
  * Invariant (one owner): a save succeeds only over the content that this owner wrote last.
  */
+import { randomUUID } from 'node:crypto';
 import type { Clock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
 import { CHECKPOINT_BAD, LAKE_CONFLICT, LAKE_LOST_OWNERSHIP } from '../core/errors.ts';
@@ -22,6 +23,8 @@ export class Committer {
   readonly #stats: PipelineStats;
   #file: LakeFile | 'absent';
   #savedAtMs = 0;
+  readonly #owner = randomUUID();
+  #saves = 0;
 
   private constructor(lake: Lake, clock: Clock, stats: PipelineStats, state: Checkpoint, file: LakeFile | 'absent') {
     this.#lake = lake;
@@ -50,6 +53,8 @@ export class Committer {
   async save(why: string): Promise<void> {
     failpoint(`checkpoint.before-${why}`);
     this.state.savedAt = new Date(this.#clock.now()).toISOString();
+    this.#saves += 1;
+    this.state.savedBy = `${this.#owner}.${this.#saves}`;
     const bytes = encodeCheckpoint(this.state);
     try {
       this.#file = await this.#lake.put(this.#path, bytes, this.#file);
