@@ -203,8 +203,11 @@ class LocalLake implements Lake {
       }
     } catch (error) {
       await unlink(temporary).catch(() => {});
-      if (systemCode(error) === 'EEXIST') throw new SluiceError(LAKE_CONFLICT, `${path} exists already`, { cause: error });
-      throw error;
+      if (systemCode(error) !== 'EEXIST') throw error;
+      // The name may be that of an owner who was killed before it was durable. Who finds there what it wanted to put goes on
+      // as if it had, and a power cut would take it away after all.
+      await syncFolder(dirname(absolute));
+      throw new SluiceError(LAKE_CONFLICT, `${path} exists already`, { cause: error });
     }
     failpoint('lake.put.before-folder-sync');
     await syncFolder(dirname(absolute));
