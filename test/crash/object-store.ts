@@ -11,7 +11,8 @@ export type StoreKind = 'append blobs' | 'files';
 
 export type ObjectRequest = { readonly path: LakePath } & (
   | { readonly op: 'get' }
-  | { readonly op: 'put'; readonly bytes: Buffer; readonly expect: 'absent' | string }
+  /** `expect`: an etag, or `absent`. */
+  | { readonly op: 'put'; readonly bytes: Buffer; readonly expect: string }
   | { readonly op: 'create'; readonly lease: string | null; readonly anyway?: boolean }
   | { readonly op: 'acquire'; readonly lease: string }
   | { readonly op: 'break' }
