@@ -13,7 +13,7 @@ import { CaptureBench, HOUR, T0, events } from '../../test/fakes/capture-bench.t
 import type { ScriptedEvent } from '../../test/fakes/scripted-source.ts';
 import { LAYOUT_PRESETS, eventFileTime } from '../core/layout.ts';
 import { MemoryStore } from '../lake/memory/memory.ts';
-import { checkpointPath } from './checkpoint.ts';
+import { checkpointPath, encodeCheckpoint } from './checkpoint.ts';
 
 const end = (seconds: number) => ({ end: { t: T0 + seconds, i: 1 } });
 const PER_EVENT = { layout: LAYOUT_PRESETS['per-event'] };
@@ -90,6 +90,7 @@ describe('one file per event', () => {
     await bench.run({ events: events([1, 'a']), ...end(10) }, PER_EVENT);
     const [path = ''] = eventFiles(bench);
     const other = new CaptureBench();
+    await other.runAndStop({ events: [], ...end(0) }, PER_EVENT);
     await (await other.lake()).put(path, Buffer.from('what is this\n'), 'absent');
     await expect(other.run({ events: events([1, 'a']), ...end(10) }, PER_EVENT)).rejects.toThrow('is there and is not the event');
   });
@@ -173,9 +174,8 @@ describe('files of a day', () => {
   it('are without _SUCCESS when a gap lies anywhere in their day, and its other hours are complete', async () => {
     const bench = new CaptureBench();
     await bench.runAndStop({ events: events(...list.slice(0, 1)), ...end(10) }, how);
-    const raw = bench.json(checkpointPath('p'));
     const gap = { from: { t: T0 + HOUR, i: 1 }, to: { t: T0 + HOUR + 1, i: 1 }, detectedAt: '', collections: [], cause: '' };
-    const bytes = Buffer.from(JSON.stringify({ ...raw, gaps: [gap] }));
+    const bytes = encodeCheckpoint({ ...bench.checkpoint(), gaps: [gap] });
     Object.assign(bench.store.files.get(checkpointPath('p'))!, { bytes, size: bytes.length });
     await bench.run({ events: events(...list), ...end(MIDNIGHT + HOUR) }, how);
     expect([0, 1, 2].map((hour) => bench.hourFile(hour)['complete'])).toEqual([true, false, true]);

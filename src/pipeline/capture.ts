@@ -6,11 +6,21 @@
  */
 import { hasPassed, type Clock } from '../core/clock.ts';
 import { SluiceError, reasonOf } from '../core/error.ts';
-import { GAP_OPEN, HISTORY_LOST, LAKE_CONFLICT, LAKE_FOREIGN, LAKE_LOST_OWNERSHIP, LAKE_OWNED, OWNER_UNREACHABLE } from '../core/errors.ts';
+import {
+  GAP_OPEN,
+  HISTORY_LOST,
+  LAKE_CONFLICT,
+  LAKE_DAMAGED,
+  LAKE_FOREIGN,
+  LAKE_LOST_OWNERSHIP,
+  LAKE_OWNED,
+  OWNER_UNREACHABLE,
+} from '../core/errors.ts';
 import type { ResumePoint } from '../core/event.ts';
 import type { Lake, Ownership } from '../core/lake.ts';
 import type { Source, StartAt } from '../core/source.ts';
 import { compareTimestamps, hourOf } from '../core/time.ts';
+import { failpoint } from '../ops/failpoint.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
 import { PIPELINE_FILE, checkpointPath } from './checkpoint.ts';
@@ -49,6 +59,8 @@ export interface CaptureParts {
   readonly onSealed?: () => void;
 }
 
+/** What any pipeline writes there. */
+const PIPELINE_CLAIM = /^\{"v":\d+,"pipeline":"[^"]+".*\}$/;
 const CHECKPOINT_IDLE_MS = 10_000;
 const STANDBY_POLL_MS = 1_000;
 
@@ -84,6 +96,7 @@ export class Capture {
   async run(signal: AbortSignal): Promise<void> {
     try {
       const ownership = await this.#own(signal);
+      failpoint('owner.after-own');
       try {
         await this.#parts.onOwned?.();
         await this.#runAsOwner(AbortSignal.any([signal, ownership.lost]), ownership);
@@ -185,12 +198,19 @@ export class Capture {
     const { lake } = this.#parts;
     const mine = Buffer.from(`${JSON.stringify({ v: 1, pipeline: this.#options.pipeline })}\n`);
     try {
-      if ((await lake.stat(PIPELINE_FILE)) === null) await lake.put(PIPELINE_FILE, mine, 'absent');
+      if ((await lake.stat(PIPELINE_FILE)) === null) {
+        failpoint('pipeline.before-claim');
+        await lake.put(PIPELINE_FILE, mine, 'absent');
+        failpoint('pipeline.after-claim');
+      }
     } catch (error) {
       if (!SluiceError.is(error, LAKE_CONFLICT)) throw error;
     }
     const there = await readFile(lake, PIPELINE_FILE, signal);
-    if (!there.equals(mine)) throw new SluiceError(LAKE_FOREIGN, `${lake.description} holds ${there.toString('utf8').trim()}`);
+    if (there.equals(mine)) return;
+    const text = there.toString('utf8').trim();
+    if (!PIPELINE_CLAIM.test(text)) throw new SluiceError(LAKE_DAMAGED, `${PIPELINE_FILE} does not say whose lake it is: ${JSON.stringify(text)}`);
+    throw new SluiceError(LAKE_FOREIGN, `${lake.description} holds ${text}`);
   }
 
   /** The point to read from; durable before the first event is read, else `startAt: now` could begin twice. */

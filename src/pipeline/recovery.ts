@@ -13,6 +13,7 @@ import { isSealedLine } from '../core/ledger.ts';
 import { parseLine } from '../core/line.ts';
 import { isPerEvent, partPath } from '../core/layout.ts';
 import { compareTimestamps, parseHourName, type Timestamp } from '../core/time.ts';
+import { failpoint } from '../ops/failpoint.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
 import type { PartRecord } from './checkpoint.ts';
@@ -20,9 +21,9 @@ import type { Committer } from './committer.ts';
 import { SUFFIX } from './compression.ts';
 import { eventFileOf } from './event-files.ts';
 import { Floors } from './floor.ts';
-import { Ledger, readLedger } from './ledger.ts';
+import { Ledger, readFencedLedger } from './ledger.ts';
 import { putAside, type LivePart } from './parts.ts';
-import { linesOf, readDecoded } from './read-lines.ts';
+import { readDecoded, wholeLinesOf } from './read-lines.ts';
 import { Sealer } from './sealer.ts';
 import { Writer, type WriterOptions } from './writer.ts';
 
@@ -107,12 +108,15 @@ interface FencedPart {
 async function fence(record: PartRecord, context: RecoveryContext, signal: AbortSignal): Promise<FencedPart> {
   const { lake, committer, clock } = context;
   const known = record.length;
+  failpoint('recovery.before-fence');
   const appender = await lake.open(record.path, { epoch: committer.state.epoch, expect: 'any', length: known }, signal);
+  failpoint('recovery.after-fence');
   await committer.assertOwner();
   const asRecorded = appender.length === known;
   if (!asRecorded) {
     try {
-      for await (const line of linesOf(readDecoded(lake, record.path, known, signal))) addLine(record, line, isPerEvent(committer.state.layout));
+      // Half a line must not be left out: the seal would take it for the end of the part.
+      for await (const line of wholeLinesOf(readDecoded(lake, record.path, known, signal))) addLine(record, line, isPerEvent(committer.state.layout));
     } catch (cause) {
       throw new SluiceError(LAKE_DAMAGED, `${record.path} beyond byte ${known}: ${reasonOf(cause)}`, { cause });
     }
@@ -176,7 +180,7 @@ async function learnFloors(context: RecoveryContext, replayAt: Timestamp | null,
   const reaches = (lastAt: Timestamp | null): boolean => lastAt !== null && compareTimestamps(lastAt, replayAt) >= 0;
   for (const [path, lastAt] of named) if (reaches(lastAt)) await floors.learn(lake, path, signal);
   // Sealed files may hold events of the replay's cluster time, too.
-  for await (const line of readLedger(lake, state.pipeline, '', signal)) {
+  for await (const line of readFencedLedger(lake, state.pipeline, '', signal)) {
     if (isSealedLine(line) && !named.has(line.path) && reaches(line.lastAt)) await floors.learn(lake, line.path, signal);
   }
   return floors;

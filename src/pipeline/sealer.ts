@@ -7,7 +7,7 @@
  * there must have the same bytes.
  */
 import { SluiceError } from '../core/error.ts';
-import { LAKE_CONFLICT } from '../core/errors.ts';
+import { LAKE_CONFLICT, LEDGER_BAD } from '../core/errors.ts';
 import type { Lake, LakePath } from '../core/lake.ts';
 import { escapeSegment, hourFolder, hoursPerPart, partHour } from '../core/layout.ts';
 import { formatNamespace, type Namespace } from '../core/namespace.ts';
@@ -153,12 +153,18 @@ export class Sealer {
   async #publishHour(hour: HourRecord, signal: AbortSignal): Promise<void> {
     const { state } = this.#committer;
     const files = this.#ledger.ofHour(hourKey(hour.ns, hour.hour));
+    // Every part that was ever named is sealed by now, if need be with 0 rows: a ledger that says less has lost lines.
+    if (files.length !== hour.next) {
+      const detail = `${formatNamespace(hour.ns)} has ${hour.next} parts in the hour ${hour.hour}, the ledger names ${files.length}`;
+      throw new SluiceError(LEDGER_BAD, detail);
+    }
     const path = manifestPath(state.pipeline, state.layout, hour.ns, hour.hour);
     const manifest = { v: 1, revision: 1, ns: hour.ns, hour: hour.hour, files };
     failpoint('hour.before-manifest');
     await this.#putOnce(path, Buffer.from(`${JSON.stringify(manifest, null, 1)}\n`), signal);
     failpoint('hour.after-manifest');
     if (path.endsWith('/_manifest.json') && !isInGap(parseHourName(hour.hour)!, hoursPerPart(state.layout), state)) {
+      failpoint('hour.before-success');
       await this.#putOnce(`${path.slice(0, -'_manifest.json'.length)}_SUCCESS`, new Uint8Array(), signal);
       failpoint('hour.after-success');
     }

@@ -281,6 +281,7 @@ export class Writer {
   async #create(parts: readonly LivePart[], signal: AbortSignal): Promise<void> {
     if (parts.length === 0) return;
     await inParallel(parts, APPENDS_AT_ONCE, async (part) => {
+      failpoint('part.before-create');
       part.appender = await this.#lake.open(part.record.path, { epoch: part.record.epoch, expect: 'absent' }, signal);
       failpoint('part.after-create');
     });

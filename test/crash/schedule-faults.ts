@@ -12,7 +12,10 @@ import { sha256, type History, type World } from './schedule-world.ts';
  * @param positions `mixed`: files of two fingerprints may meet in the middle of a transaction, whose positions then say
  * nothing; the verifier, which knows no fingerprints, may call that an order fault
  */
-export async function faultsOf(world: World, history: History, positions: 'alike' | 'mixed' = 'alike'): Promise<string[]> {
+/** A world of schedules, whatever its lake. */
+type Outcome = Pick<World, 'faults' | 'changed' | 'files' | 'ledger' | 'lake'>;
+
+export async function faultsOf(world: Outcome, history: History, positions: 'alike' | 'mixed' = 'alike'): Promise<string[]> {
   const found = [...new Set(world.faults), ...world.changed()];
   const files = world.files();
   const paths = [...files.keys()].toSorted();

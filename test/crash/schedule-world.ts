@@ -226,7 +226,7 @@ export class World {
   }
 }
 
-const OPTIONS: CaptureOptions = {
+export const OPTIONS: CaptureOptions = {
   pipeline: 'p',
   startAt: { kind: 'now' },
   collections: ['db.*'],

@@ -9,6 +9,7 @@ import { WAREHOUSE_FAILED } from '../../core/errors.ts';
 import { formatNamespace, type Namespace } from '../../core/namespace.ts';
 import type { Timestamp } from '../../core/time.ts';
 import type { CollectionRow, CollectionStatus, LoadResult, MergeResult, QueryResult, SealedFile, Warehouse } from '../../core/warehouse.ts';
+import { failpoint } from '../../ops/failpoint.ts';
 import type { Logger } from '../../ops/log.ts';
 import { parseColumns } from '../sql/columns.ts';
 import { SCHEMAS } from '../sql/dialect.ts';
@@ -75,7 +76,9 @@ class DuckDbWarehouse implements Warehouse {
       for (const entry of await allEntries(session, this.#context)) {
         if (entry.last_batch > 0) await refreshTables(session, this.#context, entry);
       }
+      failpoint('warehouse.before-migrate-commit');
     });
+    failpoint('warehouse.after-migrate-commit');
   }
 
   async loaded(paths: readonly string[]): Promise<ReadonlySet<string>> {
@@ -106,7 +109,9 @@ class DuckDbWarehouse implements Warehouse {
         const moved = await session.run(markCompleteThrough(this.#context.catalog, namespace, through));
         if (moved > 0) await purgeIfComplete(session, this.#context, namespace);
       }
+      failpoint('warehouse.before-complete-commit');
     });
+    failpoint('warehouse.after-complete-commit');
   }
 
   async discover(namespaces: readonly Namespace[]): Promise<void> {
