@@ -254,7 +254,7 @@ const lossyKey: fc.Arbitrary<Key> = fc.oneof(
 /** Documents that the library reads and writes without loss. */
 export const forLibrary = documents({ key: plainKey, scalar: fc.oneof(...common), repeatKeys: false });
 /** Documents that JSON can carry. */
-export const forAnyReader = documents({ key: anyKey, scalar: fc.oneof(...common, ...uncommon), repeatKeys: true });
+const forAnyReader = documents({ key: anyKey, scalar: fc.oneof(...common, ...uncommon), repeatKeys: true });
 /** Documents that JSON can carry in part. */
 const forNobody = documents({
   key: lossyKey,
@@ -299,3 +299,6 @@ function updateDescription(changed: Buffer): Buffer {
 
 /** What follows the first fields of {@link import('./raw-bson.ts').eventOf}; one in four events is lossy or nearly so. */
 export const anyEventParts = fc.oneof({ weight: 3, arbitrary: eventParts(forAnyReader) }, { weight: 1, arbitrary: eventParts(forNobody) });
+
+/** Some of these are lossy. */
+export const anyDocument = fc.oneof({ weight: 3, arbitrary: forAnyReader }, { weight: 1, arbitrary: forNobody });

@@ -85,6 +85,30 @@ class JsonReader {
   }
 }
 
+interface ReadLine {
+  readonly meta: Members;
+  readonly lossy: boolean;
+  /** BSON of all other fields; `null` when a reader can make none of it. */
+  readonly body: Buffer | null;
+}
+
+/** A whole line, taken apart. */
+export function readLine(line: string): ReadLine {
+  const [[first, inner], ...rest] = membersOf(parseJson(line)) as [Members[number], ...Members];
+  if (first !== '_meta') throw new Error('a line that does not begin with _meta');
+  const meta = membersOf(inner);
+  return { meta, lossy: meta.some(([key, value]) => key === 'lossy' && value === true), body: readOrNull(rest) };
+}
+
+/** A document that only looks like a wrapper may hold what no wrapper does. */
+export function readOrNull(members: Members): Buffer | null {
+  try {
+    return readMembers(members);
+  } catch {
+    return null;
+  }
+}
+
 export function membersOf(json: Json): Members {
   if (json === null || typeof json !== 'object' || !('members' in json)) throw new Error('not an object');
   return json.members;

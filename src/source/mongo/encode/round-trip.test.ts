@@ -10,7 +10,7 @@ import { describe, expect, it } from 'vitest';
 import { anyEventParts, forLibrary } from './arbitrary-bson.ts';
 import { documentOf, double, element, eventOf, int32, int64, lineOf } from './raw-bson.ts';
 import { inJson, looksWrapped, readBson, type Member } from './read-bson.ts';
-import { membersOf, parseJson, readMembers, type Members } from './read-line.ts';
+import { readLine, readMembers } from './read-line.ts';
 
 const DOCUMENTS = Number(process.env['SLUICE_DOCUMENTS'] ?? 5000);
 const SEED = Number(process.env['SLUICE_SEED'] ?? Date.now() % 1_000_000);
@@ -25,28 +25,6 @@ const isNamed =
   (names: readonly string[]) =>
   ({ key }: Member): boolean =>
     names.includes(key.toString('utf8'));
-
-interface ReadLine {
-  readonly meta: Members;
-  readonly lossy: boolean;
-  /** BSON of all other fields; `null` when a reader cannot make any of it. */
-  readonly body: Buffer | null;
-}
-
-function readLine(line: string): ReadLine {
-  const [[first, inner], ...rest] = membersOf(parseJson(line)) as [Members[number], ...Members];
-  expect(first).toBe('_meta');
-  const meta = membersOf(inner);
-  return { meta, lossy: meta.some(([key, value]) => key === 'lossy' && value === true), body: readOrNull(rest) };
-}
-
-function readOrNull(members: Members): Buffer | null {
-  try {
-    return readMembers(members);
-  } catch {
-    return null;
-  }
-}
 
 function expectCanonical(line: string, event: readonly Member[]): void {
   const { meta, lossy, body } = readLine(line);
