@@ -4,7 +4,7 @@
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { cstring, documentOf, element, int32, string } from '../../src/source/mongo/encode/raw-bson.ts';
+import { documentOf, element, int32, string } from '../../src/source/mongo/encode/raw-bson.ts';
 
 const HEADER_BYTES = 16;
 const OP_MSG = 2013;
@@ -25,7 +25,7 @@ export class RawConnection implements Disposable {
     return new RawConnection(socket);
   }
 
-  /** @param elements of the command, its name first. @returns the reply's document */
+  /** @param elements of the command, its name first. @returns the reply's document, an error's too */
   async command(db: string, ...elements: readonly Uint8Array[]): Promise<Buffer> {
     const command = documentOf(...elements, element(0x02, '$db', string(db)));
     this.#requestId += 1;
@@ -35,10 +35,12 @@ export class RawConnection implements Disposable {
     return message.subarray(HEADER_BYTES + MESSAGE_PREFIX.length);
   }
 
+  /** One request at a time: nothing follows the reply. */
   async #message(): Promise<Buffer> {
     const chunks: Buffer[] = [];
     let bytes = 0;
-    for (;;) {
+    let wanted = Infinity;
+    while (bytes < wanted) {
       const chunk = this.#socket.read() as Buffer | null;
       if (chunk === null) {
         await once(this.#socket, 'readable');
@@ -46,17 +48,12 @@ export class RawConnection implements Disposable {
       }
       chunks.push(chunk);
       bytes += chunk.length;
-      if (bytes < HEADER_BYTES) continue;
-      const message = Buffer.concat(chunks);
-      // One request at a time: nothing follows the reply.
-      if (bytes >= message.readInt32LE(0)) return message;
+      if (wanted === Infinity && bytes >= HEADER_BYTES) wanted = Buffer.concat(chunks).readInt32LE(0);
     }
+    return Buffer.concat(chunks);
   }
 
   [Symbol.dispose](): void {
     this.#socket.destroy();
   }
 }
-
-/** `{ <name>: <collection> }` with the documents of an insert, as the first elements of a command. */
-export const named = (name: string, collection: string): Buffer => Buffer.concat([Buffer.from([0x02]), cstring(name), string(collection)]);
