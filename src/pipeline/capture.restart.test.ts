@@ -86,7 +86,11 @@ describe('after a clean stop', () => {
     await bench.runAndStop({ events: both, sees: ({ key }) => key === held, ...end(1) });
     expect(Object.values(bench.content()).flat()).toEqual([1]);
     await bench.run({ events: both, fingerprint: 'B', ...end(HOUR) });
-    expect(Object.values(bench.content()).flat().toSorted((a, b) => a - b)).toEqual([0, 1]);
+    expect(
+      Object.values(bench.content())
+        .flat()
+        .toSorted((a, b) => a - b),
+    ).toEqual([0, 1]);
   });
 
   it('a part that holds more than was recorded does not go on', async () => {
