@@ -14,7 +14,7 @@ import { LAKE_CONFLICT, LAKE_DAMAGED } from '../core/errors.ts';
 import { OPERATIONS, positionAt } from '../core/event.ts';
 import type { Lake, LakePath } from '../core/lake.ts';
 import { eventPath } from '../core/layout.ts';
-import { parseLine, type LineFacts } from '../core/line.ts';
+import { documentKeyOf, parseLine, type LineFacts } from '../core/line.ts';
 import { failpoint } from '../ops/failpoint.ts';
 import { inParallel } from './parallel.ts';
 import { readFile } from './read-file.ts';
@@ -51,7 +51,8 @@ export async function putEvents(lake: Lake, groups: readonly (readonly Uint8Arra
 
 async function putEvent(lake: Lake, line: Buffer, signal: AbortSignal): Promise<{ text: Buffer; bytes: number }> {
   const facts = parseLine(line);
-  const path = pathOf(facts);
+  const key = documentKeyOf(line);
+  const path = pathOf(facts, key);
   let stored = line;
   failpoint('event.before-put');
   try {
@@ -64,16 +65,16 @@ async function putEvent(lake: Lake, line: Buffer, signal: AbortSignal): Promise<
   }
   failpoint('event.after-put');
   const file: EventFile = { path, bytes: stored.length, sha256: createHash('sha256').update(stored).digest('hex') };
-  return { text: indexLine(facts, file), bytes: stored.length };
+  return { text: indexLine(facts, key, file), bytes: stored.length };
 }
 
-/** Where the file of an event lies. */
-export function pathOf(facts: LineFacts): LakePath {
-  return eventPath({ ...facts, op: OPERATIONS[facts.op]! });
+/** Where the file of an event lies. @param key text of its document key */
+export function pathOf(facts: LineFacts, key: string | null): LakePath {
+  return eventPath({ ...facts, key, op: OPERATIONS[facts.op]! });
 }
 
 /** Begins as every line does, so that what reads lines for their facts reads these, too. */
-function indexLine({ position, ns, op, at, key }: LineFacts, file: EventFile): Buffer {
+function indexLine({ position, ns, op, at }: LineFacts, key: string | null, file: EventFile): Buffer {
   const meta = {
     position,
     operationType: OPERATIONS[op],

@@ -10,7 +10,7 @@ import { LAKE_DAMAGED } from '../core/errors.ts';
 import type { Lake, LakePath } from '../core/lake.ts';
 import { eventFileTime } from '../core/layout.ts';
 import type { SealedLine } from '../core/ledger.ts';
-import { parseLine } from '../core/line.ts';
+import { documentKeyOf, parseLine } from '../core/line.ts';
 import { compareTimestamps } from '../core/time.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { eventFileOf, pathOf } from './event-files.ts';
@@ -67,7 +67,8 @@ async function proveEvent(lake: Lake, index: LakePath, line: Buffer, findings: F
     else {
       const [is, said] = [parseLine(stored), parseLine(line)];
       if (JSON.stringify(is) !== JSON.stringify(said)) fault(`holds ${JSON.stringify(is)}, the index says ${JSON.stringify(said)}`);
-      else if (pathOf(is) !== file.path) findings.add('file-path', file.path, `the layout puts it at ${pathOf(is)}`);
+      else if (pathOf(is, documentKeyOf(stored)) !== file.path)
+        findings.add('file-path', file.path, `the layout puts it at ${pathOf(is, documentKeyOf(stored))}`);
     }
   } catch (error) {
     signal.throwIfAborted();
