@@ -80,7 +80,7 @@ describe('a network', () => {
   });
 
   it.each([
-    ['all of them, is noticed by the monitor', IMPATIENT, () => void proxy.swallow()],
+    ['all of them, is noticed by the monitor', IMPATIENT, () => proxy.swallow()],
     ['that of the cursor alone, is noticed by the limit of its own', SILENT, () => void proxy.swallowOpen(() => true)],
   ])('whose sockets are open at one end only, %s', async (_, more, silence) => {
     await using work = await Workspace.make();

@@ -1,0 +1,126 @@
+/**
+ * A set of three whose primary freezes, or that has no majority for a while.
+ */
+import type { Document, MongoClient } from 'mongodb';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
+import { startMongo } from '../mongo.ts';
+import { clusterTime, differences, readStream } from './change-stream.ts';
+import { placeFaults } from './lake-faults.ts';
+import { byPosition, linesOf, readLake } from './lake-files.ts';
+import { mark, PipelineRun } from './pipeline-run.ts';
+import { until } from './until.ts';
+import { Workspace, type Settings } from './workspace.ts';
+
+const never = new AbortController().signal;
+const FAST = { heartbeatFrequencyMS: 500, minHeartbeatFrequencyMS: 50, connectTimeoutMS: 500, serverSelectionTimeoutMS: 30_000 };
+/** The driver's own patience with a member that has frozen is fifteen seconds. */
+const FAST_URI = '&heartbeatFrequencyMS=500&minHeartbeatFrequencyMS=50&connectTimeoutMS=500&serverSelectionTimeoutMS=1000';
+
+let set: ReplicaSet;
+let client: MongoClient;
+beforeAll(async () => {
+  set = await startMongo({ members: 3 });
+  client = await set.connect(FAST);
+});
+afterAll(async () => await set.stop());
+
+const settings = (db: string): Settings => ({ source: { uri: set.uri + FAST_URI, include: [`${db}.*`] }, lake: { json: 'canonical' } });
+
+/** A write may be interrupted by one more election, whether it was done or not. */
+async function throughElections<T>(write: () => Promise<T>): Promise<T> {
+  const { value } = await until('a majority has acknowledged it', async () =>
+    write().then(
+      (value) => ({ value }),
+      () => null,
+    ),
+  );
+  return value;
+}
+
+async function insert(db: string, n: number): Promise<void> {
+  const a = client.db(db).collection('a', { writeConcern: { w: 'majority' } });
+  await throughElections(async () => await a.insertMany([{ n }, { n }]));
+}
+
+async function expectWhole(work: Workspace, run: PipelineRun, db: string, from: Awaited<ReturnType<typeof clusterTime>>): Promise<void> {
+  const to = await throughElections(async () => await mark(client, db, 'mark'));
+  await run.reaches(to);
+  await run.stop();
+  const lines = linesOf(await readLake(work.lake));
+  expect(differences(lines.toSorted(byPosition), await readStream(client, { db, from, to }))).toEqual([]);
+  expect([...placeFaults(lines), ...(await work.verify())]).toEqual([]);
+}
+
+describe('a set of three', () => {
+  it('whose primary freezes goes on with another one, and so does the pipeline, also when the frozen one wakes up', async () => {
+    await using work = await Workspace.make();
+    await using run = await new PipelineRun(work.config(settings('frozen'))).running();
+    const from = await clusterTime(client);
+    await insert('frozen', 1);
+    const frozen = await set.waitForPrimary(never);
+    await set.kill(frozen, 'SIGSTOP');
+    try {
+      await until('another one is primary', async () => {
+        const primary = await set.primary();
+        return primary !== null && primary !== frozen;
+      });
+      await insert('frozen', 2);
+      await run.reaches(await throughElections(async () => await mark(client, 'frozen', 'mark')));
+    } finally {
+      await set.kill(frozen, 'SIGCONT');
+    }
+    await insert('frozen', 3);
+    await expectWhole(work, run, 'frozen', from);
+    expect(run.stats.reconnects).toBeGreaterThan(0);
+  });
+
+  it('that loses its majority gives nothing that could be taken back: what only one member had is not in the lake', async () => {
+    await using work = await Workspace.make();
+    await using run = await new PipelineRun(work.config(settings('alone'))).running();
+    const from = await clusterTime(client);
+    await client
+      .db('alone')
+      .collection('a')
+      .insertOne({ n: 0 }, { writeConcern: { w: 'majority' } });
+    const alone = await set.waitForPrimary(never);
+    const others = [0, 1, 2].filter((member) => member !== alone);
+    const uri = `mongodb://127.0.0.1:${set.ports[alone]}/?directConnection=true&retryWrites=false`;
+    const acknowledged = await writeAlone(uri, async () => void (await Promise.all(others.map(async (member) => await set.kill(member, 'SIGKILL')))));
+    expect(acknowledged).toBeGreaterThan(0);
+    await until('the lonely one has stepped down', async () => (await set.primary()) === null);
+    await until('it was noticed', () => run.stats.state === 'reconnecting');
+    await set.kill(alone, 'SIGKILL');
+    await Promise.all(others.map(async (member) => await set.restart(member, never)));
+    await set.waitForPrimary(never);
+    await client
+      .db('alone')
+      .collection('a')
+      .insertOne({ n: 1 }, { writeConcern: { w: 'majority' } });
+    await set.restart(alone, never);
+    await expectWhole(work, run, 'alone', from);
+    const left = await client.db('alone').collection<Document>('a').countDocuments({ lonely: true });
+    expect(left).toBeLessThan(acknowledged);
+    const lonely = linesOf(await readLake(work.lake)).filter(({ event }) => event['fullDocument']?.['lonely'] === true);
+    expect(lonely).toHaveLength(left);
+  });
+});
+
+/** Writes to one member alone, which may lose it, while and after `act` takes the others away. @returns how many were acknowledged */
+async function writeAlone(uri: string, act: () => Promise<void>): Promise<number> {
+  const { MongoClient } = await import('mongodb');
+  await using direct = await new MongoClient(uri).connect();
+  const a = direct.db('alone').collection('a', { writeConcern: { w: 1 } });
+  const gone = act();
+  let acknowledged = 0;
+  try {
+    for (;;) {
+      await a.insertOne({ lonely: true });
+      acknowledged += 1;
+    }
+  } catch {
+    // It has stepped down.
+  }
+  await gone;
+  return acknowledged;
+}
