@@ -13,6 +13,9 @@ import { until } from './until.ts';
 import { Workspace, type Settings } from './workspace.ts';
 
 const never = new AbortController().signal;
+/** With one member frozen every vote counts, and on a busy machine votes come late: elections may take several rounds. */
+const ELECTIONS_MS_MAX = 90_000;
+const TEST_MS_MAX = 300_000;
 const FAST = { heartbeatFrequencyMS: 500, minHeartbeatFrequencyMS: 50, connectTimeoutMS: 500, serverSelectionTimeoutMS: 30_000 };
 /** The driver's own patience with a member that has frozen is fifteen seconds. */
 const FAST_URI = '&heartbeatFrequencyMS=500&minHeartbeatFrequencyMS=50&connectTimeoutMS=500&serverSelectionTimeoutMS=1000';
@@ -29,12 +32,12 @@ const settings = (db: string): Settings => ({ source: { uri: set.uri + FAST_URI,
 
 /** A write may be interrupted by one more election, whether it was done or not. */
 async function throughElections<T>(write: () => Promise<T>): Promise<T> {
-  const { value } = await until('a majority has acknowledged it', async () =>
-    write().then(
+  const attempt = async (): Promise<{ value: T } | null> =>
+    await write().then(
       (value) => ({ value }),
       () => null,
-    ),
-  );
+    );
+  const { value } = await until('a majority has acknowledged it', attempt, ELECTIONS_MS_MAX);
   return value;
 }
 
@@ -53,57 +56,69 @@ async function expectWhole(work: Workspace, run: PipelineRun, db: string, from: 
 }
 
 describe('a set of three', () => {
-  it('whose primary freezes goes on with another one, and so does the pipeline, also when the frozen one wakes up', async () => {
-    await using work = await Workspace.make();
-    await using run = await new PipelineRun(work.config(settings('frozen'))).running();
-    const from = await clusterTime(client);
-    await insert('frozen', 1);
-    const frozen = await set.waitForPrimary(never);
-    await set.kill(frozen, 'SIGSTOP');
-    try {
-      await until('another one is primary', async () => {
-        const primary = await set.primary();
-        return primary !== null && primary !== frozen;
-      });
-      await insert('frozen', 2);
-      await run.reaches(await throughElections(async () => await mark(client, 'frozen', 'mark')));
-    } finally {
-      await set.kill(frozen, 'SIGCONT');
-    }
-    await insert('frozen', 3);
-    await expectWhole(work, run, 'frozen', from);
-    expect(run.stats.reconnects).toBeGreaterThan(0);
-  });
+  it(
+    'whose primary freezes goes on with another one, and so does the pipeline, also when the frozen one wakes up',
+    { timeout: TEST_MS_MAX },
+    async () => {
+      await using work = await Workspace.make();
+      await using run = await new PipelineRun(work.config(settings('frozen'))).running();
+      const from = await clusterTime(client);
+      await insert('frozen', 1);
+      const frozen = await set.waitForPrimary(never);
+      await set.kill(frozen, 'SIGSTOP');
+      try {
+        const another = async (): Promise<boolean> => {
+          const primary = await set.primary();
+          return primary !== null && primary !== frozen;
+        };
+        await until('another one is primary', another, ELECTIONS_MS_MAX);
+        await insert('frozen', 2);
+        await run.reaches(await throughElections(async () => await mark(client, 'frozen', 'mark')));
+      } finally {
+        await set.kill(frozen, 'SIGCONT');
+      }
+      await insert('frozen', 3);
+      await expectWhole(work, run, 'frozen', from);
+      expect(run.stats.reconnects).toBeGreaterThan(0);
+    },
+  );
 
-  it('that loses its majority gives nothing that could be taken back: what only one member had is not in the lake', async () => {
-    await using work = await Workspace.make();
-    await using run = await new PipelineRun(work.config(settings('alone'))).running();
-    const from = await clusterTime(client);
-    await client
-      .db('alone')
-      .collection('a')
-      .insertOne({ n: 0 }, { writeConcern: { w: 'majority' } });
-    const alone = await set.waitForPrimary(never);
-    const others = [0, 1, 2].filter((member) => member !== alone);
-    const uri = `mongodb://127.0.0.1:${set.ports[alone]}/?directConnection=true&retryWrites=false`;
-    const acknowledged = await writeAlone(uri, async () => void (await Promise.all(others.map(async (member) => await set.kill(member, 'SIGKILL')))));
-    expect(acknowledged).toBeGreaterThan(0);
-    await until('the lonely one has stepped down', async () => (await set.primary()) === null);
-    await until('it was noticed', () => run.stats.state === 'reconnecting');
-    await set.kill(alone, 'SIGKILL');
-    await Promise.all(others.map(async (member) => await set.restart(member, never)));
-    await set.waitForPrimary(never);
-    await client
-      .db('alone')
-      .collection('a')
-      .insertOne({ n: 1 }, { writeConcern: { w: 'majority' } });
-    await set.restart(alone, never);
-    await expectWhole(work, run, 'alone', from);
-    const left = await client.db('alone').collection<Document>('a').countDocuments({ lonely: true });
-    expect(left).toBeLessThan(acknowledged);
-    const lonely = linesOf(await readLake(work.lake)).filter(({ event }) => event['fullDocument']?.['lonely'] === true);
-    expect(lonely).toHaveLength(left);
-  });
+  it(
+    'that loses its majority gives nothing that could be taken back: what only one member had is not in the lake',
+    { timeout: TEST_MS_MAX },
+    async () => {
+      await using work = await Workspace.make();
+      await using run = await new PipelineRun(work.config(settings('alone'))).running();
+      const from = await clusterTime(client);
+      await client
+        .db('alone')
+        .collection('a')
+        .insertOne({ n: 0 }, { writeConcern: { w: 'majority' } });
+      const alone = await set.waitForPrimary(never);
+      const others = [0, 1, 2].filter((member) => member !== alone);
+      const uri = `mongodb://127.0.0.1:${set.ports[alone]}/?directConnection=true&retryWrites=false`;
+      const acknowledged = await writeAlone(
+        uri,
+        async () => void (await Promise.all(others.map(async (member) => await set.kill(member, 'SIGKILL')))),
+      );
+      expect(acknowledged).toBeGreaterThan(0);
+      await until('the lonely one has stepped down', async () => (await set.primary()) === null, ELECTIONS_MS_MAX);
+      await until('it was noticed', () => run.stats.state === 'reconnecting');
+      await set.kill(alone, 'SIGKILL');
+      await Promise.all(others.map(async (member) => await set.restart(member, never)));
+      await set.waitForPrimary(never);
+      await client
+        .db('alone')
+        .collection('a')
+        .insertOne({ n: 1 }, { writeConcern: { w: 'majority' } });
+      await set.restart(alone, never);
+      await expectWhole(work, run, 'alone', from);
+      const left = await client.db('alone').collection<Document>('a').countDocuments({ lonely: true });
+      expect(left).toBeLessThan(acknowledged);
+      const lonely = linesOf(await readLake(work.lake)).filter(({ event }) => event['fullDocument']?.['lonely'] === true);
+      expect(lonely).toHaveLength(left);
+    },
+  );
 });
 
 /** Writes to one member alone, which may lose it, while and after `act` takes the others away. @returns how many were acknowledged */
