@@ -18,7 +18,7 @@ import {
 } from '../core/errors.ts';
 import type { ResumePoint } from '../core/event.ts';
 import type { Lake, Ownership } from '../core/lake.ts';
-import type { Source, StartAt } from '../core/source.ts';
+import { isOtherDeployment, type Source, type StartAt } from '../core/source.ts';
 import { compareTimestamps, hourOf } from '../core/time.ts';
 import { failpoint } from '../ops/failpoint.ts';
 import type { Logger } from '../ops/log.ts';
@@ -218,12 +218,14 @@ export class Capture {
     const { source, log } = this.#parts;
     const { state } = committer;
     const gap = state.gaps.find((g) => g.to === null);
+    const isOther = state.resume !== null && isOtherDeployment(state.fingerprint, fingerprint);
     if (gap !== undefined) {
       if (!this.#options.acceptGap) throw new SluiceError(GAP_OPEN, `nothing is known after ${new Date(gap.from.t * 1000).toISOString()}`);
       const oldest = await source.resolve({ kind: 'oldest' }, signal);
-      if (compareTimestamps(oldest.clusterTime, gap.from) > 0) {
-        state.resume = oldest;
-        gap.to = oldest.clusterTime;
+      const isLost = compareTimestamps(oldest.clusterTime, gap.from) > 0;
+      if (isLost || isOther) {
+        state.resume = isLost ? oldest : await source.resolve({ kind: 'time', at: gap.from }, signal);
+        gap.to = state.resume.clusterTime;
         state.fingerprint = fingerprint;
         log.warn({ gap }, 'going on after a gap, which stays recorded');
         await committer.save('start');
@@ -232,6 +234,12 @@ export class Capture {
       // Another member has become primary, with a longer oplog: to go back to its beginning would repeat what the lake has.
       log.warn({ gap }, 'the history is there after all: the gap is taken back');
       state.gaps = state.gaps.filter((each) => each !== gap);
+    }
+    if (isOther) {
+      // Its oplog may reach back, but not to what came after the position: that happened elsewhere.
+      throw new SluiceError(HISTORY_LOST, 'this is another deployment than the one that was read so far, or was made anew from a backup', {
+        next: 'Put the former `source.uri` back, or start a new pipeline. To go on with this deployment all the same, start with `--accept-gap`.',
+      });
     }
     if (recovered.replayAt !== null) return source.resolve({ kind: 'time', at: recovered.replayAt }, signal);
     if (state.resume === null) {

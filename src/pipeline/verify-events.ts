@@ -65,10 +65,10 @@ async function proveEvent(lake: Lake, index: LakePath, line: Buffer, findings: F
     else if (createHash('sha256').update(stored).digest('hex') !== file.sha256) fault('its SHA-256 is not what the index says');
     else if (stored.indexOf('\n') !== stored.length - 1) fault('is not one line');
     else {
-      const [is, said] = [parseLine(stored), parseLine(line)];
+      const is = { ...parseLine(stored), key: documentKeyOf(stored) };
+      const said = { ...parseLine(line), key: documentKeyOf(line) };
       if (JSON.stringify(is) !== JSON.stringify(said)) fault(`holds ${JSON.stringify(is)}, the index says ${JSON.stringify(said)}`);
-      else if (pathOf(is, documentKeyOf(stored)) !== file.path)
-        findings.add('file-path', file.path, `the layout puts it at ${pathOf(is, documentKeyOf(stored))}`);
+      else if (pathOf(is, is.key) !== file.path) findings.add('file-path', file.path, `the layout puts it at ${pathOf(is, is.key)}`);
     }
   } catch (error) {
     signal.throwIfAborted();

@@ -8,13 +8,15 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import { Timestamp as BsonTimestamp, deserialize } from 'bson';
-import { MongoClient, MongoServerError, type ClientSession, type Document } from 'mongodb';
+import { MongoNetworkTimeoutError, MongoServerError, type Document, type MongoClient } from 'mongodb';
 import type { Clock } from '../../core/clock.ts';
 import { SluiceError } from '../../core/error.ts';
 import {
   CONFIG_INVALID,
   HISTORY_LOST,
+  SOURCE_AHEAD,
   SOURCE_DENIED,
+  SOURCE_EVENT_TOO_LARGE,
   SOURCE_FAILED,
   SOURCE_ORDER,
   SOURCE_PROTOCOL,
@@ -27,11 +29,14 @@ import type { Timestamp } from '../../core/time.ts';
 import type { Logger } from '../../ops/log.ts';
 import type { PipelineStats } from '../../ops/stats.ts';
 import { LineEncoder } from './encode/line.ts';
-import { cursorIdOf, encodeReply, type EncodedReply } from './encode/reply.ts';
+import { encodeReply, type EncodedReply } from './encode/reply.ts';
 import { resumePointOf } from './encode/token.ts';
 import { hostsOf, makeClient } from './inspect.ts';
+import { LARGE_STEPS, type LargeStep } from './large-events.ts';
+import { RawCursor, type OpenLimits } from './raw-cursor.ts';
 import { connectError, judge, serverSays } from './server-errors.ts';
 import { planStream, type StreamOptions, type StreamPlan } from './stream-plan.ts';
+import { unlessAborted } from './unless-aborted.ts';
 import { canSplitEvents, isSupported, parseVersion, type ServerVersion } from './version.ts';
 
 export interface MongoSourceOptions extends StreamOptions {
@@ -42,21 +47,28 @@ export interface MongoSourceOptions extends StreamOptions {
   readonly unavailableAfterMs: number;
 }
 
-/** How long the server waits for something to send: the beat of everything that happens while nothing happens. */
-const AWAIT_MS = 1_000;
-/** The socket is given up when the server has said nothing for this much longer than it was asked to wait. */
-const SOCKET_SILENCE_MS = 60_000;
+/** A server may search its oplog for long before it finds an event: more patience than this is given to no search. */
+const SILENCE_MS_MAX = 4 * 60 * 60_000;
 const BACKOFF_MS_MIN = 100;
 const BACKOFF_MS_MAX = 10_000;
 /** For the look at the oplog's beginning, which takes no time; the search for the first event after it may. */
 const REACH_MS_MAX = 5_000;
+const CLOSE_MS_MAX = 2_000;
 const MAX_TIME_EXPIRED = 50;
 /** Errors that the table does not know are tried this often in a row without progress. */
 const UNKNOWN_ERRORS_MAX = 5;
 
-interface Cursor {
-  readonly session: ClientSession;
-  id: bigint;
+interface HelloTimes {
+  /** Of a member of a replica set. */
+  readonly lastWrite?: { readonly opTime: { readonly ts: BsonTimestamp } };
+  readonly localTime: Date;
+}
+
+/** How a stream is read that is not read like all others. */
+interface Reading {
+  readonly batchSize?: number;
+  /** What is left out of an event that is too large. */
+  readonly large?: LargeStep;
 }
 
 export class MongoSource implements Source {
@@ -67,6 +79,8 @@ export class MongoSource implements Source {
   readonly #log: Logger;
   readonly #client: MongoClient;
   #stages: readonly Document[];
+  /** How long the server may say nothing, though it was not asked to wait, until the socket is given up. */
+  #silenceMsMax: number;
 
   constructor(options: MongoSourceOptions, clock: Clock, stats: PipelineStats, log: Logger) {
     this.#options = options;
@@ -75,12 +89,9 @@ export class MongoSource implements Source {
     this.#clock = clock;
     this.#stats = stats;
     this.#log = log;
-    this.#client = makeClient(options.uri, {
-      // A getMore waits on the server, so silence on the socket must be longer than that; half-open sockets end here.
-      socketTimeoutMS: AWAIT_MS + SOCKET_SILENCE_MS,
-      // Makes loopback and data-centre links slower, never faster.
-      compressors: ['none'],
-    });
+    // Compression makes loopback and data-centre links slower, never faster.
+    this.#client = makeClient(options.uri, { compressors: ['none'] });
+    this.#silenceMsMax = this.#client.options.socketTimeoutMS;
   }
 
   async open(signal: AbortSignal): Promise<SourceIdentity> {
@@ -142,9 +153,10 @@ export class MongoSource implements Source {
     let failures = 0;
     let unknown = 0;
     let failingSinceMs = 0;
+    let isLarge = false;
     while (!signal.aborted) {
       try {
-        for await (const batch of this.#stream(point, signal)) {
+        for await (const batch of isLarge ? this.#cross(point, signal) : this.#stream(point, signal)) {
           if (failures > 0 && this.#stats.state === 'reconnecting') {
             this.#log.info({ seconds: (this.#clock.now() - failingSinceMs) / 1000 }, 'the change stream is back');
             this.#stats.state = 'running';
@@ -153,14 +165,22 @@ export class MongoSource implements Source {
           if (batch.resume.position !== point.position) {
             failures = 0;
             unknown = 0;
+            this.#silenceMsMax = this.#client.options.socketTimeoutMS;
           }
           point = batch.resume;
           yield batch;
         }
+        isLarge = false;
       } catch (error) {
         if (signal.aborted) return;
         const verdict = judge(error);
+        if (verdict.do === 'stop' && SluiceError.is(verdict.error, SOURCE_EVENT_TOO_LARGE) && !isLarge) {
+          isLarge = true;
+          continue;
+        }
         if (verdict.do === 'stop') throw verdict.error;
+        // Lost, or still searching: given up too early, a long search would begin again at the same place for ever.
+        if (error instanceof MongoNetworkTimeoutError) this.#silenceMsMax = Math.min(this.#silenceMsMax * 2, SILENCE_MS_MAX);
         unknown += verdict.do === 'retry' ? 1 : 0;
         if (unknown > UNKNOWN_ERRORS_MAX) throw new SluiceError(SOURCE_FAILED, serverSays(error), { cause: error });
         if (failures === 0) failingSinceMs = this.#clock.now();
@@ -171,23 +191,24 @@ export class MongoSource implements Source {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#client.close();
+    // To say goodbye the driver waits for a server that may never answer: longer than a stop may take.
+    await unlessAborted(this.#client.close(), AbortSignal.timeout(CLOSE_MS_MAX)).catch(() => {});
   }
 
   /** Ends when the server closes the cursor (invalidate) or the signal aborts. */
-  async *#stream(after: ResumePoint, signal: AbortSignal): AsyncGenerator<ChangeBatch> {
-    const encoder = this.#encoder();
+  async *#stream(after: ResumePoint, signal: AbortSignal, { batchSize, large }: Reading = {}): AsyncGenerator<ChangeBatch> {
+    const encoder = this.#encoder(large);
     const before = { lossy: this.#stats.linesLossy, oversize: this.#stats.linesOversize };
+    const limits = batchSize === undefined ? {} : { batchSize };
     // `startAfter` also goes on after an invalidate, where `resumeAfter` refuses.
-    const { cursor, reply } = await unlessAborted(this.#openCursor({ startAfter: deserialize(after.token, { promoteValues: false }) }), signal);
+    const start = { startAfter: deserialize(after.token, { promoteValues: false }) };
+    const cursor = await unlessAborted(this.#openCursor(start, limits, large), signal);
     let point = after;
-    let raw: Uint8Array | null = reply;
     let isWhole = false;
     try {
-      while (raw !== null) {
-        const id = cursorIdOf(raw);
-        cursor.id = id;
-        const next: Promise<Uint8Array | null> = id === 0n ? Promise.resolve(null) : this.#getMore(cursor, signal);
+      await unlessAborted(this.#assertHasCome(after), signal);
+      for (let raw: Uint8Array | null = cursor.reply; raw !== null;) {
+        const next = cursor.more(raw, signal);
         // Until somebody awaits it, a failure must not count as unhandled.
         next.catch(() => {});
         // The driver writes to the socket in a later turn: without this the server would idle while we encode.
@@ -202,71 +223,53 @@ export class MongoSource implements Source {
       }
       isWhole = true;
     } finally {
-      const closed = this.#closeCursor(cursor);
+      const closed = cursor.close();
       // After a failure the server may be gone, and whoever opens the stream again must not wait for it.
       if (isWhole) await closed;
     }
   }
 
-  #encoder(): LineEncoder {
-    const { json, maxLineBytes } = this.#options;
+  /** Up to an event that the server cannot send whole, and past it with as much of it as it can. @throws SOURCE_EVENT_TOO_LARGE */
+  async *#cross(after: ResumePoint, signal: AbortSignal): AsyncGenerator<ChangeBatch> {
+    let point = after;
+    for (const large of [undefined, ...LARGE_STEPS]) {
+      try {
+        for await (const batch of this.#stream(point, signal, { batchSize: 1, ...(large === undefined ? {} : { large }) })) {
+          point = batch.resume;
+          if (large !== undefined && batch.events.count > 0)
+            this.#log.warn({ position: point.position, without: large.without }, 'an event is larger than this server can send');
+          yield batch;
+          // Without events, and thus without a large one, all that failed before was got past.
+          if (large !== undefined ? batch.events.count > 0 : batch.events.count === 0) return;
+        }
+        return;
+      } catch (error) {
+        const verdict = judge(error);
+        const isLast = large === LARGE_STEPS.at(-1);
+        if (isLast || verdict.do !== 'stop' || !SluiceError.is(verdict.error, SOURCE_EVENT_TOO_LARGE)) throw error;
+      }
+    }
+  }
+
+  #encoder(large?: LargeStep): LineEncoder {
+    const { json } = this.#options;
+    const maxLineBytes = large?.isStub === true ? 0 : this.#options.maxLineBytes;
     const { database, collection, level } = this.#plan;
     return new LineEncoder({ json, maxLineBytes, database: level === 'cluster' ? null : database, collection });
   }
 
-  async #openCursor(start: Document, batchSize?: number, maxTimeMS?: number): Promise<{ cursor: Cursor; reply: Uint8Array }> {
+  async #openCursor(start: Document, limits: OpenLimits = {}, large?: LargeStep): Promise<RawCursor> {
     const { database, collection, changeStream } = this.#plan;
-    const session = this.#client.startSession({ causalConsistency: false });
-    try {
-      const reply = await this.#client.db(database).command(
-        {
-          aggregate: collection ?? 1,
-          pipeline: [{ $changeStream: { ...changeStream, ...start } }, ...this.#stages],
-          cursor: batchSize === undefined ? {} : { batchSize },
-          readConcern: { level: 'majority' },
-          ...(maxTimeMS === undefined ? {} : { maxTimeMS }),
-        },
-        { session, raw: true },
-      );
-      const bytes = cursorBytes(reply);
-      return { cursor: { session, id: cursorIdOf(bytes) }, reply: bytes };
-    } catch (error) {
-      await session.endSession().catch(() => {});
-      throw error;
-    }
-  }
-
-  /** The next reply, or `null` once the signal aborts: a stop does not wait for the server's patience to end. */
-  async #getMore(cursor: Cursor, signal: AbortSignal): Promise<Uint8Array | null> {
-    const { database, collection } = this.#plan;
-    const command = this.#client
-      .db(database)
-      .command({ getMore: cursor.id, collection: collection ?? '$cmd.aggregate', maxTimeMS: AWAIT_MS }, { session: cursor.session, raw: true });
-    try {
-      return cursorBytes(await unlessAborted(command, signal));
-    } catch (error) {
-      if (signal.aborted) return null;
-      throw error;
-    }
-  }
-
-  /** Best effort: a cursor that is left behind ends by itself after ten minutes. */
-  async #closeCursor(cursor: Cursor): Promise<void> {
-    const { database, collection } = this.#plan;
-    if (cursor.id !== 0n) {
-      await this.#client
-        .db(database)
-        .command({ killCursors: collection ?? '$cmd.aggregate', cursors: [cursor.id] }, { timeoutMS: 2_000 })
-        .catch(() => {});
-    }
-    await cursor.session.endSession().catch(() => {});
+    // What is left out is left out last: the user's own conditions may be about it.
+    const pipeline = [{ $changeStream: { ...changeStream, ...start } }, ...this.#stages, ...(large === undefined ? [] : [{ $unset: large.without }])];
+    return await RawCursor.open(this.#client, { database, collection }, pipeline, { silenceMsMax: this.#silenceMsMax, ...limits });
   }
 
   /** Where a stream that is opened like this begins, without reading an event. */
   async #pointOf(start: Document): Promise<ResumePoint> {
-    const { cursor, reply } = await this.#openCursor(start, 0);
-    await this.#closeCursor(cursor);
-    const token = encodeReply(reply, this.#encoder()).postBatchResumeToken;
+    const cursor = await this.#openCursor(start, { batchSize: 0 });
+    await cursor.close();
+    const token = encodeReply(cursor.reply, this.#encoder()).postBatchResumeToken;
     if (token === null) throw new SluiceError(SOURCE_PROTOCOL, 'a new change stream came without a post-batch resume token');
     return resumePointOf(token);
   }
@@ -274,13 +277,31 @@ export class MongoSource implements Source {
   /** As {@link MongoSource.#pointOf}, once the server has looked whether its oplog reaches back: for a batch of none it does not. */
   async #reachablePoint(start: Document): Promise<ResumePoint> {
     try {
-      const { cursor } = await this.#openCursor(start, 1, REACH_MS_MAX);
-      await this.#closeCursor(cursor);
+      const cursor = await this.#openCursor(start, { batchSize: 1, maxTimeMS: REACH_MS_MAX });
+      await cursor.close();
     } catch (error) {
       // It looks at the first entry before it searches for an event: while it searches, the entry is there.
       if (!(error instanceof MongoServerError && error.code === MAX_TIME_EXPIRED)) throw error;
     }
-    return await this.#pointOf(start);
+    const point = await this.#pointOf(start);
+    await this.#assertHasCome(point);
+    return point;
+  }
+
+  /**
+   * To a stream from a time that has not come the server says nothing until it has, and leaves out all that happens
+   * meanwhile: a token of another deployment, whose time is ahead of this one's, would lose that in silence.
+   * @throws SOURCE_AHEAD
+   */
+  async #assertHasCome({ clusterTime }: ResumePoint): Promise<void> {
+    const { lastWrite, localTime } = (await this.#client.db('admin').command({ hello: 1 })) as HelloTimes;
+    // An idle deployment's last write is some seconds old; cluster time may be ahead of the clock.
+    const now = Math.max(Math.floor(localTime.getTime() / 1000), lastWrite?.opTime.ts.t ?? 0);
+    if (clusterTime.t <= now) return;
+    throw new SluiceError(
+      SOURCE_AHEAD,
+      `it is of ${new Date(clusterTime.t * 1000).toISOString()}, the server at ${new Date(now * 1000).toISOString()}`,
+    );
   }
 
   /** Rights and the user's own `$match` are tried before anything depends on them. */
@@ -344,24 +365,6 @@ export class MongoSource implements Source {
   }
 }
 
-/**
- * What `work` comes to, or the signal's reason as soon as it aborts. What the driver still has to do then, it does in vain
- * until its client is closed: it can wait for a server longer than a stop may take.
- */
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = (): void => aborted.reject(signal.reason);
-  signal.addEventListener('abort', onAbort, { once: true });
-  if (signal.aborted) onAbort();
-  try {
-    return await Promise.race([work, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-    // Nobody may be waiting for it any more.
-    work.catch(() => {});
-  }
-}
-
 function resumeAfter(encoded: EncodedReply, before: ResumePoint): ResumePoint {
   const token = encoded.postBatchResumeToken ?? encoded.lastToken;
   return token === null ? before : resumePointOf(token);
@@ -372,12 +375,6 @@ function assertRising({ events }: EncodedReply, before: ResumePoint): void {
   if (events.count === 0) return;
   const first = positionAt(events.lines, 0);
   if (first <= before.position) throw new SluiceError(SOURCE_ORDER, `${first} after ${before.position}`);
-}
-
-function cursorBytes(reply: Document): Uint8Array {
-  const cursor = reply['cursor'] as unknown;
-  if (!(cursor instanceof Uint8Array)) throw new SluiceError(SOURCE_PROTOCOL, 'a reply came without a cursor');
-  return cursor;
 }
 
 function bsonTimestamp(at: Timestamp): BsonTimestamp {
