@@ -26,8 +26,8 @@ export const LAKE_CHECKS = {
   order: 'positions rise within each file and from file to file of a collection',
   duplicate: 'no position is there twice in a collection',
   manifest: 'manifests list exactly the files of their hour',
-  success: 'no _SUCCESS without a manifest or while a part of its hour is open',
-  'hour-file': 'hour files name exactly the collections of hours that are over and sealed',
+  success: 'collections of complete hours have _SUCCESS, and none without a manifest or while a part of its hour is open',
+  'hour-file': 'every hour that is over has its file, which names exactly its collections and is right about gaps',
   'open-part': 'open parts hold at least what the checkpoint says',
   'unknown-file': 'no file of data is in neither the ledger nor the checkpoint',
 } as const;
