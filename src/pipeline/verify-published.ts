@@ -56,6 +56,8 @@ export class PublishedProof {
   readonly #open: ReadonlySet<string>;
   /** Manifest paths by collection-hour. */
   readonly #manifests = new Map<string, LakePath>();
+  /** What hour files say of themselves, by hour. */
+  readonly #complete = new Map<string, boolean>();
 
   /** `checkpoint` and then `ledger` were read after the listing that is proved. */
   constructor(lake: Lake, pipeline: string, checkpoint: Checkpoint | null, ledger: LedgerView, since: Hour | null, findings: Findings) {
@@ -78,9 +80,8 @@ export class PublishedProof {
   async prove(listing: LakeListing, signal: AbortSignal): Promise<void> {
     for (const path of listing.manifests) await this.#proveManifest(path, signal);
     for (const file of listing.successes) await this.#proveSuccess(file);
-    const successes = new Set(listing.successes.map(({ path }) => path));
-    for (const path of listing.hourFiles) await this.#proveHourFile(path, successes, signal);
-    await this.#proveHoursArePublished(new Set(listing.hourFiles), signal);
+    for (const path of listing.hourFiles) await this.#proveHourFile(path, signal);
+    await this.#proveHours(listing, signal);
     const open = new Set((this.#checkpoint?.parts ?? []).map((part) => part.path));
     for (const path of listing.unknown) {
       if (open.has(path) || this.#ledger.paths.has(path) || (await this.#lake.stat(path)) === null) continue;
@@ -120,46 +121,50 @@ export class PublishedProof {
     if (open !== undefined) this.#findings.add('success', path, `${open.path} is ${open.state}`);
   }
 
-  async #proveHourFile(path: LakePath, successes: ReadonlySet<LakePath>, signal: AbortSignal): Promise<void> {
+  async #proveHourFile(path: LakePath, signal: AbortSignal): Promise<void> {
     const content = await this.#readJson<{ hour: string; complete: boolean; collections: string[] }>('hour-file', path, signal);
     if (content === null) return;
-    const { hour, complete, collections } = content;
+    const { hour, collections } = content;
     const add = (detail: string): void => this.#findings.add('hour-file', path, detail);
-    if (typeof hour !== 'string' || typeof complete !== 'boolean' || !Array.isArray(collections)) return add('has no hour, complete or collections');
+    if (typeof hour !== 'string' || typeof content.complete !== 'boolean' || !Array.isArray(collections))
+      return add('has no hour, complete or collections');
     if (!path.endsWith(`/${hour}.json`)) return add(`says that it is of ${hour}`);
     if (!this.#isAskedFor(hour)) return;
+    this.#complete.set(hour, content.complete);
     const open = this.#checkpoint?.parts.find((part) => part.hour === hour);
     if (open !== undefined) add(`${open.path} is ${open.state}`);
     const sealed = this.#sealed.get(hour) ?? new Set<string>();
     for (const name of collections) {
       if (!sealed.has(name)) add(`names ${name}, which has no file in that hour`);
-      if (this.#checkpoint === null) continue;
       const ns = parseNamespace(name);
-      const manifest = this.#manifests.get(hourKey(ns, hour)) ?? manifestPath(this.#pipeline, this.#checkpoint.layout, ns, hour);
-      if (!this.#manifests.has(hourKey(ns, hour)) && (await this.#lake.stat(manifest)) === null) add(`names ${name}, which has no manifest`);
-      else if (complete) await this.#proveHasSuccess(manifest, successes);
+      if (this.#manifests.has(hourKey(ns, hour)) || this.#checkpoint === null) continue;
+      const late = manifestPath(this.#pipeline, this.#checkpoint.layout, ns, hour);
+      if ((await this.#lake.stat(late)) === null) add(`names ${name}, which has no manifest`);
     }
-    const lie = this.#checkpoint === null ? null : lieOf(complete, parseHourName(hour), this.#checkpoint);
-    if (lie !== null) add(lie);
     for (const name of sealed) if (!collections.includes(name)) add(`leaves out ${name}, which has files in that hour`);
   }
 
-  /** It comes before the hour file, so that a listing which has shown that one may have missed it. */
-  async #proveHasSuccess(manifest: LakePath, successes: ReadonlySet<LakePath>): Promise<void> {
-    if (!manifest.endsWith('/_manifest.json')) return;
-    const path = `${manifest.slice(0, -'_manifest.json'.length)}_SUCCESS`;
-    if (!successes.has(path) && (await this.#lake.stat(path)) === null)
-      this.#findings.add('success', path, 'is missing, its hour is published as complete');
-  }
-
-  /** Every hour that the checkpoint has passed has its file, also one in which nothing came. */
-  async #proveHoursArePublished(hourFiles: ReadonlySet<LakePath>, signal: AbortSignal): Promise<void> {
-    if (this.#checkpoint === null) return;
-    const { startedAt, nextHour } = this.#checkpoint;
-    for (let hour = Math.max(hourOf(startedAt.t), this.#since ?? 0); hour < nextHour; hour += 1) {
+  /** What is published is published whole: listings may have missed what came while they were made, so it is looked for again. */
+  async #proveHours({ hourFiles, successes }: LakeListing, signal: AbortSignal): Promise<void> {
+    const checkpoint = this.#checkpoint;
+    if (checkpoint === null) return;
+    const listed = new Set([...hourFiles, ...successes.map(({ path }) => path)]);
+    const isMissing = async (path: LakePath): Promise<boolean> => !listed.has(path) && (await this.#lake.stat(path)) === null;
+    for (const [hour, complete] of this.#complete) {
+      const lie = lieOf(complete, parseHourName(hour) ?? 0, checkpoint);
+      if (lie !== null) this.#findings.add('hour-file', hourFilePath(this.#pipeline, hour), lie);
+    }
+    for (const [key, path] of this.#manifests) {
+      signal.throwIfAborted();
+      if (!path.endsWith('/_manifest.json') || this.#complete.get(key.slice(0, key.indexOf('/'))) !== true) continue;
+      const success = `${path.slice(0, -'_manifest.json'.length)}_SUCCESS`;
+      if (await isMissing(success)) this.#findings.add('success', success, 'is missing, its hour is published as complete');
+    }
+    // Also an hour in which nothing came has its file.
+    for (let hour = Math.max(hourOf(checkpoint.startedAt.t), this.#since ?? 0); hour < checkpoint.nextHour; hour += 1) {
       signal.throwIfAborted();
       const path = hourFilePath(this.#pipeline, hourName(hour));
-      if (!hourFiles.has(path) && (await this.#lake.stat(path)) === null) this.#findings.add('hour-file', path, 'is missing, the hour was published');
+      if (await isMissing(path)) this.#findings.add('hour-file', path, 'is missing, the hour was published');
     }
   }
 
@@ -181,13 +186,12 @@ export class PublishedProof {
 }
 
 /** What an hour file says of gaps that the checkpoint does not, or `null`. An hour that was over before a gap may touch it. */
-function lieOf(complete: boolean, hour: Hour | null, { gaps }: Checkpoint): string | null {
-  if (hour === null) return null;
+function lieOf(complete: boolean, hour: Hour, { gaps }: Checkpoint): string | null {
   const begin = hour * SECONDS_PER_HOUR;
   const touching = gaps.filter(({ from, to }) => from.t < begin + SECONDS_PER_HOUR && (to === null || to.t >= begin));
   if (!complete && touching.length === 0) return 'says that the hour is not complete, the checkpoint knows no gap in it';
   const within = touching.find(({ from, to }) => from.t <= begin && (to === null || to.t > begin));
-  return complete && within !== undefined ? `says that the hour is complete, but ${within.cause}` : null;
+  return complete && within !== undefined ? `says that the hour is complete, the checkpoint has a gap in it: ${within.cause}` : null;
 }
 
 /** What parts a manifest from the ledger, or `null`. */
