@@ -3,7 +3,7 @@
  * warehouse's back in one that is otherwise right, and must be found by its name, alone.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -283,7 +283,9 @@ async function writeLedger(root: string, files: readonly SealedFile[]): Promise<
   const path = join(root, ledgerFolder('shop'), '20261121.jsonl');
   const lines: LedgerLine[] = [{ epoch: 1, at: '2026-11-21T00:00:00.000Z' }, ...files.map((file) => file.line)];
   await mkdir(dirname(path), { recursive: true });
-  await writeFile(path, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+  // In one step: somebody may be reading it.
+  await writeFile(`${root}/.ledger`, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+  await rename(`${root}/.ledger`, path);
 }
 
 async function sealSmall({ files, orders }: Place): Promise<Small> {
@@ -423,9 +425,9 @@ export function describeProof(bench: Bench): void {
 
     it('is not misled by what is sealed, loaded and merged meanwhile', async () => {
       const files: SealedFile[] = [];
-      let stop = false;
+      const stop = new AbortController();
       const loading = (async () => {
-        for (let n = 1; !stop; n += 1) {
+        for (let n = 1; !stop.signal.aborted; n += 1) {
           files.push(await bench.files.seal(ORDERS, [insert(n, `"${n % 7}"`), update(n, `"${n % 5}"`)]));
           await writeLedger(bench.files.root, files);
           await bench.load(files.at(-1)!);
@@ -438,7 +440,7 @@ export function describeProof(bench: Bench): void {
         const wrong = report.findings.filter(({ check }) => check !== 'file-not-loaded' && check !== 'not-merged');
         expect(wrong).toEqual([]);
       }
-      stop = true;
+      stop.abort();
       await loading;
       expect((await proved(files)).findings).toEqual([]);
     });

@@ -18,7 +18,7 @@ import { byPosition, linesOf, readLake } from '../e2e/lake-files.ts';
 import { mark } from '../e2e/pipeline-run.ts';
 import { bronzeFaults, openWarehouse, silverFaults } from '../e2e/silver-faults.ts';
 import { PIPELINE, Workspace } from '../e2e/workspace.ts';
-import { ledgerFaults, placeFaults, SealedGuard, unpublished, writeFaults } from '../e2e/lake-faults.ts';
+import { hourFileFaults, ledgerFaults, placeFaults, SealedGuard, unpublished, writeFaults } from '../e2e/lake-faults.ts';
 import { RunProcess } from './run-process.ts';
 
 const KILLS = Number(process.env['SLUICE_KILLS'] ?? 25);
@@ -88,6 +88,7 @@ describe('a pipeline that is killed while a shop is open', () => {
     const lines = linesOf(files).filter(({ event }) => event._meta.ns.db === 'shop');
     expect(placeFaults(lines)).toEqual([]);
     expect(ledgerFaults(files)).toEqual([]);
+    expect(hourFileFaults(files)).toEqual([]);
     expect(unpublished(files, PIPELINE, seconds, to.t)).toEqual([]);
     expect(writeFaults(writes, lines)).toEqual([]);
     const told = await readStream(client, { db: 'shop', from, to });

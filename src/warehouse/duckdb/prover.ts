@@ -25,9 +25,13 @@ interface FileRow {
 }
 
 export async function* loadedFiles(database: Database, context: Context, ns: Namespace, signal: AbortSignal): AsyncGenerator<LoadedFile> {
-  const entry = await database.read((session) => findEntry(session, context, ns), signal);
-  const tables = entry === null || entry.last_batch === 0 ? null : tablesOf(context, entry);
-  for await (const row of database.stream<FileRow>(selectLoadedFiles(context.dialect, context.catalog, tables, ns), signal)) {
+  // Not streamed: between a look at the registry and one at the tables the first file of the collection may be loaded.
+  const rows = await database.readOneMoment(async (session) => {
+    const entry = await findEntry(session, context, ns);
+    const tables = entry === null || entry.last_batch === 0 ? null : tablesOf(context, entry);
+    return session.all<FileRow>(selectLoadedFiles(context.dialect, context.catalog, tables, ns));
+  }, signal);
+  for (const row of rows) {
     const { state, hour, bytes, sha256 } = row;
     const record = state === null ? null : { state, hour, bytes, rows: row.ledger_rows, sha256, first: row.first_position, last: row.last_position };
     yield { path: row.path, record, rows: row.rows, sum: row.lines };
