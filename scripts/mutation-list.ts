@@ -114,7 +114,12 @@ export const MUTATIONS: readonly Mutation[] = [
     ['a clean stop is not saved', `committer.state.cleanStop = true;`, '', [CAPTURE]],
     ['lost history is not recorded', `await committer.save('gap');`, '', [CAPTURE]],
     ['a recorded gap is passed over without anybody having said so', 'if (!this.#options.acceptGap)', 'if (false)', [CAPTURE]],
-    ['a stop leaves what was read unwritten', 'await writer.flush(signal);\n    const requests', 'const requests', [CAPTURE]],
+    [
+      'a stop leaves what was read unwritten',
+      'throw new SluiceError(LAKE_LOST_OWNERSHIP);\n    await this.#commit(committer, recovered, always);',
+      'throw new SluiceError(LAKE_LOST_OWNERSHIP);',
+      [CAPTURE],
+    ],
   ]),
   ...inFile('src/source/mongo/mongo-source.ts', [
     [

@@ -62,17 +62,22 @@ async function runTests(folder: string, tests: readonly string[], extra: readonl
   }
 }
 
-/** @returns what noticed it, or `null` */
-async function judge(folder: string, { tests }: Mutation): Promise<string | null> {
+interface Verdict {
+  readonly mark: 'killed' | 'SURVIVED' | 'BROKEN' | 'NO TEXT';
+  /** What noticed it. */
+  readonly by: string;
+}
+
+async function judge(folder: string, { tests }: Mutation): Promise<Verdict> {
   for (const [index, stage] of [...tests, BROADER].entries()) {
     const outcome = await runTests(folder, stage, ['--bail=1', `--testTimeout=${TEST_MS_MAX}`], RUN_MS_MAX);
     const where = index < tests.length ? '' : ' (only by the broader set: list its file)';
-    if (outcome.kind === 'failed') return `${outcome.test}${where}`;
-    if (outcome.kind === 'hung') return `${stage.join(' ')} did not end${where}`;
+    if (outcome.kind === 'failed') return { mark: 'killed', by: `${outcome.test}${where}` };
+    if (outcome.kind === 'hung') return { mark: 'killed', by: `${stage.join(' ')}: did not end${where}` };
     // A file that cannot even be loaded is noticed by everybody and shows nothing.
-    if (outcome.kind === 'broken') return null;
+    if (outcome.kind === 'broken') return { mark: 'BROKEN', by: `${stage.join(' ')}: failed without a failed test` };
   }
-  return null;
+  return { mark: 'SURVIVED', by: '' };
 }
 
 async function run(names: readonly string[]): Promise<number> {
@@ -92,21 +97,20 @@ async function run(names: readonly string[]): Promise<number> {
       const text = await readFile(path, 'utf8');
       const parts = text.split(mutation.find);
       const beganMs = performance.now();
-      let verdict: string | null = null;
+      let verdict: Verdict = { mark: 'NO TEXT', by: '' };
       if (parts.length === 2) {
         await writeFile(path, parts.join(mutation.replace));
         verdict = await judge(folder, mutation);
         await writeFile(path, text);
       }
-      if (verdict === null) survived += 1;
+      if (verdict.mark !== 'killed') survived += 1;
       const seconds = ((performance.now() - beganMs) / 1000).toFixed(1);
-      const outcome = verdict !== null ? 'killed  ' : parts.length === 2 ? 'SURVIVED' : 'NO TEXT ';
-      say(`${outcome} ${mutation.name} [${mutation.file}, ${seconds} s]${verdict === null ? '' : `\n           by: ${verdict}`}`);
+      say(`${verdict.mark.padEnd(8)} ${mutation.name} [${mutation.file}, ${seconds} s]${verdict.by === '' ? '' : `\n           by: ${verdict.by}`}`);
     }
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-  say(`${chosen.length - survived} killed, ${survived} survived`);
+  say(`${chosen.length - survived} killed, ${survived} not`);
   return survived === 0 ? 0 : 1;
 }
 

@@ -87,6 +87,13 @@ describe('after a clean stop', () => {
     expect((await bench.verify()).findings).toEqual([]);
   });
 
+  it('what was read is written, though its flush was not due yet', async () => {
+    const bench = new CaptureBench();
+    await bench.runAndStop({ events: events(...LIST.slice(0, 2)), batchEvents: 1, ...end(10) }, { flushAgeMs: HOUR * 1000 });
+    expect(bench.content()).toEqual({ [FIRST]: [0, 1] });
+    expect(bench.checkpoint()).toMatchObject({ cleanStop: true, parts: [{ path: FIRST, rows: 2 }] });
+  });
+
   it('an owner that has begun is not one that has stopped, whatever becomes of it', async () => {
     const bench = new CaptureBench();
     await bench.runAndStop({ events: events(...LIST.slice(0, 2)), ...end(10) });
