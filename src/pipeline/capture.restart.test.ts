@@ -106,6 +106,20 @@ describe('after a clean stop', () => {
     expect((await bench.verify()).findings).toEqual([]);
   });
 
+  it('what was read is written, though its flush was not due yet', async () => {
+    const bench = new CaptureBench();
+    await bench.runAndStop({ events: events(...LIST.slice(0, 2)), batchEvents: 1, ...end(10) }, { flushAgeMs: HOUR * 1000 });
+    expect(bench.content()).toEqual({ [FIRST]: [0, 1] });
+    expect(bench.checkpoint()).toMatchObject({ cleanStop: true, parts: [{ path: FIRST, rows: 2 }] });
+  });
+
+  it('an owner that has begun is not one that has stopped, whatever becomes of it', async () => {
+    const bench = new CaptureBench();
+    await bench.runAndStop({ events: events(...LIST.slice(0, 2)), ...end(10) });
+    await runIntoTheGap(bench, { events: events(...LIST), ...end(20) });
+    expect(bench.checkpoint()).toMatchObject({ epoch: 2, cleanStop: false });
+  });
+
   it('nothing is left open or held', async () => {
     const bench = new CaptureBench();
     await bench.runAndStop({ events: events(...LIST), ...end(10) });

@@ -14,11 +14,12 @@ import { LAKE_CONFLICT, LAKE_DAMAGED } from '../core/errors.ts';
 import { OPERATIONS, positionAt } from '../core/event.ts';
 import type { Lake, LakePath } from '../core/lake.ts';
 import { eventPath } from '../core/layout.ts';
+import type { SealedLine } from '../core/ledger.ts';
 import { documentKeyOf, parseLine, type LineFacts } from '../core/line.ts';
 import { failpoint } from '../ops/failpoint.ts';
 import { inParallel } from './parallel.ts';
 import { readFile } from './read-file.ts';
-import { linesIn, linesOf } from './read-lines.ts';
+import { linesIn, linesOf, readDecoded } from './read-lines.ts';
 
 const PUTS_AT_ONCE = 32;
 
@@ -105,4 +106,9 @@ export async function* readEvents(lake: Lake, index: LakePath, signal: AbortSign
     }
     yield stored;
   }
+}
+
+/** The events of a sealed file in order, each with its newline. The buffer is valid until the next step. */
+export async function* sealedEvents(lake: Lake, { path, eventBytes }: SealedLine, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  yield* eventBytes === undefined ? linesOf(readDecoded(lake, path, 0, signal)) : readEvents(lake, path, signal);
 }

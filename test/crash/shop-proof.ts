@@ -10,7 +10,7 @@ import type { ShopWrite } from '../../src/app/demo/shop.ts';
 import type { Timestamp } from '../../src/core/time.ts';
 import { SHOP_COLLECTIONS } from '../../src/app/demo/shop-writer.ts';
 import { differences, readStream } from '../e2e/change-stream.ts';
-import { ledgerFaults, placeFaults, unpublished, writeFaults, type SealedGuard } from '../e2e/lake-faults.ts';
+import { hourFileFaults, ledgerFaults, placeFaults, unpublished, writeFaults, type SealedGuard } from '../e2e/lake-faults.ts';
 import { byPosition, linesOf, readLake } from '../e2e/lake-files.ts';
 import { bronzeFaults, openWarehouse, silverFaults } from '../e2e/silver-faults.ts';
 import { PIPELINE, type Workspace } from '../e2e/workspace.ts';
@@ -32,6 +32,7 @@ export async function provenShop({ client, work, guard, writes, from, to }: Capt
   const lines = linesOf(files).filter(({ event }) => event._meta.ns.db === 'shop');
   expect(placeFaults(lines)).toEqual([]);
   expect(ledgerFaults(files)).toEqual([]);
+  expect(hourFileFaults(files)).toEqual([]);
   expect(unpublished(files, PIPELINE, from.t, to.t)).toEqual([]);
   expect(writeFaults(writes, lines)).toEqual([]);
   const told = await readStream(client, { db: 'shop', from, to });

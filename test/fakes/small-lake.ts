@@ -144,7 +144,14 @@ export function makeSpec(edit: (files: FileSpec[]) => void = () => {}): LakeSpec
   const others = new Map<LakePath, string>();
   const spec: LakeSpec = {
     files,
-    checkpoint: { ...newCheckpoint('shop', LAYOUT_PRESETS.hive), epoch: 3, cleanStop: false, parts: [openPart(OPEN)] },
+    checkpoint: {
+      ...newCheckpoint('shop', LAYOUT_PRESETS.hive),
+      epoch: 3,
+      cleanStop: false,
+      parts: [openPart(OPEN)],
+      startedAt: { t: parseHourName(H7)! * SECONDS_PER_HOUR, i: 1 },
+      nextHour: parseHourName(H9)!,
+    },
     // The owner of epoch 2 writes first what the one before it had sealed.
     ledger: { [DAY_1]: [epoch(1), ...lines.slice(0, 2), epoch(2), ...lines.slice(2)], [DAY_2]: [epoch(2), epoch(3)] },
     others,
