@@ -80,7 +80,7 @@ describe('a pipeline that is killed while a shop is open', () => {
     expect(await last.ended, last.stderr).toEqual({ code: 0, signal: null });
 
     expect(guard.size).toBeGreaterThan(KILLS);
-    await provenShop({ client, work, guard, writes, from, to });
+    await provenShop({ client, work, guard, writes, from, to, log: last.stderr });
   });
 });
 

@@ -82,7 +82,7 @@ describe('a pipeline under load', () => {
     await jumpTo(client, (Math.floor(to.t / 3600) + 1) * 3600);
     await using last = RunProcess.start(configFile, { args: ['--until-idle', '1'] });
     expect(await last.ended, last.stderr).toEqual({ code: 0, signal: null });
-    const events = await provenShop({ client, work, guard, writes, from, to });
+    const events = await provenShop({ client, work, guard, writes, from, to, log: last.stderr });
     process.stdout.write(`${events} events in ${LIVES} lives and ${HOURS + 1} hours, at most ${Math.round(peakBytes / 1024 ** 2)} MiB of memory\n`);
     expect(peakBytes).toBeLessThan(RSS_BYTES_MAX);
   });
