@@ -301,3 +301,12 @@ describe('events out of order', () => {
     expect((await verifyLake(await bench.lake(), 'p', { signal: new AbortController().signal })).findings).toEqual([]);
   });
 });
+
+describe('a run until idle', () => {
+  it('reads all there is, however long a batch takes to be written', async () => {
+    const bench = new CaptureBench();
+    bench.store.onOperation = ({ kind }) => (kind === 'append' ? bench.clock.move(40_000) : undefined);
+    await bench.run({ events: events([1, 'a'], [2, 'a'], [3, 'a']), batchEvents: 1, end: { t: T0 + 10, i: 1 } });
+    expect(Object.values(bench.content()).flat()).toEqual([0, 1, 2]);
+  });
+});

@@ -280,7 +280,6 @@ export class Capture {
       const batch = await batches.next(writer.plannedBytes === 0 ? null : flushAgeMs);
       if (batch === 'end') break;
       if (batch !== 'woken') writer.add(batch);
-      const hasEvents = batch !== 'woken' && batch.events.count > 0;
       const asked = this.#sealRequests.size > 0;
       if (
         asked ||
@@ -292,10 +291,10 @@ export class Capture {
         await this.#commit(committer, recovered, always);
         flushedAtMs = clock.now();
       }
-      // Only now: time that was spent on writing is not time in which nothing came.
-      if (hasEvents) heardAtMs = clock.now();
+      // Only now: the time that it took to write a batch is not time in which nothing came.
+      if (batch !== 'woken' && batch.events.count > 0) heardAtMs = clock.now();
       // A source that cannot be reached says nothing at all: that is not idle, who knows what there is to come.
-      if (untilIdleMs !== null && batch !== 'woken' && clock.now() - heardAtMs >= untilIdleMs) {
+      if (untilIdleMs !== null && batch !== 'woken' && batch.events.count === 0 && clock.now() - heardAtMs >= untilIdleMs) {
         await this.#commit(committer, recovered, always, { sealAll: true });
         return;
       }

@@ -23,7 +23,7 @@ describe('an hour that is over', () => {
   it('is not published for a collection while a part of it is not sealed, and neither is the hour as a whole', async () => {
     await using lake = await openMemoryLake();
     const committer = await Committer.load(lake, 'shop', LAYOUT, systemClock, newStats(), never);
-    const hour = (ns: typeof ORDERS): HourRecord => ({ ns, hour: H7, next: 1, since: '20261121', state: 'open' });
+    const hour = (ns: typeof ORDERS, next: number): HourRecord => ({ ns, hour: H7, next, since: '20261121', state: 'open' });
     const file = fileSpec(ORDERS, H7, 0, 3);
     Object.assign(committer.state, {
       ...newCheckpoint('shop', LAYOUT),
@@ -32,7 +32,7 @@ describe('an hour that is over', () => {
       watermark: { t: OVER, i: 1 },
       fingerprint: 'f',
       parts: [openPart(file)],
-      hours: [hour(ORDERS), hour(CARTS)],
+      hours: [hour(ORDERS, 1), hour(CARTS, 0)],
       startedAt: { t: OVER - SECONDS_PER_HOUR, i: 1 },
       nextHour: parseHourName(H7)!,
     });

@@ -20,6 +20,7 @@ import { ScriptedSource } from '../fakes/scripted-source.ts';
 import { disk, type DiskFault } from './faulty-disk.ts';
 import { faultsOf } from './schedule-faults.ts';
 import { OPTIONS, random, sha256, type History } from './schedule-world.ts';
+import { SEED } from '../seed.ts';
 
 vi.mock('node:fs/promises', async (original) => {
   const { faulty } = await import('./faulty-disk.ts');
@@ -27,7 +28,6 @@ vi.mock('node:fs/promises', async (original) => {
 });
 
 const PAIRS = Number(process.env['SLUICE_DISK'] ?? 60);
-const SEED = Number(process.env['SLUICE_SEED'] ?? Date.now() % 1_000_000);
 const HOUR = 3600;
 const T0 = 1_795_248_000; // a full hour
 function history(end: number, seconds: readonly (readonly [number, string])[]): History {
@@ -88,6 +88,8 @@ async function fail(kind: DiskFault, at: number): Promise<void> {
   if (!disk.hasFailed) return expect(error, disk.fault).toBeNull();
   // A process that is not there any more says nothing; the one that plays it here must not have come through.
   if (disk.hasEnded) return expect(error, disk.fault).not.toBeNull();
+  // Nobody needs what is left beside the place where a name was taken already: it is removed when it is a day old.
+  if (error === null && /unlink \S*\/\.tmp-/.test(disk.fault)) return;
   expect(error, disk.fault).toMatchObject({ code: CODES[kind] });
 }
 

@@ -19,6 +19,7 @@ import { PIPELINE, Workspace, type Settings } from '../e2e/workspace.ts';
 import { bronzeFaults, openWarehouse, silverFaults } from '../e2e/silver-faults.ts';
 import { failpointNames } from './failpoint-names.ts';
 import { RunProcess } from './run-process.ts';
+import { SEED } from '../seed.ts';
 
 const DB = 'history';
 const KILLED = { code: null, signal: 'SIGKILL' };
@@ -29,7 +30,6 @@ const OF_AN_EVENT = /^event\./;
 /** Only who finds what another one left gets there. */
 const OF_A_SUCCESSOR = /-fence$/;
 const OF_THE_WAREHOUSE = /^warehouse\./;
-const SEED = Number(process.env['SLUICE_SEED'] ?? Date.now() % 1_000_000);
 /** How many pairs of failpoints, picked by the seed; `all` of them take more than an hour. */
 const PAIRS = process.env['SLUICE_PAIRS'] ?? '6';
 

@@ -17,9 +17,9 @@ import { Workspace } from '../e2e/workspace.ts';
 import { SealedGuard } from '../e2e/lake-faults.ts';
 import { RunProcess } from './run-process.ts';
 import { provenShop } from './shop-proof.ts';
+import { SEED } from '../seed.ts';
 
 const KILLS = Number(process.env['SLUICE_KILLS'] ?? 25);
-const SEED = Number(process.env['SLUICE_SEED'] ?? Date.now() % 1_000_000);
 const MS_PER_KILL_MAX = 6_000;
 const ROLLS = ['64KiB', '256KiB', '1MiB'] as const;
 const COMPRESSIONS = ['none', 'none', 'gzip', 'zstd'] as const;
@@ -80,7 +80,7 @@ describe('a pipeline that is killed while a shop is open', () => {
     expect(await last.ended, last.stderr).toEqual({ code: 0, signal: null });
 
     expect(guard.size).toBeGreaterThan(KILLS);
-    await provenShop({ client, work, guard, writes, from, to });
+    await provenShop({ client, work, guard, writes, from, to, log: last.stderr });
   });
 });
 

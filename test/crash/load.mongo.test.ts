@@ -18,9 +18,9 @@ import { Workspace } from '../e2e/workspace.ts';
 import { jumpTo, startMongo } from '../mongo.ts';
 import { RunProcess } from './run-process.ts';
 import { provenShop } from './shop-proof.ts';
+import { SEED } from '../seed.ts';
 
 const MINUTES = Number(process.env['SLUICE_LOAD_MINUTES'] ?? 0.05);
-const SEED = Number(process.env['SLUICE_SEED'] ?? Date.now() % 1_000_000);
 const LOAD_MS = MINUTES * 60_000;
 /** Lives of the pipeline, each with its own settings and its own end; an hour passes in each of the first ones. */
 const LIVES = Math.max(4, Math.round(MINUTES * 2));
@@ -82,7 +82,7 @@ describe('a pipeline under load', () => {
     await jumpTo(client, (Math.floor(to.t / 3600) + 1) * 3600);
     await using last = RunProcess.start(configFile, { args: ['--until-idle', '1'] });
     expect(await last.ended, last.stderr).toEqual({ code: 0, signal: null });
-    const events = await provenShop({ client, work, guard, writes, from, to });
+    const events = await provenShop({ client, work, guard, writes, from, to, log: last.stderr });
     process.stdout.write(`${events} events in ${LIVES} lives and ${HOURS + 1} hours, at most ${Math.round(peakBytes / 1024 ** 2)} MiB of memory\n`);
     expect(peakBytes).toBeLessThan(RSS_BYTES_MAX);
   });

@@ -11,9 +11,9 @@ import { Schedule } from './object-schedules.ts';
 import type { StoreKind } from './object-store.ts';
 import { faultsOf } from './schedule-faults.ts';
 import type { History, WorldEvent } from './schedule-world.ts';
+import { SEED } from '../seed.ts';
 
 const SCHEDULES = Number(process.env['SLUICE_SCHEDULES'] ?? 500);
-const SEED = Number(process.env['SLUICE_SEED'] ?? Date.now() % 1_000_000);
 const MS_PER_SCHEDULE_MAX = 200;
 const HOUR = 3600;
 const T0 = 1_795_248_000; // a full hour

@@ -23,18 +23,20 @@ export interface CapturedShop {
   readonly writes: readonly ShopWrite[];
   readonly from: BsonTimestamp;
   readonly to: Timestamp;
+  /** What the last process has said, to explain what is missing. */
+  readonly log: string;
 }
 
 /** Nobody runs the pipeline any more, and everything is sealed and loaded. @returns how many events there are */
-export async function provenShop({ client, work, guard, writes, from, to }: CapturedShop): Promise<number> {
+export async function provenShop({ client, work, guard, writes, from, to, log }: CapturedShop): Promise<number> {
   const files = await readLake(work.lake);
   expect(guard.changed(files)).toEqual([]);
   const lines = linesOf(files).filter(({ event }) => event._meta.ns.db === 'shop');
   expect(placeFaults(lines)).toEqual([]);
   expect(ledgerFaults(files)).toEqual([]);
   expect(hourFileFaults(files)).toEqual([]);
-  expect(unpublished(files, PIPELINE, from.t, to.t)).toEqual([]);
-  expect(writeFaults(writes, lines)).toEqual([]);
+  expect(writeFaults(writes, lines), log).toEqual([]);
+  expect(unpublished(files, PIPELINE, from.t, to.t), log).toEqual([]);
   const told = await readStream(client, { db: 'shop', from, to });
   expect(told.length).toBeGreaterThanOrEqual(writes.length);
   expect(differences(lines.toSorted(byPosition), told)).toEqual([]);

@@ -15,9 +15,9 @@ import { cursorOf, documentOf, element, encoderOf, eventOf, linesOf, string, tok
 import { inJson, looksWrapped, readBson, type Member } from './read-bson.ts';
 import { readLine } from './read-line.ts';
 import { encodeReply } from './reply.ts';
+import { SEED } from '../../../../test/seed.ts';
 
 const DAMAGES = Number(process.env['SLUICE_DOCUMENTS'] ?? 3000);
-const SEED = Number(process.env['SLUICE_SEED'] ?? Date.now() % 1_000_000);
 const MS_PER_DAMAGE_MAX = 20;
 
 const everything = serialize({

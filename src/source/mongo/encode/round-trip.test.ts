@@ -11,9 +11,9 @@ import { anyEventParts, forLibrary } from './arbitrary-bson.ts';
 import { documentOf, double, element, eventOf, int32, int64, lineOf } from './raw-bson.ts';
 import { inJson, looksWrapped, readBson, type Member } from './read-bson.ts';
 import { readLine, readMembers } from './read-line.ts';
+import { SEED } from '../../../../test/seed.ts';
 
 const DOCUMENTS = Number(process.env['SLUICE_DOCUMENTS'] ?? 5000);
-const SEED = Number(process.env['SLUICE_SEED'] ?? Date.now() % 1_000_000);
 const MS_PER_DOCUMENT_MAX = 20;
 
 const META_FIELDS = ['_id', 'operationType', 'ns', 'clusterTime', 'wallTime', 'txnNumber', 'lsid'];
