@@ -15,7 +15,7 @@ import { deserialize } from 'bson';
 import { MongoClient, type ResumeToken } from 'mongodb';
 import { openLocalLake } from '../src/lake/local/local.ts';
 import { newStats } from '../src/ops/stats.ts';
-import { ExhaustCursor } from '../src/source/mongo/cursor-exhaust.ts';
+import { ExhaustCursor } from '../src/source/mongo/exhaust-cursor.ts';
 import { planStream, type StreamOptions } from '../src/source/mongo/stream-plan.ts';
 import { captureOf, sourceOf } from './pipeline.ts';
 
@@ -44,12 +44,16 @@ const never = new AbortController().signal;
 async function ceiling({ uri, token, events, stream }: Subject): Promise<void> {
   await using client = await new MongoClient(uri).connect();
   const startAfter = deserialize(Buffer.from(token, 'base64'), { promoteValues: false });
-  await using cursor = await ExhaustCursor.open(client, planStream(stream), [], { startAfter }, never);
+  const plan = planStream(stream);
+  const pipeline = [{ $changeStream: { ...plan.changeStream, startAfter } }, ...plan.stages];
+  const cursor = await ExhaustCursor.open(client, plan, pipeline, 60_000, never);
+  let reply: Uint8Array | null = cursor.reply;
   for (let seen = 0; seen < events;) {
-    const reply = await cursor.next();
     if (reply === null) throw new Error('the stream has ended');
     seen += countEvents(Buffer.from(reply.buffer, reply.byteOffset, reply.byteLength));
+    reply = await cursor.more(reply, never);
   }
+  await cursor.close();
 }
 
 /** Documents in the batch of a reply, which comes first in it. */

@@ -3,6 +3,7 @@
  * silent skip.
  */
 import { Binary, Long, Timestamp, type MongoClient } from 'mongodb';
+import { until } from './e2e/until.ts';
 import { findMongod, type FindMongodOptions } from '../src/app/demo/mongod.ts';
 import { startReplicaSet, type ReplicaSet, type ReplicaSetOptions } from '../src/app/demo/replica-set.ts';
 import { silentLog } from '../src/ops/log.ts';
@@ -42,5 +43,27 @@ export async function jumpTo(client: MongoClient, unixSeconds: number): Promise<
     const clusterTime = new Timestamp({ t: unixSeconds, i: 1 });
     session.advanceClusterTime({ clusterTime, signature: { hash: new Binary(Buffer.alloc(20)), keyId: Long.ZERO } });
     await client.db('admin').command({ appendOplogNote: 1, data: { msg: `jump to ${unixSeconds}` } }, { session });
+  });
+}
+
+/** With these options a server forgets within some 32 MB of writes. */
+export const FORGETFUL = { oplogSizeMiB: 16, args: ['--syncdelay', '1'] } as const;
+
+/** Writes to another database until the oldest entry of the oplog is younger than `at`. Needs {@link FORGETFUL}. */
+export async function forget(client: MongoClient, at: Timestamp): Promise<void> {
+  const oldest = async (): Promise<Timestamp> => {
+    const first = await client
+      .db('local')
+      .collection('oplog.rs')
+      .find({}, { sort: { $natural: 1 }, limit: 1 })
+      .next();
+    return first?.['ts'] as Timestamp;
+  };
+  await until('the oplog has lost its beginning', async () => {
+    await client
+      .db('filler')
+      .collection('a')
+      .insertOne({ x: Buffer.alloc(4_000_000) });
+    return (await oldest()).greaterThan(at);
   });
 }

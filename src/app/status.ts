@@ -5,7 +5,7 @@
 import { SluiceError } from '../core/error.ts';
 import { WAREHOUSE_BUSY } from '../core/errors.ts';
 import type { Lake } from '../core/lake.ts';
-import { isSealedLine } from '../core/ledger.ts';
+import { dataBytes, isSealedLine } from '../core/ledger.ts';
 import { formatNamespace, type Namespace } from '../core/namespace.ts';
 import type { Timestamp } from '../core/time.ts';
 import type { CollectionRow, Warehouse } from '../core/warehouse.ts';
@@ -56,7 +56,7 @@ export async function statusOf(
     const row = draft(collections, line);
     row.filesSealed += 1;
     row.rowsSealed += line.rows;
-    row.bytesSealed += line.bytes;
+    row.bytesSealed += dataBytes(line);
     if (line.lastAt !== null) row.lastEventAt = later(row.lastEventAt, iso(line.lastAt));
   }
   for (const part of checkpoint.parts) {

@@ -98,8 +98,10 @@ export interface VerifyCheck {
   readonly outcome: 'ok' | 'failed' | 'skipped';
   /** What was compared, with numbers; or why it was skipped. */
   readonly detail: string;
-  /** Each thing that is off, one line each. */
+  /** Each thing that is off, one line each, beginning with the name of what it violates. The first thousand. */
   readonly findings: readonly string[];
+  /** How many there are of each name. */
+  readonly counts?: Readonly<Partial<Record<string, number>>>;
 }
 
 export interface VerifyReport {

@@ -145,6 +145,9 @@ describe('the way of a new user', () => {
     const { code, out } = await sluice('verify');
     expect(code).toBe(1);
     expect(out).toContain('✗ lake');
+    const { checks } = JSON.parse((await sluice('verify', '--json')).out) as VerifyReport;
+    const counts = { 'file-missing': 1 };
+    expect(checks).toMatchObject([{ name: 'lake', counts }, { name: 'warehouse', outcome: 'failed', counts }]); // prettier-ignore
   });
 
   it('Ctrl-C ends a run with 0', async () => {

@@ -61,7 +61,7 @@ export interface LakeConfig {
   readonly kind: 'local' | 'azure';
   /** Absolute folder of a local lake; `''` on Azure. */
   readonly root: string;
-  /** Template of a part's path (core/layout.ts); presets are resolved. `per-event` stands for itself. */
+  /** Template of a part's path (core/layout.ts); presets are resolved. */
   readonly layout: string;
   readonly json: 'relaxed' | 'canonical';
   readonly compression: 'none' | 'gzip' | 'zstd';

@@ -3,7 +3,7 @@
  */
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { LAYOUT_PRESETS } from '../core/layout.ts';
+import { LAYOUT_PRESETS, hoursPerPart, isPerEvent } from '../core/layout.ts';
 import { isLiteral, parseGlob } from '../core/namespace.ts';
 import type { Config, LakeConfig, StartAtConfig, WarehouseConfig } from './config.ts';
 import type { FileConfig } from './schema.ts';
@@ -15,6 +15,7 @@ export interface Finding {
   readonly message: string;
 }
 
+const HOUR_MS = 3_600_000;
 const FLUSH_AGE_LOCAL_MS = 0;
 /** Each flush costs money on Azure. */
 const FLUSH_AGE_AZURE_MS = 5000;
@@ -120,7 +121,7 @@ function lake(from: FileConfig['lake'], folder: string, report: Report): LakeCon
   }
   const preset = Object.hasOwn(LAYOUT_PRESETS, from.layout) ? LAYOUT_PRESETS[from.layout as keyof typeof LAYOUT_PRESETS] : null;
   const layout = preset ?? from.layout;
-  if (preset === null && layout !== 'per-event') {
+  if (preset === null) {
     if (!layout.includes('{'))
       report(
         'invalid',
@@ -129,6 +130,12 @@ function lake(from: FileConfig['lake'], folder: string, report: Report): LakeCon
       );
     else for (const problem of templateProblems(layout)) report('invalid', 'lake.layout', problem);
   }
+  if (isPerEvent(layout) && from.compression !== 'none')
+    report(
+      'conflict',
+      'lake.compression',
+      '`per-event` files are one event each and are not compressed: leave it out, or use hive, hourly or a template',
+    );
   if (local && from.writer !== undefined)
     report('conflict', 'lake.writer', '`lake.writer` is for Azure, but `lake.url` is a local folder: leave it out');
   if (local && from.auth.kind !== 'default')
@@ -140,7 +147,7 @@ function lake(from: FileConfig['lake'], folder: string, report: Report): LakeCon
     layout,
     json: from.json,
     compression: from.compression,
-    roll: { maxBytes: from.roll.maxBytes, maxAgeMs: from.roll.maxAge },
+    roll: { maxBytes: from.roll.maxBytes, maxAgeMs: from.roll.maxAge ?? hoursPerPart(layout) * HOUR_MS },
     flush: { maxBytes: from.flush.maxBytes, maxAgeMs: from.flush.maxAge ?? (local ? FLUSH_AGE_LOCAL_MS : FLUSH_AGE_AZURE_MS) },
     maxOpenParts: from.maxOpenParts,
     maxLineBytes: from.maxLineBytes,

@@ -158,7 +158,7 @@ const Lake = z.strictObject({
   layout: filled()
     .default('hive')
     .describe(
-      'Path of a file: `hive`, `hourly`, `per-event`, or a template of `{db}`, `{coll}`, `{yyyy}`, `{MM}`, `{dd}`, `{HH}`, `{yyyyMMdd}` and `{part}`.',
+      'Path of a file: `hive`, `hourly`, `per-event`, or a template of `{db}`, `{coll}`, `{yyyy}`, `{MM}`, `{dd}`, `{HH}`, `{yyyyMMdd}` and `{part}`; without `{HH}` files are of a day.',
     ),
   json: z
     .enum(['relaxed', 'canonical'])
@@ -170,7 +170,10 @@ const Lake = z.strictObject({
       maxBytes: size(1024, 2 ** 40)
         .prefault('256MiB')
         .describe('A part ends when it has this size.'),
-      maxAge: duration(100, HOUR_MS).prefault('1h').describe('A part ends after this time, and with its hour in any case.'),
+      maxAge: duration(100, DAY_MS)
+        .optional()
+        .meta({ shownDefault: '`1h`, `24h` for files of a day' })
+        .describe('A part ends after this time, and with its hour (its day, for files of a day) in any case.'),
     })
     .prefault({})
     .describe('When a new part of the same hour begins.'),

@@ -5,7 +5,8 @@ import { templateProblems } from './template.ts';
 
 describe('a layout template', () => {
   it.each([
-    ...Object.values(LAYOUT_PRESETS),
+    LAYOUT_PRESETS.hive,
+    LAYOUT_PRESETS.hourly,
     '{db}.{coll}/{yyyyMMdd}/{HH}{part}.jsonl',
     '{db}/{coll}/{yyyy}/{MM}/{dd}/events-{yyyyMMdd}{part}.jsonl',
     'x/{db}/{coll}-{yyyyMMdd}-{HH}{part}.jsonl',
@@ -24,7 +25,10 @@ describe('a layout template', () => {
     ['{yyyyMMdd}/{coll}{part}', 'must not have {part} beside {coll}'],
     ['/{coll}/{yyyyMMdd}{part}', 'must be relative'],
     ['../{coll}/{yyyyMMdd}{part}', 'must be relative'],
-    ['_sluice/{coll}/{yyyyMMdd}{part}', 'must not begin with _'],
+    ['_sluice/{coll}/{yyyyMMdd}{part}', 'must not have names that begin with _ or .'],
+    ['{db}/{coll}/{yyyyMMdd}-{HH}/_manifest{part}.json', 'must not have names that begin with _ or .'],
+    ['{db}/{coll}/.tmp-{yyyyMMdd}-{HH}{part}.jsonl', 'must not have names that begin with _ or .'],
+    ['{db}/{coll}/{yyyyMMdd}-{HH}/{part}', 'must not begin the file name with {part}'],
     ['{coll}/a\\b{yyyyMMdd}{part}', 'does not belong in a path'],
     ['{coll}/a:b{yyyyMMdd}{part}', 'does not belong in a path'],
   ])('%s is not: %s', (template, problem) => expect(templateProblems(template).join('; ')).toContain(problem));

@@ -29,7 +29,12 @@ export function templateProblems(template: string): string[] {
   if (segments.some((segment) => segment === '' || segment === '.' || segment === '..')) {
     problems.push('must be relative, without empty segments, `.` or `..`');
   }
-  if (/^[_.]/.test(template)) problems.push('must not begin with _ or ., which are kept for sluice itself');
+  // A file `_manifest…` would meet the manifest; what begins with `.tmp-` is taken for what a crash has left, and removed.
+  if (segments.some((segment) => /^[_.]./.test(segment) && segment !== '..')) {
+    problems.push('must not have names that begin with _ or ., which are kept for sluice itself');
+  }
+  // It is empty in the first part of an hour.
+  if (last.startsWith('{part}')) problems.push('must not begin the file name with {part}');
   for (const segment of segments) problems.push(...ambiguous(segment));
   return problems;
 }

@@ -230,6 +230,13 @@ export const HISTORY_LOST = defineError({
   title: 'The oplog no longer reaches back to the last saved position',
   next: 'The gap is recorded. Enlarge the oplog (`replSetResizeOplog`), then start with `--accept-gap` to go on at the oldest event that is left.',
 });
+export const SOURCE_AHEAD = defineError({
+  code: 'SLC-1287',
+  exit: 1,
+  retry: false,
+  title: 'The position to go on at has not come yet on this deployment',
+  next: '`source.startAt` must name a time that has come. A checkpoint that is ahead was read from another deployment: start a new pipeline, with a lake folder of its own, for this one.',
+});
 export const SOURCE_EVENT_TOO_LARGE = defineError({
   code: 'SLC-1334',
   exit: 1,

@@ -3,16 +3,23 @@
  *
  * Placeholders: `{db}`, `{coll}`, `{yyyy}`, `{MM}`, `{dd}`, `{HH}`, `{yyyyMMdd}` and `{part}`, which is empty for the
  * first part of an hour and `.part-0001` for the next. What is unsafe in a path is percent-encoded, reversibly.
+ *
+ * A template without `{HH}` is one of day files: what is said of hours elsewhere is then true of days, and a day goes by
+ * the name of its first hour. Parts of `per-event` are indexes, which name the files that hold the events
+ * (docs/adr/0008-one-file-per-event.md).
  */
 import { createHash } from 'node:crypto';
 import type { LakePath } from './lake.ts';
 import type { Namespace } from './namespace.ts';
-import { SECONDS_PER_HOUR, type Hour } from './time.ts';
+import { SECONDS_PER_HOUR, hourOf, type Hour, type Timestamp } from './time.ts';
 
 export const LAYOUT_PRESETS = {
   hive: '{db}/{coll}/year={yyyy}/month={MM}/day={dd}/hour={HH}/events-{yyyyMMdd}-{HH}{part}.jsonl',
   hourly: '{coll}/{yyyy}-{MM}-{dd}-{HH}/events-{yyyyMMdd}-{HH}{part}.jsonl',
+  'per-event': '{db}/{coll}/year={yyyy}/month={MM}/day={dd}/_index-{yyyyMMdd}-{HH}{part}.jsonl',
 } as const;
+
+const HOURS_PER_DAY = 24;
 
 const SEGMENT_BYTES_MAX = 255;
 /** Folder for events that belong to no collection (dropDatabase). A collection of that name is escaped, so they differ. */
@@ -51,10 +58,66 @@ export function partPath(template: string, ns: Namespace, hour: Hour, part: numb
   return template.replace(/\{(\w+)\}/g, (whole, name: string) => values[name] ?? whole) + suffix;
 }
 
+/** How many hours a part covers. */
+export function hoursPerPart(template: string): number {
+  return template.includes('{HH}') ? 1 : HOURS_PER_DAY;
+}
+
+/** The hour by which the parts go that events of `hour` are in: itself, or the first of its day. */
+export function partHour(template: string, hour: Hour): Hour {
+  return hour - (hour % hoursPerPart(template));
+}
+
 /** The folder that holds an hour of a collection alone, or `null` when the layout has none (then manifests live under `_sluice`). */
 export function hourFolder(template: string, ns: Namespace, hour: Hour): LakePath | null {
-  const slash = template.lastIndexOf('/');
-  const folder = template.slice(0, slash);
-  const alone = folder.includes('{HH}') && folder.includes('{coll}') && /\{dd\}|\{yyyyMMdd\}/.test(folder);
-  return alone ? partPath(folder, ns, hour, 0, '') : null;
+  const folder = template.slice(0, template.lastIndexOf('/'));
+  const has = (...names: readonly string[]): boolean => names.every((name) => folder.includes(`{${name}}`));
+  const isOfOneCollection = has('coll') && (has('db') || !template.includes('{db}'));
+  const isOfOneHour = (has('yyyyMMdd') || has('yyyy', 'MM', 'dd')) && (has('HH') || hoursPerPart(template) > 1);
+  return isOfOneCollection && isOfOneHour ? partPath(folder, ns, hour, 0, '') : null;
+}
+
+export function isPerEvent(template: string): boolean {
+  return template === LAYOUT_PRESETS['per-event'];
+}
+
+/** What the name of an event's file is made of. */
+export interface EventName {
+  readonly ns: Namespace;
+  readonly op: string;
+  /** `documentKey` as JSON text. */
+  readonly key: string | null;
+  readonly at: Timestamp;
+  readonly position: string;
+}
+
+/** A key is there to be found by people; the hash of the position is what tells two files apart. */
+const KEY_CHARS_MAX = 48;
+
+/** `<op>-<key>-<cluster time>-<hash of the position>.json`, in the folder of its day. */
+export function eventPath({ ns, op, key, at, position }: EventName): LakePath {
+  const index = partPath(LAYOUT_PRESETS['per-event'], ns, hourOf(at.t), 0, '');
+  const time = `${new Date(at.t * 1000).toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z-${at.i}`;
+  const hash = createHash('sha256').update(position).digest('hex').slice(0, 16);
+  return `${index.slice(0, index.lastIndexOf('/'))}/${op}-${keyName(key)}-${time}-${hash}.json`;
+}
+
+const EVENT_FILE = /\/[A-Za-z]+-[^/]*-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-(\d+)-[0-9a-f]{16}\.json$/;
+
+/** The cluster time in the name of an event's file, or `null` when it is none. */
+export function eventFileTime(path: LakePath): Timestamp | null {
+  const m = EVENT_FILE.exec(path);
+  if (m === null) return null;
+  const ms = Date.parse(`${m[1]}-${m[2]}-${m[3]}T${m[4]}:${m[5]}:${m[6]}Z`);
+  return Number.isNaN(ms) ? null : { t: ms / 1000, i: Number(m[7]) };
+}
+
+function keyName(key: string | null): string {
+  if (key === null) return 'none';
+  const id = (JSON.parse(key) as { readonly _id?: unknown } | null)?._id ?? null;
+  // Canonical Extended JSON has one name for the type and one value: {"$oid":"…"}, {"$numberInt":"7"}.
+  const values = typeof id === 'object' && id !== null ? Object.values(id) : [id];
+  const [only] = values;
+  const text = values.length === 1 && typeof only === 'string' ? only : JSON.stringify(id);
+  return escapeSegment(text.slice(0, KEY_CHARS_MAX).toWellFormed());
 }

@@ -3,7 +3,7 @@
  */
 import type { Operation, Position } from './event.ts';
 import type { LakePath } from './lake.ts';
-import type { Timestamp } from './time.ts';
+import { parseHourName, type Timestamp } from './time.ts';
 
 export interface SealedLine {
   readonly path: LakePath;
@@ -26,6 +26,8 @@ export interface SealedLine {
   readonly ops: Readonly<Partial<Record<Operation, number>>>;
   /** The owner that sealed it. */
   readonly epoch: number;
+  /** With `per-event`: the file is an index, and this is the size of the event files that it names. */
+  readonly eventBytes?: number;
   /** Paths that this file replaces (compaction, erasure). */
   readonly supersedes?: readonly LakePath[];
 }
@@ -41,4 +43,45 @@ export type LedgerLine = SealedLine | EpochLine;
 
 export function isSealedLine(line: LedgerLine): line is SealedLine {
   return 'path' in line;
+}
+
+/** Size of the data that a line stands for. */
+export function dataBytes(line: SealedLine): number {
+  return line.eventBytes ?? line.bytes;
+}
+
+/** `null` when the text is no line of a ledger: damage is told, never guessed at. */
+export function readLedgerLine(text: string): LedgerLine | null {
+  let raw: unknown;
+  try {
+    raw = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  if (typeof raw !== 'object' || raw === null) return null;
+  const line = raw as Record<string, unknown>;
+  if (!Number.isSafeInteger(line['epoch'])) return null;
+  if (!('path' in line)) return line as unknown as LedgerLine;
+  const isNumber = (name: string): boolean => Number.isSafeInteger(line[name]);
+  const isText = (name: string): boolean => typeof line[name] === 'string';
+  const isTextOrNull = (name: string): boolean => line[name] === null || isText(name);
+  const fine =
+    isText('path') &&
+    isInside(line['path'] as string) &&
+    ['db', 'sha256'].every(isText) &&
+    ['coll', 'first', 'last'].every(isTextOrNull) &&
+    ['bytes', 'rows'].every(isNumber) &&
+    isText('hour') &&
+    parseHourName(line['hour'] as string) !== null &&
+    typeof line['ops'] === 'object' &&
+    line['ops'] !== null &&
+    ['firstAt', 'lastAt'].every((name) => typeof line[name] === 'object') &&
+    (line['eventBytes'] === undefined || isNumber('eventBytes')) &&
+    (line['supersedes'] === undefined || Array.isArray(line['supersedes']));
+  return fine ? (line as unknown as LedgerLine) : null;
+}
+
+/** A lake refuses other paths with an error that is not a finding. */
+function isInside(path: string): boolean {
+  return !path.includes('\0') && !path.startsWith('_sluice/') && path.split('/').every((name) => name !== '' && name !== '.' && name !== '..');
 }

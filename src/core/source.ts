@@ -14,11 +14,20 @@ export type StartAt =
 export interface SourceIdentity {
   /**
    * What makes positions comparable: replica set, level, options, filter, split stage, token version. Positions read
-   * under two fingerprints must not be compared.
+   * under two fingerprints must not be compared. Its first word names the deployment, by its id where that may be asked.
    */
   readonly fingerprint: string;
   /** One line for a log: where and what is read. Never a secret. */
   readonly description: string;
+}
+
+/** 24 hexadecimal digits. A name tells nothing: there are many `rs0`. */
+const DEPLOYMENT_ID = /^[0-9a-f]{24}(?= )/;
+
+/** Were these two fingerprints surely taken on two deployments? Also one that was made anew from a backup is another. */
+export function isOtherDeployment(a: string, b: string): boolean {
+  const [one, other] = [DEPLOYMENT_ID.exec(a)?.[0], DEPLOYMENT_ID.exec(b)?.[0]];
+  return one !== undefined && other !== undefined && one !== other;
 }
 
 export interface Source extends AsyncDisposable {

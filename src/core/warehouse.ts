@@ -4,6 +4,7 @@
 import type { SealedLine } from './ledger.ts';
 import type { Namespace } from './namespace.ts';
 import type { Timestamp } from './time.ts';
+import type { LoadedFile, LoadedLine, WarehouseFault } from './warehouse-proof.ts';
 
 /** A sealed file as a loader is given it: its ledger line and a way to its bytes. */
 export interface SealedFile {
@@ -75,4 +76,16 @@ export interface Warehouse extends AsyncDisposable {
   query(sql: string, limit: number, signal: AbortSignal): Promise<QueryResult>;
   /** Streams the silver documents of a collection that are current, ordered by key, as `{ key, doc }` texts: for `verify`. */
   silver(ns: Namespace, signal: AbortSignal): AsyncIterable<{ readonly key: string; readonly doc: string | null }>;
+  /**
+   * For `verify`, all three read only, each sees one moment, also while files are loaded. Files of a collection that have a
+   * row in the load ledger or rows in bronze, in no order.
+   */
+  loadedFiles(ns: Namespace, signal: AbortSignal): AsyncIterable<LoadedFile>;
+  /** Every row of bronze of one file, by number: a number that is there twice comes twice. */
+  loadedLines(ns: Namespace, path: string, signal: AbortSignal): AsyncIterable<LoadedLine>;
+  /**
+   * Proves what the warehouse can prove of a collection by itself: columns of bronze against its lines, and silver against
+   * bronze, computed anew and not as the merge does it. What is not merged yet is no fault of silver.
+   */
+  prove(ns: Namespace, examplesMax: number, signal: AbortSignal): Promise<readonly WarehouseFault[]>;
 }

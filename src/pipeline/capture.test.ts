@@ -117,6 +117,15 @@ describe('a flush', () => {
   });
 });
 
+it('a run until idle is not idle while it writes, however long that takes', async () => {
+  const bench = new CaptureBench();
+  bench.store.onOperation = ({ kind }) => {
+    if (kind === 'append') bench.clock.move(40_000);
+  };
+  await bench.run({ events: events([1, 'a'], [2, 'a'], [3, 'a']), batchEvents: 1, ...end(10) }, { untilIdleMs: 30_000 });
+  expect(bench.content()).toEqual({ [`${A}events-20261121-08.jsonl`]: [0, 1, 2] });
+});
+
 describe('a request to seal', () => {
   const never = new AbortController().signal;
 
@@ -290,5 +299,14 @@ describe('events out of order', () => {
     await expect(live.done).rejects.toThrow(code('SLC-1402'));
     expect(Object.values(bench.content()).flat()).toEqual([0]);
     expect((await verifyLake(await bench.lake(), 'p', { signal: new AbortController().signal })).findings).toEqual([]);
+  });
+});
+
+describe('a run until idle', () => {
+  it('reads all there is, however long a batch takes to be written', async () => {
+    const bench = new CaptureBench();
+    bench.store.onOperation = ({ kind }) => (kind === 'append' ? bench.clock.move(40_000) : undefined);
+    await bench.run({ events: events([1, 'a'], [2, 'a'], [3, 'a']), batchEvents: 1, end: { t: T0 + 10, i: 1 } });
+    expect(Object.values(bench.content()).flat()).toEqual([0, 1, 2]);
   });
 });

@@ -6,11 +6,21 @@
  */
 import { hasPassed, type Clock } from '../core/clock.ts';
 import { SluiceError, reasonOf } from '../core/error.ts';
-import { GAP_OPEN, HISTORY_LOST, LAKE_CONFLICT, LAKE_FOREIGN, LAKE_LOST_OWNERSHIP, LAKE_OWNED, OWNER_UNREACHABLE } from '../core/errors.ts';
+import {
+  GAP_OPEN,
+  HISTORY_LOST,
+  LAKE_CONFLICT,
+  LAKE_DAMAGED,
+  LAKE_FOREIGN,
+  LAKE_LOST_OWNERSHIP,
+  LAKE_OWNED,
+  OWNER_UNREACHABLE,
+} from '../core/errors.ts';
 import type { ResumePoint } from '../core/event.ts';
 import type { Lake, Ownership } from '../core/lake.ts';
-import type { Source, StartAt } from '../core/source.ts';
+import { isOtherDeployment, type Source, type StartAt } from '../core/source.ts';
 import { compareTimestamps, hourOf } from '../core/time.ts';
+import { failpoint } from '../ops/failpoint.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
 import { PIPELINE_FILE, checkpointPath } from './checkpoint.ts';
@@ -51,6 +61,8 @@ export interface CaptureParts {
   readonly onSealed?: () => void;
 }
 
+/** What any pipeline writes there. */
+const PIPELINE_CLAIM = /^\{"v":\d+,"pipeline":"[^"]+".*\}$/;
 const CHECKPOINT_IDLE_MS = 10_000;
 const STANDBY_POLL_MS = 1_000;
 
@@ -86,6 +98,7 @@ export class Capture {
   async run(signal: AbortSignal): Promise<void> {
     try {
       const ownership = await this.#own(signal);
+      failpoint('owner.after-own');
       try {
         await this.#parts.onOwned?.();
         await this.#runAsOwner(AbortSignal.any([signal, ownership.lost]), ownership);
@@ -187,12 +200,19 @@ export class Capture {
     const { lake } = this.#parts;
     const mine = Buffer.from(`${JSON.stringify({ v: 1, pipeline: this.#options.pipeline })}\n`);
     try {
-      if ((await lake.stat(PIPELINE_FILE)) === null) await lake.put(PIPELINE_FILE, mine, 'absent');
+      if ((await lake.stat(PIPELINE_FILE)) === null) {
+        failpoint('pipeline.before-claim');
+        await lake.put(PIPELINE_FILE, mine, 'absent');
+        failpoint('pipeline.after-claim');
+      }
     } catch (error) {
       if (!SluiceError.is(error, LAKE_CONFLICT)) throw error;
     }
     const there = await readFile(lake, PIPELINE_FILE, signal);
-    if (!there.equals(mine)) throw new SluiceError(LAKE_FOREIGN, `${lake.description} holds ${there.toString('utf8').trim()}`);
+    if (there.equals(mine)) return;
+    const text = there.toString('utf8').trim();
+    if (!PIPELINE_CLAIM.test(text)) throw new SluiceError(LAKE_DAMAGED, `${PIPELINE_FILE} does not say whose lake it is: ${JSON.stringify(text)}`);
+    throw new SluiceError(LAKE_FOREIGN, `${lake.description} holds ${text}`);
   }
 
   /** The point to read from; durable before the first event is read, else `startAt: now` could begin twice. */
@@ -200,12 +220,14 @@ export class Capture {
     const { source, log } = this.#parts;
     const { state } = committer;
     const gap = state.gaps.find((g) => g.to === null);
+    const isOther = state.resume !== null && isOtherDeployment(state.fingerprint, fingerprint);
     if (gap !== undefined) {
       if (!this.#options.acceptGap) throw new SluiceError(GAP_OPEN, `nothing is known after ${new Date(gap.from.t * 1000).toISOString()}`);
       const oldest = await source.resolve({ kind: 'oldest' }, signal);
-      if (compareTimestamps(oldest.clusterTime, gap.from) > 0) {
-        state.resume = oldest;
-        gap.to = oldest.clusterTime;
+      const isLost = compareTimestamps(oldest.clusterTime, gap.from) > 0;
+      if (isLost || isOther) {
+        state.resume = isLost ? oldest : await source.resolve({ kind: 'time', at: gap.from }, signal);
+        gap.to = state.resume.clusterTime;
         state.fingerprint = fingerprint;
         log.warn({ gap }, 'going on after a gap, which stays recorded');
         await committer.save('start');
@@ -214,6 +236,12 @@ export class Capture {
       // Another member has become primary, with a longer oplog: to go back to its beginning would repeat what the lake has.
       log.warn({ gap }, 'the history is there after all: the gap is taken back');
       state.gaps = state.gaps.filter((each) => each !== gap);
+    }
+    if (isOther) {
+      // Its oplog may reach back, but not to what came after the position: that happened elsewhere.
+      throw new SluiceError(HISTORY_LOST, 'this is another deployment than the one that was read so far, or was made anew from a backup', {
+        next: 'Put the former `source.uri` back, or start a new pipeline. To go on with this deployment all the same, start with `--accept-gap`.',
+      });
     }
     if (recovered.replayAt !== null) return source.resolve({ kind: 'time', at: recovered.replayAt }, signal);
     if (state.resume === null) {
@@ -254,7 +282,6 @@ export class Capture {
       const batch = await batches.next(writer.plannedBytes === 0 ? null : flushAgeMs);
       if (batch === 'end') break;
       if (batch !== 'woken') writer.add(batch);
-      if (batch !== 'woken' && batch.events.count > 0) heardAtMs = clock.now();
       const asked = this.#sealRequests.size > 0;
       if (
         asked ||
@@ -266,8 +293,10 @@ export class Capture {
         await this.#commit(committer, recovered, always);
         flushedAtMs = clock.now();
       }
+      // Only now: the time that it took to write a batch is not time in which nothing came.
+      if (batch !== 'woken' && batch.events.count > 0) heardAtMs = clock.now();
       // A source that cannot be reached says nothing at all: that is not idle, who knows what there is to come.
-      if (untilIdleMs !== null && batch !== 'woken' && clock.now() - heardAtMs >= untilIdleMs) {
+      if (untilIdleMs !== null && batch !== 'woken' && batch.events.count === 0 && clock.now() - heardAtMs >= untilIdleMs) {
         await this.#commit(committer, recovered, always, { sealAll: true });
         return;
       }

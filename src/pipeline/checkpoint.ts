@@ -4,6 +4,7 @@
  * The checkpoint is intent as much as memory: a part may exist only after a checkpoint has named it, be sealed only
  * after a checkpoint covers it and holds its ledger line, and an hour may be published only after a checkpoint says so.
  */
+import { createHash } from 'node:crypto';
 import { SluiceError, reasonOf } from '../core/error.ts';
 import { CHECKPOINT_BAD, CHECKPOINT_NEWER } from '../core/errors.ts';
 import { asPosition, type Operation, type Position, type ResumePoint } from '../core/event.ts';
@@ -12,7 +13,11 @@ import type { SealedLine } from '../core/ledger.ts';
 import { formatNamespace, type Namespace } from '../core/namespace.ts';
 import { parseHourName, type Timestamp } from '../core/time.ts';
 
-const FORMAT = 1;
+/** 2: with a sum. A checkpoint of format 1 is read, and replaced by the next save. */
+const FORMAT = 2;
+const FORMAT_OLDEST = 1;
+/** The last line but one. Over all bytes, as if it were not there. */
+const SUM = /,\n "sum": "([0-9a-f]{64})"\n\}\n$/;
 
 export interface PartRecord {
   readonly path: LakePath;
@@ -23,6 +28,8 @@ export interface PartRecord {
   readonly number: number;
   /** Durable bytes and rows. */
   length: number;
+  /** Of an index (`per-event`): size of the event files that it names. */
+  eventBytes?: number;
   rows: number;
   first: Position | null;
   firstAt: Timestamp | null;
@@ -83,6 +90,11 @@ export interface Checkpoint {
   cleanStop: boolean;
   /** ISO 8601. */
   savedAt: string;
+  /**
+   * Process and number of the save, so that no two saves are alike: a lake that has not heard whether a save arrived looks at
+   * what is there, and must not take for its own what another owner has written at the same moment.
+   */
+  savedBy?: string;
 }
 
 export function newCheckpoint(pipeline: string, layout: string): Checkpoint {
@@ -121,14 +133,27 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Buffer {
     ...rest,
     resume: resume && { position: resume.position, clusterTime: resume.clusterTime, token: Buffer.from(resume.token).toString('base64') },
   };
-  return Buffer.from(`${JSON.stringify(written, null, 1)}\n`);
+  const body = JSON.stringify(written, null, 1);
+  return Buffer.from(`${body.slice(0, -'\n}'.length)},\n "sum": "${sumOf(body)}"\n}\n`);
+}
+
+function sumOf(body: string): string {
+  return createHash('sha256').update(body).digest('hex');
+}
+
+/** A changed digit of a position or a length would be believed otherwise. */
+function isIntact(text: string, version: unknown): boolean {
+  const found = SUM.exec(text);
+  if (found === null) return version === FORMAT_OLDEST && !text.includes('"sum"');
+  return sumOf(`${text.slice(0, found.index)}\n}`) === found[1];
 }
 
 /** @throws CHECKPOINT_BAD a damaged checkpoint is told, never guessed at; CHECKPOINT_NEWER */
 export function decodeCheckpoint(bytes: Uint8Array, path: LakePath): Checkpoint {
+  const text = Buffer.from(bytes).toString('utf8');
   let raw: unknown;
   try {
-    raw = JSON.parse(Buffer.from(bytes).toString('utf8'));
+    raw = JSON.parse(text);
   } catch (cause) {
     throw new SluiceError(CHECKPOINT_BAD, `${path}: ${reasonOf(cause)}`, { cause });
   }
@@ -136,9 +161,12 @@ export function decodeCheckpoint(bytes: Uint8Array, path: LakePath): Checkpoint 
   if (typeof raw['v'] === 'number' && raw['v'] > FORMAT) throw new SluiceError(CHECKPOINT_NEWER, `${path} has format ${raw['v']}`);
   const missing = missingField(raw);
   if (missing !== null) throw new SluiceError(CHECKPOINT_BAD, `${path}: ${missing} is missing or not what it should be`);
+  if (!isIntact(text, raw['v'])) throw new SluiceError(CHECKPOINT_BAD, `${path}: its content is not what its sum says`);
+  delete raw['sum'];
   const resume = raw['resume'] as { position: string; clusterTime: Timestamp; token: string } | null;
   return {
     ...(raw as unknown as Checkpoint),
+    v: FORMAT,
     resume: resume && { position: asPosition(resume.position), clusterTime: resume.clusterTime, token: Buffer.from(resume.token, 'base64') },
   };
 }
@@ -146,7 +174,7 @@ export function decodeCheckpoint(bytes: Uint8Array, path: LakePath): Checkpoint 
 function missingField(raw: Readonly<Record<string, unknown>>): string | null {
   const { resume, ledger, parts, hours, gaps } = raw;
   const checks: readonly [string, boolean][] = [
-    ['v', raw['v'] === FORMAT],
+    ['v', raw['v'] === FORMAT || raw['v'] === FORMAT_OLDEST],
     ['pipeline', typeof raw['pipeline'] === 'string'],
     ['epoch', isCount(raw['epoch'])],
     [
@@ -197,6 +225,7 @@ function isPart(part: unknown): boolean {
     ['path', 'fingerprint'].every((name) => typeof part[name] === 'string') &&
     ['first', 'last'].every(isPositionOrNull) &&
     ['firstAt', 'lastAt'].every(isTimeOrNull) &&
+    (part['eventBytes'] === undefined || isCount(part['eventBytes'])) &&
     typeof part['rolled'] === 'boolean' &&
     (part['state'] === 'open' || (part['state'] === 'sealing' && isRecord(part['line'])))
   );

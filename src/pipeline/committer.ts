@@ -4,13 +4,14 @@
  * Invariant (no hole): whoever calls `save` has made durable all that `state.resume` and `state.watermark` cover.
  * Invariant (one owner): a save succeeds only over the content that this owner wrote last.
  */
+import { randomUUID } from 'node:crypto';
 import type { Clock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
-import { LAKE_CONFLICT, LAKE_LOST_OWNERSHIP } from '../core/errors.ts';
+import { CHECKPOINT_BAD, LAKE_CONFLICT, LAKE_LOST_OWNERSHIP } from '../core/errors.ts';
 import type { Lake, LakeFile, LakePath } from '../core/lake.ts';
 import { failpoint } from '../ops/failpoint.ts';
 import type { PipelineStats } from '../ops/stats.ts';
-import { checkpointPath, decodeCheckpoint, encodeCheckpoint, newCheckpoint, type Checkpoint } from './checkpoint.ts';
+import { PIPELINE_FILE, checkpointPath, decodeCheckpoint, encodeCheckpoint, newCheckpoint, type Checkpoint } from './checkpoint.ts';
 import { readFile } from './read-file.ts';
 
 export class Committer {
@@ -22,6 +23,8 @@ export class Committer {
   readonly #stats: PipelineStats;
   #file: LakeFile | 'absent';
   #savedAtMs = 0;
+  readonly #owner = randomUUID();
+  #saves = 0;
 
   private constructor(lake: Lake, clock: Clock, stats: PipelineStats, state: Checkpoint, file: LakeFile | 'absent') {
     this.#lake = lake;
@@ -32,10 +35,11 @@ export class Committer {
     this.#file = file;
   }
 
-  /** Reads the checkpoint, or begins one. Called by the owner only. @throws CHECKPOINT_BAD */
+  /** Reads the checkpoint, or begins one. Called by the owner only. @throws CHECKPOINT_BAD, CHECKPOINT_NEWER */
   static async load(lake: Lake, pipeline: string, layout: string, clock: Clock, stats: PipelineStats, signal: AbortSignal): Promise<Committer> {
     const path = checkpointPath(pipeline);
     const file = await lake.stat(path);
+    if (file === null) await assertEmpty(lake, path, signal);
     const state = file === null ? newCheckpoint(pipeline, layout) : decodeCheckpoint(await readFile(lake, path, signal), path);
     return new Committer(lake, clock, stats, state, file ?? 'absent');
   }
@@ -49,6 +53,8 @@ export class Committer {
   async save(why: string): Promise<void> {
     failpoint(`checkpoint.before-${why}`);
     this.state.savedAt = new Date(this.#clock.now()).toISOString();
+    this.#saves += 1;
+    this.state.savedBy = `${this.#owner}.${this.#saves}`;
     const bytes = encodeCheckpoint(this.state);
     try {
       this.#file = await this.#lake.put(this.#path, bytes, this.#file);
@@ -76,5 +82,19 @@ export class Committer {
     if (now === null) return new SluiceError(LAKE_LOST_OWNERSHIP, `${this.#path} is gone`, { cause });
     const other = decodeCheckpoint(await readFile(this.#lake, this.#path, new AbortController().signal), this.#path);
     return new SluiceError(LAKE_LOST_OWNERSHIP, `this is owner ${this.state.epoch}, the checkpoint says ${other.epoch}`, { cause });
+  }
+}
+
+/** Files of a lake, under whatever layout; people leave other things in a folder, too. */
+const OF_A_LAKE = /^_sluice\/|\.(?:jsonl?|gz|zst)$/;
+
+/**
+ * A pipeline's first file after the one that says whose lake it is, is its checkpoint. Where there are others, it has
+ * been lost: to begin again would leave out what happened since, without a word. @throws CHECKPOINT_BAD
+ */
+async function assertEmpty(lake: Lake, checkpoint: LakePath, signal: AbortSignal): Promise<void> {
+  for await (const { path } of lake.list('', signal)) {
+    if (path === PIPELINE_FILE || !OF_A_LAKE.test(path)) continue;
+    throw new SluiceError(CHECKPOINT_BAD, `${checkpoint} is missing, but the lake holds ${path}`);
   }
 }

@@ -11,7 +11,7 @@
  */
 import { OPERATIONS, positionAt, type EventBatch, type Position } from '../core/event.ts';
 import type { Lake, LakePath } from '../core/lake.ts';
-import { parseLine } from '../core/line.ts';
+import { documentKeyOf, parseLine, type LineFacts } from '../core/line.ts';
 import { formatNamespace } from '../core/namespace.ts';
 import { compareTimestamps, type Timestamp } from '../core/time.ts';
 import type { PartRecord } from './checkpoint.ts';
@@ -56,7 +56,7 @@ export class Floors {
     for await (const line of linesOf(readDecoded(lake, path, 0, signal))) {
       const facts = parseLine(line);
       if (compareTimestamps(facts.at, this.#replayAt) < 0) continue;
-      const id = identity(facts);
+      const id = identity(facts, line);
       this.#identities.set(id, (this.#identities.get(id) ?? 0) + 1);
     }
   }
@@ -96,13 +96,13 @@ export class Floors {
   }
 
   #take(line: Buffer): boolean {
-    const id = identity(parseLine(line));
+    const id = identity(parseLine(line), line);
     const left = this.#identities.get(id) ?? 0;
     if (left > 0) this.#identities.set(id, left - 1);
     return left > 0;
   }
 }
 
-function identity(line: ReturnType<typeof parseLine>): string {
-  return `${line.at.t}.${line.at.i}|${formatNamespace(line.ns)}|${OPERATIONS[line.op]!}|${line.key ?? ''}`;
+function identity(facts: LineFacts, line: Buffer): string {
+  return `${facts.at.t}.${facts.at.i}|${formatNamespace(facts.ns)}|${OPERATIONS[facts.op]!}|${documentKeyOf(line) ?? ''}`;
 }

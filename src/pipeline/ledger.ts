@@ -8,7 +8,7 @@ import type { Clock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
 import { LEDGER_BAD } from '../core/errors.ts';
 import type { Appender, Lake, LakePath } from '../core/lake.ts';
-import { isSealedLine, type LedgerLine, type SealedLine } from '../core/ledger.ts';
+import { isSealedLine, readLedgerLine, type LedgerLine, type SealedLine } from '../core/ledger.ts';
 import { dayName } from '../core/time.ts';
 import { failpoint } from '../ops/failpoint.ts';
 import { hourKey, ledgerFolder } from './checkpoint.ts';
@@ -36,12 +36,14 @@ export class Ledger {
     const { state } = this.#committer;
     if (state.ledger !== null) {
       const { path, length } = state.ledger;
+      failpoint('ledger.before-fence');
       this.#appender = await this.#lake.open(path, { epoch: state.epoch, expect: 'any', length }, signal);
+      failpoint('ledger.after-fence');
       await this.#committer.assertOwner();
       state.ledger.length = this.#appender.length;
     }
     const since = state.hours.reduce((day, hour) => (hour.since < day ? hour.since : day), this.#day());
-    for await (const line of readLedger(this.#lake, state.pipeline, since, signal)) if (isSealedLine(line)) this.#remember(line);
+    for await (const line of readFencedLedger(this.#lake, state.pipeline, since, signal)) if (isSealedLine(line)) this.#remember(line);
     if (this.#appender !== null) await this.#writeEpoch(signal);
   }
 
@@ -107,7 +109,9 @@ export class Ledger {
     const there = await this.#lake.stat(path);
     state.ledger = { path, length: there?.size ?? 0 };
     await this.#committer.save('ledger-intent');
+    failpoint('ledger.before-open');
     this.#appender = await this.#lake.open(path, { epoch: state.epoch, expect: 'any', length: state.ledger.length }, signal);
+    failpoint('ledger.after-open');
     await this.#committer.assertOwner();
     await this.#writeEpoch(signal);
     return this.#appender;
@@ -115,7 +119,9 @@ export class Ledger {
 
   async #writeEpoch(signal: AbortSignal): Promise<void> {
     const { state } = this.#committer;
+    failpoint('ledger.before-epoch');
     await this.#appender!.append([encodeLines([{ epoch: state.epoch, at: new Date(this.#clock.now()).toISOString() }])], signal);
+    failpoint('ledger.after-epoch');
     state.ledger!.length = this.#appender!.length;
   }
 }
@@ -131,10 +137,25 @@ function encodeLines(lines: readonly LedgerLine[]): Buffer {
  * @throws LEDGER_BAD
  */
 export async function* readLedger(lake: Lake, pipeline: string, since: string, signal: AbortSignal): AsyncGenerator<LedgerLine> {
+  for await (const { text, path } of ledgerFiles(lake, pipeline, since, signal)) yield* parseLedger(text, path);
+}
+
+/**
+ * As its owner reads it: nobody writes, so that half a line is damage. Left out, it would be taken for the beginning of the
+ * line that is written next. @throws LEDGER_BAD
+ */
+export async function* readFencedLedger(lake: Lake, pipeline: string, since: string, signal: AbortSignal): AsyncGenerator<LedgerLine> {
+  for await (const { text, path } of ledgerFiles(lake, pipeline, since, signal)) {
+    if (text !== '' && !text.endsWith('\n')) throw new SluiceError(LEDGER_BAD, `${path} ends in the middle of a line`);
+    yield* parseLedger(text, path);
+  }
+}
+
+async function* ledgerFiles(lake: Lake, pipeline: string, since: string, signal: AbortSignal): AsyncGenerator<{ text: string; path: LakePath }> {
   const folder = ledgerFolder(pipeline);
   const from = `${folder}/${since}`;
-  for await (const file of lake.list(folder, signal)) {
-    if (file.path >= from) yield* parseLedger((await readFile(lake, file.path, signal)).toString('utf8'), file.path);
+  for await (const { path } of lake.list(folder, signal)) {
+    if (path >= from) yield { text: (await readFile(lake, path, signal)).toString('utf8'), path };
   }
 }
 
@@ -142,11 +163,9 @@ export async function* readLedger(lake: Lake, pipeline: string, since: string, s
 export function* parseLedger(text: string, path: LakePath): Generator<LedgerLine> {
   const lines = text.split('\n');
   lines.pop();
-  for (const [index, line] of lines.entries()) {
-    try {
-      yield JSON.parse(line) as LedgerLine;
-    } catch (cause) {
-      throw new SluiceError(LEDGER_BAD, `${path}, line ${index + 1}`, { cause });
-    }
+  for (const [index, text] of lines.entries()) {
+    const line = readLedgerLine(text);
+    if (line === null) throw new SluiceError(LEDGER_BAD, `${path}, line ${index + 1}`);
+    yield line;
   }
 }

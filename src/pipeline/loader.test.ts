@@ -103,6 +103,14 @@ class FakeWarehouse implements Warehouse {
 
   async *silver(): AsyncGenerator<never> {}
 
+  async *loadedFiles(): AsyncGenerator<never> {}
+
+  async *loadedLines(): AsyncGenerator<never> {}
+
+  async prove(): Promise<readonly never[]> {
+    return [];
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 

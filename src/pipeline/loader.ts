@@ -8,13 +8,15 @@
 import { SluiceError } from '../core/error.ts';
 import { WAREHOUSE_FAILED } from '../core/errors.ts';
 import type { Lake, LakeFile, LakePath } from '../core/lake.ts';
-import { isSealedLine, type SealedLine } from '../core/ledger.ts';
+import { hoursPerPart } from '../core/layout.ts';
+import { dataBytes, isSealedLine, type SealedLine } from '../core/ledger.ts';
 import { formatNamespace, type Namespace } from '../core/namespace.ts';
 import { compareTimestamps, parseHourName, type Hour, type Timestamp } from '../core/time.ts';
 import type { SealedFile, Warehouse } from '../core/warehouse.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
 import { checkpointPath, decodeCheckpoint, ledgerFolder, type Checkpoint } from './checkpoint.ts';
+import { readEvents } from './event-files.ts';
 import { parseLedger } from './ledger.ts';
 import { readFile } from './read-file.ts';
 
@@ -65,6 +67,7 @@ export class Loader {
   readonly #followed = new Map<LakePath, Followed>();
   /** Files that were rejected by the last call, with the reason: told once, not every few seconds. */
   #rejected = new Map<LakePath, string>();
+  #hoursPerFile = 1;
   readonly #marked = new Map<string, Timestamp>();
 
   constructor(lake: Lake, warehouse: Warehouse, options: LoaderOptions) {
@@ -82,6 +85,7 @@ export class Loader {
     const checkpoint = await this.#readCheckpoint(signal);
     const tally: Tally = { files: 0, rows: 0, merged: 0, rejected: [], behind: new Set() };
     const paused = await this.#paused();
+    this.#hoursPerFile = checkpoint === null ? 1 : hoursPerPart(checkpoint.layout);
     const ledgers: LakeFile[] = [];
     for await (const file of this.#lake.list(ledgerFolder(this.#options.pipeline), signal)) ledgers.push(file);
     for (const [index, file] of ledgers.entries()) {
@@ -144,17 +148,13 @@ export class Loader {
     if (paused.has(nameOf(line))) return false;
     const { hour } = this.#options;
     const of = parseHourName(line.hour);
-    return hour === undefined || (of !== null && of >= hour.from && of <= hour.to);
+    return hour === undefined || (of !== null && of + this.#hoursPerFile > hour.from && of <= hour.to);
   }
 
   /** @returns the paths that were rejected */
   async #load(lines: readonly SealedLine[], tally: Tally, signal: AbortSignal): Promise<ReadonlySet<string>> {
     signal.throwIfAborted();
-    const files = lines.map((line): SealedFile => ({
-      line,
-      localPath: this.#lake.localPath(line.path),
-      read: (until) => this.#lake.read(line.path, 0, until),
-    }));
+    const files = lines.map((line) => this.#fileOf(line));
     const { stats, log } = this.#options;
     const result = await this.#warehouse.load(files, signal);
     tally.files += result.files;
@@ -164,6 +164,13 @@ export class Loader {
     stats.rowsLoaded += result.rows;
     log.info({ files: result.files, rows: result.rows, rejected: result.rejected.length }, 'loaded');
     return new Set(result.rejected.map(({ path }) => path));
+  }
+
+  /** Of an index the warehouse is given the events that it names, as if they were one file. */
+  #fileOf(line: SealedLine): SealedFile {
+    const { path } = line;
+    if (line.eventBytes === undefined) return { line, localPath: this.#lake.localPath(path), read: (until) => this.#lake.read(path, 0, until) };
+    return { line: { ...line, bytes: dataBytes(line) }, localPath: null, read: (until) => readEvents(this.#lake, path, until) };
   }
 
   #tellRejected({ rejected }: Tally): void {

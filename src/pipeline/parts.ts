@@ -7,10 +7,11 @@ import { OPERATIONS, type Position } from '../core/event.ts';
 import type { Appender, Lake } from '../core/lake.ts';
 import type { SealedLine } from '../core/ledger.ts';
 import type { PartRecord } from './checkpoint.ts';
+import type { Committer } from './committer.ts';
 
 export interface LivePart {
   readonly record: PartRecord;
-  /** `null` until it is created or once it is closed. */
+  /** `null` until it is created, while it is put aside, and once it is closed. */
   appender: Appender | null;
   /** Of all its bytes; `null` when bytes were there before us, then they are read again for the seal. */
   hash: Hash | null;
@@ -29,6 +30,8 @@ export function newPart(record: PartRecord, nowMs: number): LivePart {
 /** Rows that have just become durable in a part. */
 export interface AppendedRows {
   readonly bytes: number;
+  /** Of an index: size of the event files that were added. */
+  readonly eventBytes?: number;
   readonly rows: number;
   readonly first: Position;
   readonly firstAt: Timestamp;
@@ -40,6 +43,7 @@ export interface AppendedRows {
 
 export function recordAppend(record: PartRecord, added: AppendedRows): void {
   record.length += added.bytes;
+  if (added.eventBytes !== undefined) record.eventBytes = (record.eventBytes ?? 0) + added.eventBytes;
   record.rows += added.rows;
   record.first ??= added.first;
   record.firstAt ??= added.firstAt;
@@ -73,5 +77,24 @@ export async function sealedLine(part: LivePart, lake: Lake, epoch: number, sign
     lastAt: record.lastAt,
     ops: record.ops,
     epoch,
+    ...(record.eventBytes !== undefined && { eventBytes: record.eventBytes }),
   };
+}
+
+/**
+ * Gives the file handle (or lease) of a part back that only waits to be sealed: handles are few, and one batch may fill
+ * any number of parts. The part stays fenced: who had it before us still cannot write.
+ */
+export async function putAside(part: LivePart): Promise<void> {
+  await part.appender?.[Symbol.asyncDispose]();
+  part.appender = null;
+}
+
+/** The appender of a part that this owner has made or fenced. */
+export async function appenderOf(part: LivePart, lake: Lake, committer: Committer, signal: AbortSignal): Promise<Appender> {
+  if (part.appender !== null) return part.appender;
+  const { path, length } = part.record;
+  part.appender = await lake.open(path, { epoch: committer.state.epoch, expect: 'any', length }, signal);
+  await committer.assertOwner();
+  return part.appender;
 }

@@ -30,6 +30,32 @@ async function* prepend(first: Uint8Array, rest: AsyncIterator<Uint8Array>): Asy
   }
 }
 
+/** Whole lines of a chunk, newline included, without a copy. */
+export function* linesIn(chunk: Uint8Array): Generator<Buffer> {
+  const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+  let start = 0;
+  for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
+    yield bytes.subarray(start, end + 1);
+    start = end + 1;
+  }
+}
+
+/** As `linesOf`, of a file that nobody writes any more. @throws Error when it ends in the middle of a line */
+export async function* wholeLinesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
+  let rest = 0;
+  const counted = async function* (): AsyncGenerator<Uint8Array> {
+    for await (const chunk of chunks) {
+      rest += chunk.byteLength;
+      yield chunk;
+    }
+  };
+  for await (const line of linesOf(counted())) {
+    rest -= line.length;
+    yield line;
+  }
+  if (rest > 0) throw new Error(`it ends in the middle of a line, ${rest} bytes long`);
+}
+
 /** Whole lines, newline included; a last line without one is not a line. The buffer is valid until the next step. */
 export async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
   let rest: Buffer = Buffer.alloc(0);

@@ -11,18 +11,21 @@ import { OPERATIONS } from '../core/event.ts';
 import type { Lake } from '../core/lake.ts';
 import { isSealedLine } from '../core/ledger.ts';
 import { parseLine } from '../core/line.ts';
-import { partPath } from '../core/layout.ts';
+import { isPerEvent, partPath } from '../core/layout.ts';
 import { compareTimestamps, parseHourName, type Timestamp } from '../core/time.ts';
+import { failpoint } from '../ops/failpoint.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
 import type { PartRecord } from './checkpoint.ts';
 import type { Committer } from './committer.ts';
+import { SUFFIX } from './compression.ts';
+import { eventFileOf } from './event-files.ts';
 import { Floors } from './floor.ts';
-import { Ledger, readLedger } from './ledger.ts';
-import type { LivePart } from './parts.ts';
-import { linesOf, readDecoded } from './read-lines.ts';
+import { Ledger, readFencedLedger } from './ledger.ts';
+import { putAside, type LivePart } from './parts.ts';
+import { readDecoded, wholeLinesOf } from './read-lines.ts';
 import { Sealer } from './sealer.ts';
-import { SUFFIX, Writer, type WriterOptions } from './writer.ts';
+import { Writer, type WriterOptions } from './writer.ts';
 
 export interface Recovered {
   readonly writer: Writer;
@@ -59,7 +62,13 @@ export async function recover(context: RecoveryContext, signal: AbortSignal): Pr
   const ledger = new Ledger(lake, committer, clock);
   const fenced: FencedPart[] = [];
   try {
-    for (const record of state.parts) fenced.push(await fence(record, context, signal));
+    // A crash may leave as many parts as one flush fills.
+    const tooMany = state.parts.length > context.writer.partsOpenMax;
+    for (const record of state.parts) {
+      const each = await fence(record, context, signal);
+      fenced.push(each);
+      if (tooMany) await putAside(each.part);
+    }
     await ledger.recover(signal);
     const replayAt = replayPoint(context);
     const floors = await learnFloors(context, replayAt, signal);
@@ -69,7 +78,7 @@ export async function recover(context: RecoveryContext, signal: AbortSignal): Pr
     for (const { part, asRecorded } of fenced) {
       const { record } = part;
       if (record.state === 'sealing') continue;
-      if (wasClean && asRecorded && mayContinue(record, context)) {
+      if (wasClean && asRecorded && part.appender !== null && mayContinue(record, context)) {
         record.epoch = state.epoch;
         writer.adopt(part, parseHourName(record.hour)!);
       } else {
@@ -99,12 +108,15 @@ interface FencedPart {
 async function fence(record: PartRecord, context: RecoveryContext, signal: AbortSignal): Promise<FencedPart> {
   const { lake, committer, clock } = context;
   const known = record.length;
+  failpoint('recovery.before-fence');
   const appender = await lake.open(record.path, { epoch: committer.state.epoch, expect: 'any', length: known }, signal);
+  failpoint('recovery.after-fence');
   await committer.assertOwner();
   const asRecorded = appender.length === known;
   if (!asRecorded) {
     try {
-      for await (const line of linesOf(readDecoded(lake, record.path, known, signal))) addLine(record, line);
+      // Half a line must not be left out: the seal would take it for the end of the part.
+      for await (const line of wholeLinesOf(readDecoded(lake, record.path, known, signal))) addLine(record, line, isPerEvent(committer.state.layout));
     } catch (cause) {
       throw new SluiceError(LAKE_DAMAGED, `${record.path} beyond byte ${known}: ${reasonOf(cause)}`, { cause });
     }
@@ -113,7 +125,7 @@ async function fence(record: PartRecord, context: RecoveryContext, signal: Abort
   return { part: { record, appender, hash: null, openedAtMs: clock.now(), usedAtMs: clock.now(), planned: 0 }, asRecorded };
 }
 
-function addLine(record: PartRecord, line: Buffer): void {
+function addLine(record: PartRecord, line: Buffer, isIndex: boolean): void {
   const facts = parseLine(line);
   const op = OPERATIONS[facts.op]!;
   record.rows += 1;
@@ -122,6 +134,10 @@ function addLine(record: PartRecord, line: Buffer): void {
   record.last = facts.position;
   record.lastAt = facts.at;
   record.ops[op] = (record.ops[op] ?? 0) + 1;
+  if (!isIndex) return;
+  const file = eventFileOf(line);
+  if (file === null) throw new TypeError('a line of an index that names no file');
+  record.eventBytes = (record.eventBytes ?? 0) + file.bytes;
 }
 
 /** After a clean stop: only the last part of its collection-hour, by the owner that stopped, written as it would be written now. */
@@ -164,7 +180,7 @@ async function learnFloors(context: RecoveryContext, replayAt: Timestamp | null,
   const reaches = (lastAt: Timestamp | null): boolean => lastAt !== null && compareTimestamps(lastAt, replayAt) >= 0;
   for (const [path, lastAt] of named) if (reaches(lastAt)) await floors.learn(lake, path, signal);
   // Sealed files may hold events of the replay's cluster time, too.
-  for await (const line of readLedger(lake, state.pipeline, '', signal)) {
+  for await (const line of readFencedLedger(lake, state.pipeline, '', signal)) {
     if (isSealedLine(line) && !named.has(line.path) && reaches(line.lastAt)) await floors.learn(lake, line.path, signal);
   }
   return floors;

@@ -7,18 +7,19 @@
  * there must have the same bytes.
  */
 import { SluiceError } from '../core/error.ts';
-import { LAKE_CONFLICT } from '../core/errors.ts';
+import { LAKE_CONFLICT, LEDGER_BAD } from '../core/errors.ts';
 import type { Lake, LakePath } from '../core/lake.ts';
-import { hourFolder, escapeSegment } from '../core/layout.ts';
+import { escapeSegment, hourFolder, hoursPerPart, partHour } from '../core/layout.ts';
 import { formatNamespace, type Namespace } from '../core/namespace.ts';
 import { compareTimestamps, endOfHour, hourName, hourOf, parseHourName, SECONDS_PER_HOUR, type Hour } from '../core/time.ts';
 import { failpoint } from '../ops/failpoint.ts';
 import type { PipelineStats } from '../ops/stats.ts';
 import { hourFilePath, hourKey, type Checkpoint, type HourRecord, type PartRecord } from './checkpoint.ts';
 import type { Committer } from './committer.ts';
+import { compressionOf, storedForm } from './compression.ts';
 import type { Ledger } from './ledger.ts';
 import { inParallel } from './parallel.ts';
-import { sealedLine, type LivePart } from './parts.ts';
+import { appenderOf, sealedLine, type LivePart } from './parts.ts';
 import { readFile } from './read-file.ts';
 import type { Writer } from './writer.ts';
 
@@ -65,6 +66,7 @@ export class Sealer {
     const due = this.#waiting.filter((part) => isCovered(part.record, state));
     if (due.length > 0) {
       await inParallel(due, SEALS_AT_ONCE, async (part) => {
+        await this.#makeValid(part, signal);
         part.record.line = await sealedLine(part, this.#lake, state.epoch, signal);
         part.record.state = 'sealing';
       });
@@ -83,12 +85,24 @@ export class Sealer {
     for (const part of this.#waiting) await part.appender?.[Symbol.asyncDispose]();
   }
 
+  /** No bytes at all are neither gzip nor zstd: what a former owner has named and never written to gets an empty member. */
+  async #makeValid(part: LivePart, signal: AbortSignal): Promise<void> {
+    const { record } = part;
+    const compression = compressionOf(record.path);
+    if (record.length > 0 || compression === 'none') return;
+    const appender = await appenderOf(part, this.#lake, this.#committer, signal);
+    await appender.append(await storedForm([], compression), signal);
+    record.length = appender.length;
+    // It is read again: whoever made the part may not have kept a hash.
+    part.hash = null;
+  }
+
   async #finish(parts: readonly LivePart[], signal: AbortSignal): Promise<void> {
     if (parts.length === 0) return;
     await inParallel(parts, SEALS_AT_ONCE, async (part) => {
-      if (part.appender === null) return;
+      const appender = await appenderOf(part, this.#lake, this.#committer, signal);
       failpoint('part.before-close');
-      await part.appender.close();
+      await appender.close();
       part.appender = null;
       failpoint('part.after-close');
     });
@@ -103,7 +117,7 @@ export class Sealer {
   async #publishReady(signal: AbortSignal): Promise<void> {
     const { state } = this.#committer;
     // Names of hours sort as the hours do. Called for every batch: nothing is built while no hour is over.
-    const now = hourName(hourOf(state.watermark.t));
+    const now = hourName(partHour(state.layout, hourOf(state.watermark.t)));
     const over = state.hours.filter((h) => h.state === 'open' && h.hour < now);
     const held = over.length === 0 ? new Set<string>() : new Set(state.parts.map((part) => hourKey(part.ns, part.hour)));
     const ready = over.filter((h) => !held.has(hourKey(h.ns, h.hour)));
@@ -122,12 +136,16 @@ export class Sealer {
       hour.state = 'published';
       this.#ledger.forget(hourKey(hour.ns, hour.hour));
     });
-    while (compareTimestamps(state.watermark, endOfHour(state.nextHour)) >= 0) {
-      const name = hourName(state.nextHour);
+    const hours = hoursPerPart(state.layout);
+    for (;;) {
+      const first = partHour(state.layout, state.nextHour);
+      if (compareTimestamps(state.watermark, endOfHour(first + hours - 1)) < 0) break;
+      const name = hourName(first);
       if (state.hours.some((h) => h.hour <= name && h.state !== 'published')) break;
       await this.#putHourFile(state.nextHour, name, signal);
-      state.hours = state.hours.filter((h) => h.hour > name);
       state.nextHour += 1;
+      const next = hourName(partHour(state.layout, state.nextHour));
+      if (next !== name) state.hours = state.hours.filter((h) => h.hour >= next);
       this.#stats.hoursComplete += 1;
     }
   }
@@ -135,23 +153,31 @@ export class Sealer {
   async #publishHour(hour: HourRecord, signal: AbortSignal): Promise<void> {
     const { state } = this.#committer;
     const files = this.#ledger.ofHour(hourKey(hour.ns, hour.hour));
+    // Every part that was ever named is sealed by now, if need be with 0 rows: a ledger that says less has lost lines.
+    if (files.length !== hour.next) {
+      const detail = `${formatNamespace(hour.ns)} has ${hour.next} parts in the hour ${hour.hour}, the ledger names ${files.length}`;
+      throw new SluiceError(LEDGER_BAD, detail);
+    }
     const path = manifestPath(state.pipeline, state.layout, hour.ns, hour.hour);
     const manifest = { v: 1, revision: 1, ns: hour.ns, hour: hour.hour, files };
     failpoint('hour.before-manifest');
     await this.#putOnce(path, Buffer.from(`${JSON.stringify(manifest, null, 1)}\n`), signal);
     failpoint('hour.after-manifest');
-    if (path.endsWith('/_manifest.json') && !isInGap(parseHourName(hour.hour)!, state)) {
+    if (path.endsWith('/_manifest.json') && !isInGap(parseHourName(hour.hour)!, hoursPerPart(state.layout), state)) {
+      failpoint('hour.before-success');
       await this.#putOnce(`${path.slice(0, -'_manifest.json'.length)}_SUCCESS`, new Uint8Array(), signal);
       failpoint('hour.after-success');
     }
   }
 
-  async #putHourFile(hour: Hour, name: string, signal: AbortSignal): Promise<void> {
+  /** @param parts the hour by which its parts go */
+  async #putHourFile(hour: Hour, parts: string, signal: AbortSignal): Promise<void> {
     const { state } = this.#committer;
-    const collections = state.hours.filter((h) => h.hour === name).map((h) => formatNamespace(h.ns));
+    const name = hourName(hour);
+    const collections = state.hours.filter((h) => h.hour === parts).map((h) => formatNamespace(h.ns));
     // The hour in which the pipeline began has a beginning of its own.
     const from = hourOf(state.startedAt.t) === hour ? { from: new Date(state.startedAt.t * 1000).toISOString() } : {};
-    const content = { v: 1, hour: name, complete: !isInGap(hour, state), ...from, collections: collections.toSorted() };
+    const content = { v: 1, hour: name, complete: !isInGap(hour, 1, state), ...from, collections: collections.toSorted() };
     failpoint('hour.before-hour-file');
     await this.#putOnce(hourFilePath(state.pipeline, name), Buffer.from(`${JSON.stringify(content)}\n`), signal);
     failpoint('hour.after-hour-file');
@@ -174,6 +200,7 @@ function isCovered(part: PartRecord, state: Checkpoint): boolean {
   return compareTimestamps(state.watermark, part.lastAt) > 0;
 }
 
-function isInGap(hour: Hour, state: Checkpoint): boolean {
-  return state.gaps.some((gap) => gap.from.t < (hour + 1) * SECONDS_PER_HOUR && (gap.to === null || gap.to.t >= hour * SECONDS_PER_HOUR));
+function isInGap(hour: Hour, hours: number, state: Checkpoint): boolean {
+  const [from, to] = [hour * SECONDS_PER_HOUR, (hour + hours) * SECONDS_PER_HOUR];
+  return state.gaps.some((gap) => gap.from.t < to && (gap.to === null || gap.to.t >= from));
 }

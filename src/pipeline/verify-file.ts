@@ -25,11 +25,12 @@ const PREFIX = Buffer.from(LINE_PREFIX);
 export interface FileFacts {
   readonly rows: number;
   /** As stored. */
-  readonly bytes: number;
+  bytes: number;
 }
 
-export async function verifyFile(lake: Lake, line: SealedLine, findings: Findings, signal: AbortSignal): Promise<FileFacts> {
-  const scan = new FileScan(line);
+/** @param hours how many hours a file covers */
+export async function verifyFile(lake: Lake, line: SealedLine, hours: number, findings: Findings, signal: AbortSignal): Promise<FileFacts> {
+  const scan = new FileScan(line, hours);
   const stored = { bytes: 0, hash: createHash('sha256') };
   try {
     for await (const chunk of decoded(counted(lake.read(line.path, 0, signal), stored), line)) scan.push(chunk);
@@ -113,14 +114,16 @@ class FileScan {
   readonly found = new LineFindings();
   rows = 0;
   readonly #line: SealedLine;
+  readonly #hours: number;
   readonly #ns: string;
   readonly #ops = new Uint32Array(OPERATIONS.length);
   readonly #cutter = new LineCutter();
   #first: { readonly position: Position; readonly at: Timestamp } | null = null;
   #last: { readonly position: Position; readonly at: Timestamp } | null = null;
 
-  constructor(line: SealedLine) {
+  constructor(line: SealedLine, hours: number) {
     this.#line = line;
+    this.#hours = hours;
     this.#ns = formatNamespace({ db: line.db, coll: line.coll });
   }
 
@@ -165,7 +168,8 @@ class FileScan {
     const last = this.#last?.position;
     if (last === position) found.add('duplicate', `line ${rows} has the position of the line before it, ${position}`);
     else if (last !== undefined && position < last) found.add('order', `line ${rows}: ${position} after ${last}`);
-    const hour = hourName(hourOf(at.t));
+    const of = hourOf(at.t);
+    const hour = hourName(of - (of % this.#hours));
     if (hour !== this.#line.hour) found.add('hour', `line ${rows} is of ${hour}, the file of ${this.#line.hour}`);
     const name = formatNamespace(ns);
     if (name !== this.#ns) found.add('namespace', `line ${rows} is of ${name}, the file of ${this.#ns}`);

@@ -25,32 +25,39 @@ export const LAKE_CHECKS = {
   namespace: 'every event lies with its collection',
   order: 'positions rise within each file and from file to file of a collection',
   duplicate: 'no position is there twice in a collection',
+  'event-file': 'every file that an index names is there and holds its event',
   manifest: 'manifests list exactly the files of their hour',
-  success: 'no _SUCCESS without a manifest or while a part of its hour is open',
-  'hour-file': 'hour files name exactly the collections of hours that are over and sealed',
+  success: 'collections of complete hours have _SUCCESS, and none without a manifest or while a part of its hour is open',
+  'hour-file': 'every hour that is over has its file, which names exactly its collections and is right about gaps',
   'open-part': 'open parts hold at least what the checkpoint says',
-  'unknown-file': 'no file of data is in neither the ledger nor the checkpoint',
+  'unknown-file': 'no file of data is in neither the ledger nor the checkpoint, nor in an index of theirs',
 } as const;
 export type LakeCheck = keyof typeof LAKE_CHECKS;
 
-export interface LakeFinding {
-  readonly check: LakeCheck;
+export interface Finding<Check extends string> {
+  readonly check: Check;
   readonly path: LakePath;
   readonly detail: string;
 }
+export type LakeFinding = Finding<LakeCheck>;
 
 /** Findings beyond this are counted and not kept. */
 const FINDINGS_MAX = 1000;
 
-export class Findings {
-  readonly list: LakeFinding[] = [];
-  readonly counts = new Map<LakeCheck, number>();
+export class Findings<Check extends string = LakeCheck> {
+  readonly list: Finding<Check>[] = [];
+  readonly counts = new Map<Check, number>();
   total = 0;
 
-  add(check: LakeCheck, path: LakePath, detail: string): void {
-    this.total += 1;
-    this.counts.set(check, (this.counts.get(check) ?? 0) + 1);
+  add(check: Check, path: LakePath, detail: string): void {
+    this.count(check, 1);
     if (this.list.length < FINDINGS_MAX) this.list.push({ check, path, detail });
+  }
+
+  /** Such as are not kept, because somebody else has kept the first of them. */
+  count(check: Check, more: number): void {
+    this.total += more;
+    this.counts.set(check, (this.counts.get(check) ?? 0) + more);
   }
 }
 

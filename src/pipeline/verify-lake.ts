@@ -7,13 +7,14 @@
  */
 import { SluiceError } from '../core/error.ts';
 import { CHECKPOINT_BAD, LAKE_DAMAGED } from '../core/errors.ts';
-import type { Lake } from '../core/lake.ts';
-import { partPath } from '../core/layout.ts';
+import type { Lake, LakePath } from '../core/lake.ts';
+import { eventFileTime, hoursPerPart, isPerEvent, partHour, partPath } from '../core/layout.ts';
 import type { SealedLine } from '../core/ledger.ts';
 import { formatNamespace } from '../core/namespace.ts';
 import { compareTimestamps, parseHourName, type Hour } from '../core/time.ts';
 import { checkpointPath, decodeCheckpoint, type Checkpoint } from './checkpoint.ts';
 import { readFile } from './read-file.ts';
+import { proveEvents, proveNoOthers } from './verify-events.ts';
 import { positionsOf, verifyFile } from './verify-file.ts';
 import { Findings, type LakeCheck, type LakeFinding } from './verify-findings.ts';
 import { viewLedger, type LedgerView } from './verify-ledger.ts';
@@ -58,16 +59,19 @@ const OVERLAPS_COMPARED_MAX = 16;
 /** @throws CHECKPOINT_NEWER, and what the lake throws when it cannot be read; what is wrong in it is in the report */
 export async function verifyLake(lake: Lake, pipeline: string, options: VerifyLakeOptions): Promise<LakeReport> {
   const { signal } = options;
-  const since = options.since ?? null;
   const findings = new Findings();
   // Of this first reading nothing is told: the second one sees the same and more.
   const before = await readCheckpoint(lake, pipeline, new Findings(), signal);
+  const layout = before?.layout ?? null;
+  const since = options.since === undefined ? null : layout === null ? options.since : partHour(layout, options.since);
   const ledger = await viewLedger(lake, pipeline, since, before, new Findings(), signal);
   await proveOpenParts(lake, before, findings);
   const sums = await proveFiles(lake, ledger, before, findings, options);
 
   const open = new Set(before?.parts.map((part) => part.path));
-  const listing = await listLake(lake, pipeline, (path) => open.has(path) || ledger.paths.has(path), signal);
+  // Files of single events are many: they are looked at folder by folder, by a listing of their own.
+  const isEvent = (path: LakePath): boolean => layout !== null && isPerEvent(layout) && eventFileTime(path) !== null;
+  const listing = await listLake(lake, pipeline, (path) => open.has(path) || ledger.paths.has(path) || isEvent(path), signal);
   const after = await readCheckpoint(lake, pipeline, findings, signal);
   const ledgerAfter = await viewLedger(lake, pipeline, since, after, findings, signal);
   // Against the older view: a running owner moves both on.
@@ -75,6 +79,7 @@ export async function verifyLake(lake: Lake, pipeline: string, options: VerifyLa
     findings.add('checkpoint', checkpointPath(pipeline), `is of epoch ${after.epoch}, the ledger of ${ledger.epochLast}`);
   }
   await new PublishedProof(lake, pipeline, after, ledgerAfter, since, findings).prove(listing, signal);
+  if (after !== null && isPerEvent(after.layout)) await proveNoOthers(lake, after, ledgerAfter.paths, findings, signal);
   return {
     pipeline,
     ok: findings.total === 0,
@@ -122,13 +127,15 @@ async function proveFiles(
 ): Promise<{ files: number; rows: number; bytes: number }> {
   const lines = ledger.lines.toSorted(inOrderOfEvents);
   const sums = { files: 0, rows: 0, bytes: 0 };
-  const total = { filesTotal: lines.length, bytesTotal: lines.reduce((sum, line) => sum + line.bytes, 0) };
-  const provePath = pathProof(checkpoint?.layout ?? null);
+  const total = { filesTotal: lines.length, bytesTotal: lines.reduce((sum, line) => sum + line.bytes + (line.eventBytes ?? 0), 0) };
+  const layout = checkpoint?.layout ?? null;
+  const provePath = pathProof(layout);
   let earlier: EarlierFiles = { collection: '', lines: [], furthest: null };
   for (const line of lines) {
     signal.throwIfAborted();
     onProgress?.({ ...sums, ...total });
-    const facts = await verifyFile(lake, line, findings, signal);
+    const facts = await verifyFile(lake, line, layout === null ? 1 : hoursPerPart(layout), findings, signal);
+    if (layout !== null && isPerEvent(layout)) facts.bytes += await proveEvents(lake, line, findings, signal);
     sums.files += 1;
     sums.rows += facts.rows;
     sums.bytes += facts.bytes;

@@ -4,7 +4,7 @@
  * Memory grows with the number of sealed files (some hundred bytes each), not with their content.
  */
 import type { Lake, LakePath } from '../core/lake.ts';
-import { isSealedLine, type LedgerLine, type SealedLine } from '../core/ledger.ts';
+import { isSealedLine, readLedgerLine, type LedgerLine, type SealedLine } from '../core/ledger.ts';
 import { parseHourName, type Hour } from '../core/time.ts';
 import { hourKey, ledgerFolder, type Checkpoint } from './checkpoint.ts';
 import { readFile } from './read-file.ts';
@@ -98,44 +98,10 @@ function* linesIn(path: LakePath, bytes: Buffer, findings: Findings): Generator<
   let start = 0;
   for (let end = bytes.indexOf(0x0a); end >= 0; end = bytes.indexOf(0x0a, start)) {
     number += 1;
-    const line = parse(bytes.toString('utf8', start, end));
+    const line = readLedgerLine(bytes.toString('utf8', start, end));
     const where = `line ${number}`;
     start = end + 1;
     if (line === null) findings.add('ledger-line', path, `${where} cannot be read`);
     else yield { line, where };
   }
-}
-
-function parse(text: string): LedgerLine | null {
-  let raw: unknown;
-  try {
-    raw = JSON.parse(text);
-  } catch {
-    return null;
-  }
-  if (typeof raw !== 'object' || raw === null) return null;
-  const line = raw as Record<string, unknown>;
-  if (!Number.isSafeInteger(line['epoch'])) return null;
-  if (!('path' in line)) return line as unknown as LedgerLine;
-  const isNumber = (name: string): boolean => Number.isSafeInteger(line[name]);
-  const isText = (name: string): boolean => typeof line[name] === 'string';
-  const isTextOrNull = (name: string): boolean => line[name] === null || isText(name);
-  const fine =
-    isText('path') &&
-    isInside(line['path'] as string) &&
-    ['db', 'sha256'].every(isText) &&
-    ['coll', 'first', 'last'].every(isTextOrNull) &&
-    ['bytes', 'rows'].every(isNumber) &&
-    isText('hour') &&
-    parseHourName(line['hour'] as string) !== null &&
-    typeof line['ops'] === 'object' &&
-    line['ops'] !== null &&
-    ['firstAt', 'lastAt'].every((name) => typeof line[name] === 'object') &&
-    (line['supersedes'] === undefined || Array.isArray(line['supersedes']));
-  return fine ? (line as unknown as LedgerLine) : null;
-}
-
-/** A lake refuses other paths with an error that is not a finding. */
-function isInside(path: string): boolean {
-  return !path.includes('\0') && !path.startsWith('_sluice/') && path.split('/').every((name) => name !== '' && name !== '.' && name !== '..');
 }

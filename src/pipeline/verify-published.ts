@@ -8,10 +8,11 @@
 import { isDeepStrictEqual } from 'node:util';
 import { reasonOf } from '../core/error.ts';
 import type { Lake, LakeFile, LakePath } from '../core/lake.ts';
+import { hoursPerPart, partHour } from '../core/layout.ts';
 import type { SealedLine } from '../core/ledger.ts';
 import { formatNamespace, parseNamespace, type Namespace } from '../core/namespace.ts';
-import { parseHourName, type Hour } from '../core/time.ts';
-import { hourKey, type Checkpoint } from './checkpoint.ts';
+import { hourName, hourOf, parseHourName, SECONDS_PER_HOUR, type Hour } from '../core/time.ts';
+import { hourFilePath, hourKey, type Checkpoint } from './checkpoint.ts';
 import { readFile } from './read-file.ts';
 import { manifestPath } from './sealer.ts';
 import type { Findings } from './verify-findings.ts';
@@ -56,6 +57,8 @@ export class PublishedProof {
   readonly #open: ReadonlySet<string>;
   /** Manifest paths by collection-hour. */
   readonly #manifests = new Map<string, LakePath>();
+  /** What hour files say of themselves, by hour. */
+  readonly #complete = new Map<string, boolean>();
 
   /** `checkpoint` and then `ledger` were read after the listing that is proved. */
   constructor(lake: Lake, pipeline: string, checkpoint: Checkpoint | null, ledger: LedgerView, since: Hour | null, findings: Findings) {
@@ -79,6 +82,7 @@ export class PublishedProof {
     for (const path of listing.manifests) await this.#proveManifest(path, signal);
     for (const file of listing.successes) await this.#proveSuccess(file);
     for (const path of listing.hourFiles) await this.#proveHourFile(path, signal);
+    await this.#proveHours(listing, signal);
     const open = new Set((this.#checkpoint?.parts ?? []).map((part) => part.path));
     for (const path of listing.unknown) {
       if (open.has(path) || this.#ledger.paths.has(path) || (await this.#lake.stat(path)) === null) continue;
@@ -127,17 +131,55 @@ export class PublishedProof {
       return add('has no hour, complete or collections');
     if (!path.endsWith(`/${hour}.json`)) return add(`says that it is of ${hour}`);
     if (!this.#isAskedFor(hour)) return;
-    const open = this.#checkpoint?.parts.find((part) => part.hour === hour);
+    this.#complete.set(hour, content.complete);
+    const parts = this.#partsOf(hour);
+    const open = this.#checkpoint?.parts.find((part) => part.hour === parts);
     if (open !== undefined) add(`${open.path} is ${open.state}`);
-    const sealed = this.#sealed.get(hour) ?? new Set<string>();
+    const sealed = this.#sealed.get(parts) ?? new Set<string>();
     for (const name of collections) {
       if (!sealed.has(name)) add(`names ${name}, which has no file in that hour`);
       const ns = parseNamespace(name);
-      if (this.#manifests.has(hourKey(ns, hour)) || this.#checkpoint === null) continue;
-      const late = manifestPath(this.#pipeline, this.#checkpoint.layout, ns, hour);
+      if (this.#manifests.has(hourKey(ns, parts)) || this.#checkpoint === null) continue;
+      const late = manifestPath(this.#pipeline, this.#checkpoint.layout, ns, parts);
       if ((await this.#lake.stat(late)) === null) add(`names ${name}, which has no manifest`);
     }
     for (const name of sealed) if (!collections.includes(name)) add(`leaves out ${name}, which has files in that hour`);
+  }
+
+  /** The hour by which the parts go that events of `hour` are in. */
+  #partsOf(hour: string): string {
+    const of = parseHourName(hour);
+    return this.#checkpoint === null || of === null ? hour : hourName(partHour(this.#checkpoint.layout, of));
+  }
+
+  /** What is published is published whole: listings may have missed what came while they were made, so it is looked for again. */
+  async #proveHours({ hourFiles, successes }: LakeListing, signal: AbortSignal): Promise<void> {
+    const checkpoint = this.#checkpoint;
+    if (checkpoint === null) return;
+    const listed = new Set([...hourFiles, ...successes.map(({ path }) => path)]);
+    const isMissing = async (path: LakePath): Promise<boolean> => !listed.has(path) && (await this.#lake.stat(path)) === null;
+    for (const [hour, complete] of this.#complete) {
+      const lie = lieOf(complete, parseHourName(hour) ?? 0, checkpoint);
+      if (lie !== null) this.#findings.add('hour-file', hourFilePath(this.#pipeline, hour), lie);
+    }
+    for (const [key, path] of this.#manifests) {
+      signal.throwIfAborted();
+      if (!path.endsWith('/_manifest.json') || !this.#areComplete(key.slice(0, key.indexOf('/')), checkpoint)) continue;
+      const success = `${path.slice(0, -'_manifest.json'.length)}_SUCCESS`;
+      if (await isMissing(success)) this.#findings.add('success', success, 'is missing, its hour is published as complete');
+    }
+    // Also an hour in which nothing came has its file.
+    for (let hour = Math.max(hourOf(checkpoint.startedAt.t), this.#since ?? 0); hour < checkpoint.nextHour; hour += 1) {
+      signal.throwIfAborted();
+      const path = hourFilePath(this.#pipeline, hourName(hour));
+      if (await isMissing(path)) this.#findings.add('hour-file', path, 'is missing, the hour was published');
+    }
+  }
+
+  /** All hours that parts of `parts` go by. */
+  #areComplete(parts: string, { layout }: Checkpoint): boolean {
+    const first = parseHourName(parts) ?? 0;
+    return Array.from({ length: hoursPerPart(layout) }, (_, n) => hourName(first + n)).every((hour) => this.#complete.get(hour) === true);
   }
 
   #isAskedFor(hour: string): boolean {
@@ -155,6 +197,15 @@ export class PublishedProof {
     }
     return null;
   }
+}
+
+/** What an hour file says of gaps that the checkpoint does not, or `null`. An hour that was over before a gap may touch it. */
+function lieOf(complete: boolean, hour: Hour, { gaps }: Checkpoint): string | null {
+  const begin = hour * SECONDS_PER_HOUR;
+  const touching = gaps.filter(({ from, to }) => from.t < begin + SECONDS_PER_HOUR && (to === null || to.t >= begin));
+  if (!complete && touching.length === 0) return 'says that the hour is not complete, the checkpoint knows no gap in it';
+  const within = touching.find(({ from, to }) => from.t <= begin && (to === null || to.t > begin));
+  return complete && within !== undefined ? `says that the hour is complete, the checkpoint has a gap in it: ${within.cause}` : null;
 }
 
 /** What parts a manifest from the ledger, or `null`. */

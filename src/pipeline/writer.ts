@@ -5,26 +5,25 @@
  * after another (its parts are a sequence), those of different ones in parallel; the position moves only when every
  * line up to it is durable.
  */
-import { promisify } from 'node:util';
-import { gzip, zstdCompress } from 'node:zlib';
 import { hasPassed, type Clock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
 import { WRITE_ORDER } from '../core/errors.ts';
-import { OPERATIONS, comparePositions, positionAt, type ChangeBatch, type EventBatch, type Position } from '../core/event.ts';
+import { comparePositions, positionAt, type ChangeBatch, type EventBatch } from '../core/event.ts';
 import type { Lake } from '../core/lake.ts';
-import { partPath } from '../core/layout.ts';
+import { hoursPerPart, isPerEvent, partHour, partPath } from '../core/layout.ts';
 import type { Namespace } from '../core/namespace.ts';
 import { compareTimestamps, endOfHour, hourName, hourOf, laterTimestamp, type Hour, type Timestamp } from '../core/time.ts';
 import { failpoint } from '../ops/failpoint.ts';
 import type { PipelineStats } from '../ops/stats.ts';
 import { hourKey, type HourRecord, type PartRecord } from './checkpoint.ts';
 import type { Committer } from './committer.ts';
+import { SUFFIX, storedForm, type Compression } from './compression.ts';
+import { putEvents } from './event-files.ts';
 import type { Floors } from './floor.ts';
 import type { Ledger } from './ledger.ts';
 import { inParallel } from './parallel.ts';
-import { newPart, recordAppend, type LivePart } from './parts.ts';
-
-export type Compression = 'none' | 'gzip' | 'zstd';
+import { newPart, putAside, recordAppend, type LivePart } from './parts.ts';
+import { addLine, chunksOf, newPending, type Pending, type Route } from './pending.ts';
 
 export interface WriterLimits {
   readonly layout: string;
@@ -39,42 +38,7 @@ export interface WriterOptions extends WriterLimits {
   readonly fingerprint: string;
 }
 
-export const SUFFIX: Readonly<Record<Compression, string>> = { none: '', gzip: '.gz', zstd: '.zst' };
-const COMPRESS: Readonly<Record<Exclude<Compression, 'none'>, (bytes: Uint8Array) => Promise<Buffer>>> = {
-  gzip: promisify(gzip),
-  zstd: promisify(zstdCompress),
-};
 const APPENDS_AT_ONCE = 16;
-
-/** Lines on their way into one part. */
-interface Pending {
-  readonly part: LivePart;
-  /** Runs of lines that lie next to each other in a batch. */
-  readonly chunks: Uint8Array[];
-  rows: number;
-  bytes: number;
-  first: Position;
-  firstAt: Timestamp;
-  /** Where the last line is, for its position, read once at the flush. */
-  lines: Buffer;
-  lastStart: number;
-  lastAt: Timestamp;
-  readonly ops: Uint32Array;
-  /** Offset in `lines` where the last chunk ends: the next line may only lengthen it. */
-  runStart: number;
-  runEnd: number;
-}
-
-/** Where the events of a collection go in one hour. */
-interface Route {
-  readonly key: string;
-  readonly ns: Namespace;
-  readonly hour: Hour;
-  part: LivePart | null;
-  pending: Pending | null;
-  /** Of this hour in order: one flush may fill several parts. */
-  readonly queue: Pending[];
-}
 
 export class Writer {
   readonly #lake: Lake;
@@ -88,7 +52,10 @@ export class Writer {
   readonly #routes = new Map<string, Route>();
   /** Routes with lines to append. */
   readonly #dirty = new Set<Route>();
-  readonly #fresh: LivePart[] = [];
+  /** Collection-hours of the checkpoint, by hour key. */
+  readonly #hours = new Map<string, HourRecord>();
+  /** Parts are planned that no checkpoint names yet. */
+  #hasFresh = false;
   /** Parts that take no more events, until the sealer takes them. */
   #rolled: LivePart[] = [];
   #last: { lines: Buffer; start: number } | null = null;
@@ -106,6 +73,7 @@ export class Writer {
     this.#options = options;
     this.#clock = clock;
     this.#stats = stats;
+    for (const hour of committer.state.hours) this.#hours.set(hourKey(hour.ns, hour.hour), hour);
   }
 
   /** A part that a clean stop left, to be continued. */
@@ -134,13 +102,14 @@ export class Writer {
     if (events.count === 0) return;
     this.#assertNotPassed(events);
     const routes: (Route | undefined)[] = [];
+    const { layout } = this.#options;
     let start = 0;
     for (let i = 0; i < events.count; i += 1) {
       if (this.#last !== null && comparePositions(events.lines, start, this.#last.lines, this.#last.start) <= 0)
         throw this.#outOfOrder(events, start);
       this.#last = { lines: events.lines, start };
       const ns = events.ns[i]!;
-      const hour = hourOf(events.seconds[i]!);
+      const hour = partHour(layout, hourOf(events.seconds[i]!));
       let route = routes[ns];
       if (route === undefined || route.hour !== hour) routes[ns] = route = this.#route(events.namespaces[ns]!, hour);
       if (!this.#floors.none && this.#floors.concerns(route.key) && this.#floors.holds(events, i, start, route.key)) this.#stats.eventsReplayed += 1;
@@ -157,10 +126,7 @@ export class Writer {
     const batch = this.#planned;
     if (batch === null) return;
     if (this.#dirty.size > 0) {
-      await this.#createFresh(signal);
-      const routes = [...this.#dirty];
-      this.#dirty.clear();
-      await inParallel(routes, APPENDS_AT_ONCE, (route) => this.#appendRoute(route, signal));
+      await this.#writePending(signal);
       this.#stats.lastEventAtMs = this.#clock.now();
       this.#stats.events += this.#plannedEvents;
       this.#stats.eventBytes += this.#plannedBytes;
@@ -191,9 +157,10 @@ export class Writer {
   /** Rolls the parts of hours that can get no more events. Nothing may be planned. */
   rollThrough(watermark: Timestamp): void {
     for (const [key, route] of this.#routes) {
-      if (compareTimestamps(watermark, endOfHour(route.hour)) < 0) continue;
+      if (compareTimestamps(watermark, endOfHour(route.hour + hoursPerPart(this.#options.layout) - 1)) < 0) continue;
       this.#roll(route);
       this.#routes.delete(key);
+      this.#hours.delete(key);
     }
   }
 
@@ -215,40 +182,14 @@ export class Writer {
       part = null;
     }
     part ??= this.#newPart(route);
-    const at = { t: events.seconds[i]!, i: events.ordinals[i]! };
-    let { pending } = route;
-    if (pending === null) {
-      const ops = new Uint32Array(OPERATIONS.length);
-      pending = {
-        part,
-        chunks: [],
-        rows: 0,
-        bytes: 0,
-        first: positionAt(events.lines, start),
-        firstAt: at,
-        lines: events.lines,
-        lastStart: start,
-        lastAt: at,
-        ops,
-        runStart: start,
-        runEnd: start,
-      };
-      route.pending = pending;
-      route.queue.push(pending);
+    if (route.pending === null) {
+      route.pending = newPending(route, part, events, i, start);
+      route.queue.push(route.pending);
       this.#dirty.add(route);
     }
-    if (pending.lines !== events.lines || pending.runEnd !== start) {
-      endRun(pending);
-      pending.lines = events.lines;
-      pending.runStart = start;
-    }
-    pending.runEnd = end;
-    pending.lastStart = start;
-    pending.lastAt = at;
-    pending.rows += 1;
-    pending.bytes += end - start;
-    pending.ops[events.ops[i]!]! += 1;
-    part.planned += end - start;
+    addLine(route.pending, events, i, start);
+    // Of an index nobody knows yet how much it grows: it may cross its limit by a flush.
+    if (!isPerEvent(this.#options.layout)) part.planned += end - start;
     this.#plannedEvents += 1;
     this.#plannedBytes += end - start;
   }
@@ -266,6 +207,7 @@ export class Writer {
       hour: hour.hour,
       number,
       length: 0,
+      ...(isPerEvent(this.#options.layout) && { eventBytes: 0 }),
       rows: 0,
       first: null,
       firstAt: null,
@@ -280,15 +222,17 @@ export class Writer {
     const part = newPart(record, this.#clock.now());
     state.parts.push(record);
     route.part = part;
-    this.#fresh.push(part);
+    this.#hasFresh = true;
     return part;
   }
 
   #hourRecord(route: Route): HourRecord {
-    const { hours } = this.#committer.state;
-    const name = hourName(route.hour);
-    let record = hours.find((h) => h.hour === name && h.ns.db === route.ns.db && h.ns.coll === route.ns.coll);
-    if (record === undefined) hours.push((record = { ns: route.ns, hour: name, next: 0, since: this.#ledger.day, state: 'open' }));
+    let record = this.#hours.get(route.key);
+    if (record === undefined) {
+      record = { ns: route.ns, hour: hourName(route.hour), next: 0, since: this.#ledger.day, state: 'open' };
+      this.#hours.set(route.key, record);
+      this.#committer.state.hours.push(record);
+    }
     return record;
   }
 
@@ -306,38 +250,69 @@ export class Writer {
     return rolled;
   }
 
-  async #createFresh(signal: AbortSignal): Promise<void> {
-    if (this.#fresh.length === 0) return;
-    await this.#committer.save('intent');
-    const fresh = this.#fresh.splice(0);
-    await inParallel(fresh, APPENDS_AT_ONCE, async (part) => {
+  /** In waves, so that no more files are open than twice the limit, however many parts one flush fills. */
+  async #writePending(signal: AbortSignal): Promise<void> {
+    if (this.#hasFresh) await this.#committer.save('intent');
+    this.#hasFresh = false;
+    const all = [...this.#dirty].flatMap((route) => {
+      route.pending = null;
+      return route.queue.splice(0);
+    });
+    // Of a collection-hour only the first part can be open already: its parts stay in order.
+    const queue = [...all.filter(({ part }) => part.appender !== null), ...all.filter(({ part }) => part.appender === null)];
+    this.#dirty.clear();
+    const size = Math.max(this.#options.partsOpenMax, APPENDS_AT_ONCE);
+    for (let at = 0; at < queue.length; at += size) {
+      await this.#writeWave(queue.slice(at, at + size), signal);
+      const left = new Set(queue.slice(at + size).map(({ part }) => part));
+      if (left.size > 0) await this.#makeRoom(left);
+    }
+  }
+
+  async #writeWave(wave: readonly Pending[], signal: AbortSignal): Promise<void> {
+    await this.#create(
+      wave.map(({ part }) => part).filter((part) => part.appender === null),
+      signal,
+    );
+    const indexes = isPerEvent(this.#options.layout) ? await putEvents(this.#lake, wave.map(chunksOf), signal) : null;
+    const writes = wave.map((pending, n) => ({ pending, ...(indexes?.[n] ?? { chunks: chunksOf(pending) }) }));
+    const byRoute = [...Map.groupBy(writes, ({ pending }) => pending.route).values()];
+    await inParallel(byRoute, APPENDS_AT_ONCE, async (ofRoute) => {
+      for (const { pending, chunks, ...size } of ofRoute) await this.#append(pending, chunks, size, signal);
+    });
+  }
+
+  async #create(parts: readonly LivePart[], signal: AbortSignal): Promise<void> {
+    if (parts.length === 0) return;
+    await inParallel(parts, APPENDS_AT_ONCE, async (part) => {
+      failpoint('part.before-create');
       part.appender = await this.#lake.open(part.record.path, { epoch: part.record.epoch, expect: 'absent' }, signal);
       failpoint('part.after-create');
     });
     await this.#committer.assertOwner();
   }
 
-  async #appendRoute(route: Route, signal: AbortSignal): Promise<void> {
-    const queue = route.queue.splice(0);
-    route.pending = null;
-    for (const pending of queue) {
-      endRun(pending);
-      const { part, chunks, rows, first, firstAt, lastAt, ops } = pending;
-      const { compression } = this.#options;
-      const stored = compression === 'none' ? chunks : [await COMPRESS[compression](Buffer.concat(chunks))];
-      failpoint('part.before-append');
-      await part.appender!.append(stored, signal);
-      failpoint('part.after-append');
-      let bytes = 0;
-      for (const chunk of stored) {
-        part.hash?.update(chunk);
-        bytes += chunk.length;
-      }
-      recordAppend(part.record, { bytes, rows, first, firstAt, last: positionAt(pending.lines, pending.lastStart), lastAt, ops });
-      part.planned = 0;
-      part.usedAtMs = this.#clock.now();
-      this.#stats.appends += 1;
+  async #append(pending: Pending, chunks: readonly Uint8Array[], size: { readonly eventBytes?: number }, signal: AbortSignal): Promise<void> {
+    const { part, rows, first, firstAt, lastAt, ops } = pending;
+    const stored = await storedForm(chunks, this.#options.compression);
+    failpoint('part.before-append');
+    await part.appender!.append(stored, signal);
+    failpoint('part.after-append');
+    let bytes = 0;
+    for (const chunk of stored) {
+      part.hash?.update(chunk);
+      bytes += chunk.length;
     }
+    recordAppend(part.record, { ...size, bytes, rows, first, firstAt, last: positionAt(pending.lines, pending.lastStart), lastAt, ops });
+    part.planned = 0;
+    part.usedAtMs = this.#clock.now();
+    this.#stats.appends += 1;
+  }
+
+  /** In the middle of a flush: parts beyond the limit roll, and what is rolled gives its handle back until it is sealed. */
+  async #makeRoom(left: ReadonlySet<LivePart>): Promise<void> {
+    this.#rollExcess([...this.#routes.values()].filter(({ part }) => part !== null && !left.has(part)));
+    for (const part of this.#rolled) if (!left.has(part)) await putAside(part);
   }
 
   /** Rolls what is too old, and the least recently used when too many are open. */
@@ -349,6 +324,10 @@ export class Writer {
       if (hasPassed(this.#options.rollAgeMs, route.part.openedAtMs, now)) this.#roll(route);
       else open.push(route);
     }
+    this.#rollExcess(open);
+  }
+
+  #rollExcess(open: Route[]): void {
     const excess = open.length - this.#options.partsOpenMax;
     if (excess <= 0) return;
     open.sort((a, b) => a.part!.usedAtMs - b.part!.usedAtMs);
@@ -370,9 +349,4 @@ export class Writer {
     const last = this.#last!;
     return new SluiceError(WRITE_ORDER, `${positionAt(events.lines, start)} after ${positionAt(last.lines, last.start)}`);
   }
-}
-
-function endRun(pending: Pending): void {
-  if (pending.runEnd > pending.runStart) pending.chunks.push(pending.lines.subarray(pending.runStart, pending.runEnd));
-  pending.runStart = pending.runEnd;
 }

@@ -12,6 +12,8 @@ export interface WarehouseOptions {
 export interface WarehouseUnderTest extends AsyncDisposable {
   /** Opens the storage, empty at first, and migrates it. Whatever was opened before is closed by then. */
   open(options?: WarehouseOptions): Promise<Warehouse>;
+  /** Runs statements past the warehouse, on its storage: to plant faults. */
+  damage(...statements: readonly string[]): Promise<void>;
 }
 
 export const never = new AbortController().signal;
@@ -28,6 +30,7 @@ export interface Bench {
   take(ns: Namespace, events: readonly TestEvent[]): Promise<void>;
   merge(ns: Namespace, rebuild?: boolean): Promise<number>;
   rows(sql: string): Promise<readonly (readonly unknown[])[]>;
+  damage: WarehouseUnderTest['damage'];
 }
 
 /** What became of it: the kind of its error, or `done`. */

@@ -10,6 +10,7 @@ import type { Warehouse } from '../../src/core/warehouse.ts';
 import { SealedFiles } from './sealed-files.ts';
 import { never, type Bench, type WarehouseUnderTest } from './warehouse-bench.ts';
 import { describeLoading } from './warehouse-loading.ts';
+import { describePlantedFaults, describeProof } from './warehouse-proof.ts';
 import { describeReading } from './warehouse-reading.ts';
 import { describeSilver } from './warehouse-silver.ts';
 
@@ -48,9 +49,12 @@ export function describeWarehouse(name: string, make: () => Promise<WarehouseUnd
       },
       merge: async (ns, rebuild = false) => (await warehouse.merge(ns, { rebuild }, never)).rows,
       rows: async (sql) => (await warehouse.query(sql, 1000, never)).rows,
+      damage: (...statements) => under.damage(...statements),
     };
     describeLoading(bench);
     describeSilver(bench);
     describeReading(bench);
+    describeProof(bench);
   });
+  describePlantedFaults(name, make);
 }

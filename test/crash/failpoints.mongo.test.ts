@@ -5,39 +5,44 @@
  * The failpoints are read from the source: a new one is tested from the day it is written, and one that nothing reaches
  * fails here.
  */
-import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Document, MongoClient, Timestamp as BsonTimestamp } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
+import { Random } from '../../src/app/demo/shop-documents.ts';
 import { jumpTo, startMongo } from '../mongo.ts';
 import { clusterTime, differences, readStream } from '../e2e/change-stream.ts';
 import { ledgerFaults, placeFaults, SealedGuard, unpublished } from '../e2e/lake-faults.ts';
-import { byPosition, linesOf, readLake } from '../e2e/lake-files.ts';
+import { byPosition, isData, linesOf, readLake } from '../e2e/lake-files.ts';
 import { mark, PipelineRun } from '../e2e/pipeline-run.ts';
 import { PIPELINE, Workspace, type Settings } from '../e2e/workspace.ts';
+import { bronzeFaults, openWarehouse, silverFaults } from '../e2e/silver-faults.ts';
+import { failpointNames } from './failpoint-names.ts';
 import { RunProcess } from './run-process.ts';
+import { SEED } from '../seed.ts';
 
-const SOURCES = fileURLToPath(new URL('../../src', import.meta.url));
 const DB = 'history';
 const KILLED = { code: null, signal: 'SIGKILL' };
 /** Needs a history that was lost: a test of its own. */
 const OF_A_GAP = /-gap$/;
+/** Reached only where each event has a file of its own. */
+const OF_AN_EVENT = /^event\./;
+/** Only who finds what another one left gets there. */
+const OF_A_SUCCESSOR = /-fence$/;
+const OF_THE_WAREHOUSE = /^warehouse\./;
+/** How many pairs of failpoints, picked by the seed; `all` of them take more than an hour. */
+const PAIRS = process.env['SLUICE_PAIRS'] ?? '6';
 
-/** Names in `failpoint('…')`, and those before and after each `save('…')` of the checkpoint. */
-async function failpoints(): Promise<string[]> {
-  const entries = await readdir(SOURCES, { recursive: true });
-  const names = new Set<string>();
-  for (const entry of entries.filter((path) => path.endsWith('.ts') && !path.endsWith('.test.ts'))) {
-    const text = await readFile(join(SOURCES, entry), 'utf8');
-    for (const [, name = ''] of text.matchAll(/\bfailpoint\('([^']+)'\)/g)) names.add(name);
-    for (const [, why = ''] of text.matchAll(/\bcommitter\.save\('([^']+)'\)/g)) names.add(`checkpoint.before-${why}`).add(`checkpoint.after-${why}`);
-  }
-  return [...names].toSorted();
+const NAMES = await failpointNames();
+const OF_CAPTURE = NAMES.filter((name) => !OF_A_GAP.test(name) && !OF_THE_WAREHOUSE.test(name) && !OF_AN_EVENT.test(name));
+const SIMPLE = OF_CAPTURE.filter((name) => !OF_A_SUCCESSOR.test(name));
+
+function somePairs(): (readonly [string, string])[] {
+  const all = SIMPLE.flatMap((first) => OF_CAPTURE.map((second) => [first, second] as const));
+  if (PAIRS === 'all') return all;
+  const random = new Random(SEED);
+  return Array.from({ length: Number(PAIRS) }, () => all[random.int(all.length)]!);
 }
-
-const NAMES = await failpoints();
 
 let set: ReplicaSet;
 let client: MongoClient;
@@ -81,11 +86,12 @@ function settings(): Settings {
   };
 }
 
-/** Runs until it dies at the failpoint. @throws when it does not */
-async function dieAt(configFile: string, failpoint: string, more: readonly string[] = []): Promise<void> {
-  const args = ['--role', 'capture', '--until-idle', '0.1', ...more];
+/** Runs until it dies at the failpoint. @throws when it ends in another way, or does not get there and `mayPass` is not given */
+async function dieAt(configFile: string, failpoint: string, how: { mayPass: boolean; role: 'capture' | 'all' }): Promise<void> {
+  const args = ['--role', how.role, '--until-idle', '0.1'];
   await using process = RunProcess.start(configFile, { args, env: { SLUICE_FAILPOINT: failpoint } });
   const ended = await process.ended;
+  if (how.mayPass && ended.code === 0) return;
   expect(ended, `${failpoint} was not reached:\n${process.stderr}`).toEqual(KILLED);
 }
 
@@ -113,7 +119,7 @@ async function survives(...deaths: readonly string[]): Promise<void> {
   const configFile = await work.writeConfig(settings());
   const guard = new SealedGuard(work.lake);
   for (const failpoint of deaths) {
-    await dieAt(configFile, failpoint);
+    await dieAt(configFile, failpoint, { mayPass: false, role: 'capture' });
     await guard.look();
   }
   await finishAndCheck(work, guard);
@@ -121,14 +127,39 @@ async function survives(...deaths: readonly string[]): Promise<void> {
 
 describe('a process that dies', () => {
   it('has failpoints around every durable step', () => {
-    expect(NAMES.length).toBeGreaterThan(30);
+    expect(NAMES.length).toBeGreaterThan(50);
     for (const step of ['checkpoint.before-start', 'checkpoint.after-clean-stop', 'part.after-append', 'ledger.after-append', 'hour.after-success']) {
       expect(NAMES).toContain(step);
     }
+    // Both sides: who stands before something has a counterpart behind it. The steps within one call of the disk follow each other.
+    const alone = NAMES.filter((name) => name.includes('.before-') && !NAMES.includes(name.replace('.before-', '.after-')));
+    expect(alone.filter((name) => !name.startsWith('lake.'))).toEqual([]);
   });
 
-  it.each(NAMES.filter((name) => !OF_A_GAP.test(name)))('at %s leaves a lake that its successor brings to a good end', async (name) => {
+  it.each(SIMPLE)('at %s leaves a lake that its successor brings to a good end', async (name) => {
     await survives(name);
+  });
+
+  it.each(NAMES.filter((name) => OF_A_SUCCESSOR.test(name)))('at %s, while it takes over, does so too', async (name) => {
+    await survives('ledger.after-append', name);
+  });
+
+  it.each(NAMES.filter((name) => OF_THE_WAREHOUSE.test(name)))('at %s leaves a warehouse that its successor brings to a good end', async (name) => {
+    await using work = await Workspace.make();
+    const configFile = await work.writeConfig({ ...settings(), warehouse: { url: 'duckdb:./warehouse.duckdb' } });
+    // The first time, and again once there is something in it.
+    await dieAt(configFile, name, { mayPass: false, role: 'all' });
+    await dieAt(configFile, `${name}:2`, { mayPass: true, role: 'all' });
+    await using last = RunProcess.start(configFile, { args: ['--until-idle', '0.1'] });
+    expect(await last.ended, last.stderr).toEqual({ code: 0, signal: null });
+    const lines = linesOf(await readLake(work.lake));
+    expect(await work.verify()).toEqual([]);
+    await using warehouse = await openWarehouse(join(work.folder, 'warehouse.duckdb'));
+    for (const coll of ['a', 'b']) {
+      const ofCollection = lines.filter(({ event }) => event._meta.ns.coll === coll);
+      expect(await silverFaults(warehouse, client, DB, coll)).toEqual([]);
+      expect(await bronzeFaults(warehouse, DB, coll, ofCollection)).toEqual([]);
+    }
   });
 
   it.each([
@@ -156,6 +187,43 @@ describe('a process that dies', () => {
     ['checkpoint.after-clean-stop', 'checkpoint.after-epoch'],
   ])('at %s has a successor that dies at %s, and that one a successor', async (first, second) => {
     await survives(first, second);
+  });
+
+  it.each([...NAMES.filter((name) => OF_AN_EVENT.test(name)), 'event.after-put:40', 'part.after-append:3', 'lake.put.before-rename:60'])(
+    'at %s, with one file per event, has a successor that takes in what was put and names each event once',
+    async (name) => {
+      await using work = await Workspace.make();
+      const perEvent = { ...settings(), lake: { json: 'canonical', layout: 'per-event' } };
+      const configFile = await work.writeConfig(perEvent);
+      await dieAt(configFile, name, { mayPass: false, role: 'capture' });
+      const before = await readLake(work.lake);
+      const run = await new PipelineRun(work.config(perEvent)).running();
+      const to = await mark(client, DB, 'a');
+      await run.reaches(to);
+      await run.stop();
+      const files = await readLake(work.lake);
+      const events = new Map([...files].filter(([path]) => isData(path)));
+      const wanted = await readStream(client, { db: DB, from, to });
+      expect(differences(linesOf(events).toSorted(byPosition), wanted)).toEqual([]);
+      for (const [path, bytes] of before) if (events.has(path)) expect(files.get(path)).toEqual(bytes);
+      // Each is named by one line of one index.
+      const indexes = [...files].filter(([path]) => path.includes('/_index-')).flatMap(([, bytes]) => bytes.toString('utf8').split('\n').slice(0, -1)); // prettier-ignore
+      const named = indexes.map((text) => (JSON.parse(text) as { file: { path: string } }).file.path);
+      expect(named.toSorted()).toEqual([...events.keys()].toSorted());
+      expect(await work.verify()).toEqual([]);
+    },
+  );
+
+  it.each(somePairs())(`at %s has a successor that dies at %s, and so on (SLUICE_SEED=${SEED})`, async (first, second) => {
+    await using work = await Workspace.make();
+    const configFile = await work.writeConfig(settings());
+    const guard = new SealedGuard(work.lake);
+    for (const failpoint of [first, second]) {
+      // The second one may find the work done, or a step that is taken once in a pipeline's life behind it.
+      await dieAt(configFile, failpoint, { mayPass: true, role: 'capture' });
+      await guard.look();
+    }
+    await finishAndCheck(work, guard);
   });
 
   it.each(NAMES.filter((name) => OF_A_GAP.test(name)))('at %s has told of the lost history, or its successor tells', async (name) => {

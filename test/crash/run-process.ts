@@ -12,6 +12,8 @@ import { until } from '../e2e/until.ts';
 const LAUNCHER = fileURLToPath(new URL('../../bin/sluice.js', import.meta.url));
 const OWNER = 'owner of the pipeline';
 const STANDBY = 'standing by';
+/** A machine with other work to do may take its time to start a process. */
+const SAID_MS_MAX = 120_000;
 
 export interface RunProcessOptions {
   /** After `run`. Default: `--role capture`. */
@@ -76,8 +78,12 @@ export class RunProcess implements AsyncDisposable {
   }
 
   /** @throws when it ends without having said it */
-  async said(words: string, msMax?: number): Promise<this> {
-    await until(`the process says "${words}"`, () => this.#stderr.includes(words) || !this.running, msMax);
+  async said(words: string, msMax = SAID_MS_MAX): Promise<this> {
+    try {
+      await until(`the process says "${words}"`, () => this.#stderr.includes(words) || !this.running, msMax);
+    } catch (error) {
+      throw new Error(`${String(error)}; it has said:\n${this.#stderr}`, { cause: error });
+    }
     if (!this.#stderr.includes(words))
       throw new Error(`the process ended (${JSON.stringify(await this.#ended)}) without "${words}":\n${this.#stderr}`);
     return this;

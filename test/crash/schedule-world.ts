@@ -11,9 +11,9 @@ import type { Clock } from '../../src/core/clock.ts';
 import { SluiceError } from '../../src/core/error.ts';
 import { LAKE_CONFLICT, LAKE_LOST_OWNERSHIP } from '../../src/core/errors.ts';
 import type { Lake, LakePath } from '../../src/core/lake.ts';
-import { LAYOUT_PRESETS } from '../../src/core/layout.ts';
+import { LAYOUT_PRESETS, eventFileTime } from '../../src/core/layout.ts';
 import { isSealedLine, type LedgerLine, type SealedLine } from '../../src/core/ledger.ts';
-import { endOfHour, parseHourName, compareTimestamps, type Timestamp } from '../../src/core/time.ts';
+import { endOfHour, hourName, hourOf, parseHourName, compareTimestamps, type Timestamp } from '../../src/core/time.ts';
 import { MemoryStore, openMemoryLake, type MemoryOperation } from '../../src/lake/memory/memory.ts';
 import { silentLog } from '../../src/ops/log.ts';
 import { newStats } from '../../src/ops/stats.ts';
@@ -75,12 +75,15 @@ export class World {
   readonly faults: string[] = [];
   readonly #history: History;
   readonly #kind: LakeKind;
+  readonly #always: How;
   /** Every ledger line that was ever seen, with its hash. */
   readonly #sealed = new Map<LakePath, string>();
 
-  constructor(history: History, kind: LakeKind = 'leases') {
+  /** @param always how every process runs, unless its own options say otherwise */
+  constructor(history: History, kind: LakeKind = 'leases', always: How = {}) {
     this.#history = history;
     this.#kind = kind;
+    this.#always = always;
     this.store.onOperation = async (operation) => {
       await takeStep();
       this.#watch(operation);
@@ -122,7 +125,7 @@ export class World {
   }
 
   async #capture(process: Process, how: How): Promise<boolean> {
-    const { fingerprint = 'A', stopAfterBatches, deaf = false, looksAreSteps = false, ...options } = how;
+    const { fingerprint = 'A', stopAfterBatches, deaf = false, looksAreSteps = false, ...options } = { ...this.#always, ...how };
     const stop = new AbortController();
     let nowMs = (this.#history.events[0]?.at.t ?? 0) * 1000;
     const clock: Clock = { now: () => nowMs, sleep: async () => {} };
@@ -205,12 +208,15 @@ export class World {
     const hour = kind === 'put' ? publishedHour(path) : null;
     const makes = kind === 'open' && isData && !this.store.files.has(path);
     const seals = kind === 'close' && isData;
-    if (!makes && !seals && hour === null) return;
+    const event = kind === 'put' ? eventFileTime(path) : null;
+    if (!makes && !seals && hour === null && event === null) return;
     const file = this.store.files.get(checkpointPath('p'))!;
     const { parts, watermark } = decodeCheckpoint(file.bytes.subarray(0, file.size), path);
     const part = parts.find((each) => each.path === path);
     const early = (what: string): void => void this.faults.push(`${what} before a checkpoint said so: ${path}`);
     if (makes && part === undefined) early('made');
+    const isOfEvent = (index: LakePath): boolean => path.startsWith(index.slice(0, index.lastIndexOf('/') + 1));
+    if (event !== null && !parts.some((each) => isOfEvent(each.path) && each.hour === hourName(hourOf(event.t)))) early('put');
     if (seals && part?.state !== 'sealing') early('closed');
     if (hour !== null && compareTimestamps(watermark, endOfHour(parseHourName(hour)!)) < 0) early('published');
   }
@@ -220,7 +226,7 @@ export class World {
   }
 }
 
-const OPTIONS: CaptureOptions = {
+export const OPTIONS: CaptureOptions = {
   pipeline: 'p',
   startAt: { kind: 'now' },
   collections: ['db.*'],

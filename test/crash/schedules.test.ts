@@ -7,6 +7,8 @@
  * of pairs on a small history every fourth is run.
  */
 import { describe, expect, it } from 'vitest';
+import { LAYOUT_PRESETS } from '../../src/core/layout.ts';
+import { verifyLake } from '../../src/pipeline/verify-lake.ts';
 import { faultsOf } from './schedule-faults.ts';
 import { World, calm, dieAt, random, type History, type How, type LakeKind, type WorldEvent } from './schedule-world.ts';
 
@@ -57,36 +59,94 @@ function* pairs(steps: number): Generator<readonly [number, number]> {
   for (let one = 1; one <= steps; one += 1) for (let two = 1 + (one % 4); two <= steps; two += 4) yield [one, two];
 }
 
-describe.each(['leases', 'cutting'] as const)('a lake of the kind %s', (kind) => {
+describe.each([
+  ['leases', 'hive'],
+  ['cutting', 'hive'],
+  ['leases', 'per-event'],
+  ['cutting', 'per-event'],
+] as const)('a lake of the kind %s with the layout %s', (kind, preset) => {
+  const layout = { layout: LAYOUT_PRESETS[preset] };
+
   it('holds every event once after a crash before any one step', async () => {
-    const steps = await countSteps(FULL);
+    const steps = await countSteps(FULL, layout);
     expect(steps).toBeGreaterThan(40);
-    for (let step = 1; step <= steps; step += 1) await chain(FULL, kind, [[step, {}]], {}, `after a crash before step ${step}`);
+    for (let step = 1; step <= steps; step += 1) await chain(FULL, kind, [[step, layout]], layout, `after a crash before step ${step}`);
   });
 
   it('holds every event once after two crashes', async () => {
-    for (const [one, two] of pairs(await countSteps(SMALL))) {
-      await chain(SMALL, kind, [[one, {}], [two, {}]], {}, `crashes before ${one} and ${two}`); // prettier-ignore
+    for (const [one, two] of pairs(await countSteps(SMALL, layout))) {
+      await chain(SMALL, kind, [[one, layout], [two, layout]], layout, `crashes before ${one} and ${two}`); // prettier-ignore
     }
   });
 
   it('holds every event once after random chains of crashes and clean stops, with changed sizes on the way', async () => {
-    const steps = await countSteps(FULL);
+    const steps = await countSteps(FULL, layout);
     for (let seed = 1; seed <= 200; seed += 1) {
       const rnd = random(seed * 7919);
       const deaths = Array.from({ length: 1 + Math.floor(rnd() * 4) }, (): [number, How] => [
         1 + Math.floor(rnd() * steps),
         {
+          ...layout,
           rollBytesMax: [200, 400, 10_000][Math.floor(rnd() * 3)]!,
           flushBytesMax: [1, 500, 10_000][Math.floor(rnd() * 3)]!,
           readAheadBytesMax: [0, 1, 10_000][Math.floor(rnd() * 3)]!,
           ...(rnd() < 0.5 && { stopAfterBatches: Math.floor(rnd() * 4) }),
         },
       ]);
-      await chain(FULL, kind, deaths, {}, `seed ${seed}`);
+      await chain(FULL, kind, deaths, layout, `seed ${seed}`);
     }
   });
 });
+
+/** More collections in a batch than a wave of a flush takes. */
+const WIDE = history(
+  2 * HOUR,
+  40,
+  Array.from({ length: 60 }, (_, n) => [1 + n, `c${n % 40}`] as const),
+);
+
+it.each(['leases', 'cutting'] as const)(
+  'a lake of the kind %s holds every event once when a flush fills more parts than may be open',
+  async (kind) => {
+    const few: How = { partsOpenMax: 1 };
+    const steps = await countSteps(WIDE, few);
+    for (let step = 1; step <= steps; step += 5) await chain(WIDE, kind, [[step, few]], few, `after a crash before step ${step}`);
+  },
+);
+
+/** Eight o'clock to the next day's end. */
+const DAYS = history(41 * HOUR, 2, [[1, 'a'], [2, 'b'], [5 * HOUR, 'a'], [5 * HOUR, 'a'], [16 * HOUR, 'a'], [20 * HOUR, 'b'], [21 * HOUR, 'a']]); // prettier-ignore
+
+it.each(['leases', 'cutting'] as const)(
+  'a lake of the kind %s with files of a day holds every event once after a crash before any one step',
+  async (kind) => {
+    const how: How = { layout: '{db}/{coll}/{yyyyMMdd}/events{part}-{yyyyMMdd}.jsonl', rollAgeMs: 24 * HOUR * 1000 };
+    let steps = 1;
+    for (let step = 0; step <= steps; step += 1) {
+      const world = new World(DAYS, kind);
+      const first = dieAt(step);
+      await world.run(first, how);
+      if (step === 0) steps = first.steps;
+      expect(await world.run(calm(), how)).toBe(true);
+      const files = [...world.files()];
+      const ids = files.filter(([path]) => path.endsWith('.jsonl') && path.startsWith('db/')).flatMap(([path, bytes]) =>
+      bytes.toString().split('\n').slice(0, -1).map((text) => [(JSON.parse(text) as { fullDocument: { _id: number } }).fullDocument._id, path.split('/')[2]!] as const),
+    ); // prettier-ignore
+      const wanted = DAYS.events.map(({ id, at }) => [id, at.t < T0 + 16 * HOUR ? '20261121' : '20261122']);
+      expect(
+        ids.toSorted(([a], [b]) => a - b),
+        `step ${step}`,
+      ).toEqual(wanted);
+      const hours = files
+        .filter(([path]) => path.includes('/hours/'))
+        .map(([, bytes]) => (JSON.parse(bytes.toString()) as { collections: string[] }).collections.join());
+      expect(hours, `step ${step}`).toEqual(Array.from({ length: 40 }, () => 'db.a,db.b'));
+      const report = await verifyLake(await world.lake(), 'p', { signal: new AbortController().signal });
+      expect([...report.findings, ...world.changed(), ...world.faults], `step ${step}`).toEqual([]);
+    }
+    expect(steps).toBeGreaterThan(30);
+  },
+);
 
 describe('a lake whose stream changes its fingerprint', () => {
   it('holds every event once when it changes after a crash', async () => {

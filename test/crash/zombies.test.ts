@@ -6,6 +6,7 @@
  * successor. Two former owners at once at random. A successor may be thrown out by a conflict; the next one finishes.
  */
 import { describe, expect, it } from 'vitest';
+import { LAYOUT_PRESETS } from '../../src/core/layout.ts';
 import { faultsOf } from './schedule-faults.ts';
 import { Turns, World, calm, dieAt, freezeAt, pauseAt, random, type History, type How, type Process } from './schedule-world.ts';
 
@@ -77,10 +78,10 @@ describe('a former owner that wakes up', () => {
     }
   });
 
-  it('does no harm when several of them take their steps in any order', async () => {
+  it.each(['hive', 'per-event'] as const)('does no harm when several of them take their steps in any order, with the layout %s', async (layout) => {
     for (let seed = 1; seed <= SEEDS; seed += 1) {
       const rnd = random(seed * 104_729);
-      const world = new World(SMALL, 'two steps');
+      const world = new World(SMALL, 'two steps', { layout: LAYOUT_PRESETS[layout] });
       await BEGINNINGS[seed % BEGINNINGS.length]![1](world);
       const turns = new Turns();
       const owners: Promise<unknown>[] = [];

@@ -1,23 +1,6 @@
 /**
- * What an event carries of its document: looked up, from an image, not at all; and every BSON type of it.
+ * What an event carries of its document: looked up, from an image, not at all.
  */
-import {
-  Binary,
-  BSONRegExp,
-  BSONSymbol,
-  Code,
-  Decimal128,
-  Double,
-  EJSON,
-  Int32,
-  Long,
-  MaxKey,
-  MinKey,
-  ObjectId,
-  Timestamp,
-  UUID,
-  serialize,
-} from 'bson';
 import type { Document, MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
@@ -141,63 +124,3 @@ describe('documents and images', () => {
     expect(withoutMarks(lines).map(inShort)).toEqual([`create ${ns}`, `insert ${ns}`, `update ${ns}`, `insert ${ns}`]);
   });
 });
-
-describe('a line', () => {
-  it('in canonical form gives back the document byte for byte, with every BSON type', async () => {
-    await using work = await Workspace.make();
-    const document = {
-      _id: Long.fromString('9007199254740993'),
-      double: [1, 1.5, -0, 5e-324, 1.7976931348623157e308, Number.NaN, Infinity, -Infinity, 1e21].map((n) => new Double(n)),
-      string: ['', 'plain', '"\\/\b\f\n\r\t\u0000\u001f\u007f\u2028', '文😀', '$dollar', 'a'.repeat(5000)],
-      object: { '': 1, 'a.b': new Int32(1), $x: new Int32(2), 文: new Int32(3), nested: deep(60) },
-      array: [[], {}, [[new Int32(1)]]],
-      binary: [0, 1, 3, 5, 6, 128].map((type) => new Binary(Buffer.from([1, 2, 3, 254, 255]), type)),
-      uuid: new UUID('01234567-89ab-4cde-8f01-23456789abcd'),
-      objectId: new ObjectId('0123456789abcdef01234567'),
-      boolean: [true, false],
-      date: [0, -1, 1_795_247_101_123, -62_135_596_800_001, 253_402_300_800_000, 8.64e15, -8.64e15].map((ms) => new Date(ms)),
-      null: null,
-      regex: [new BSONRegExp('^a"\\/', 'imsx'), new BSONRegExp('', '')],
-      code: [new Code('function () {}'), new Code('x', { y: Long.fromNumber(1) })],
-      symbol: new BSONSymbol('s'),
-      int32: [0, -1, 2_147_483_647, -2_147_483_648].map((n) => new Int32(n)),
-      timestamp: [new Timestamp({ t: 1, i: 2 }), new Timestamp({ t: 4_294_967_295, i: 4_294_967_295 })],
-      int64: ['0', '-1', '9223372036854775807', '-9223372036854775808', '9007199254740993'].map((n) => Long.fromString(n)),
-      decimal: [
-        '0',
-        '-0',
-        '1.10',
-        '1E+6144',
-        '1E-6176',
-        '9.999999999999999999999999999999999E+6144',
-        'NaN',
-        'Infinity',
-        '-Infinity',
-        '-123.4500',
-      ].map((n) => Decimal128.fromString(n)),
-      minKey: new MinKey(),
-      maxKey: new MaxKey(),
-    };
-    const lines = await capture(work, { source: source(['types.*']), lake: { json: 'canonical' } }, 'types.a', async () => {
-      await client.db('types').collection<{ _id: Long }>('a').insertOne(document);
-      await client
-        .db('types')
-        .collection<{ _id: Long }>('a')
-        .updateOne({ _id: document._id }, { $set: { 'object.x': document.double, more: document.decimal } });
-    });
-    const [, insert, update] = lines;
-    const back = EJSON.parse(insert?.text ?? '', { relaxed: false }) as Document;
-    expect(Buffer.from(serialize(back['fullDocument'] as Document)).toString('hex')).toBe(Buffer.from(serialize(document)).toString('hex'));
-    expect(back['documentKey']).toEqual({ _id: document._id });
-    expect(insert?.event._meta['lossy']).toBeUndefined();
-    const changed = EJSON.parse(update?.text ?? '', { relaxed: false }) as Document;
-    const { updatedFields } = changed['updateDescription'] as Document;
-    expect(Buffer.from(serialize(updatedFields as Document))).toEqual(
-      Buffer.from(serialize({ more: document.decimal, 'object.x': document.double })),
-    );
-  });
-});
-
-function deep(levels: number): Document {
-  return levels === 0 ? { end: true } : { d: deep(levels - 1) };
-}

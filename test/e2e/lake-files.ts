@@ -43,8 +43,9 @@ export async function readLake(root: string): Promise<ReadonlyMap<string, Buffer
   return await readAll(root, await listLake(root));
 }
 
+/** A part with lines of events, or a file of one event; not an index. */
 export function isData(path: string): boolean {
-  return !path.startsWith('_sluice/') && /\/events-[^/]*\.jsonl(\.gz|\.zst)?$/.test(path);
+  return !path.startsWith('_sluice/') && /\/(events-[^/]*\.jsonl(\.gz|\.zst)?|[a-zA-Z]+-[^/]*-[0-9a-f]{16}\.json)$/.test(path);
 }
 
 /** Every line of every data file, in order of path and line. @throws when the last one of a file is cut */
@@ -60,9 +61,7 @@ export function linesOf(files: ReadonlyMap<string, Buffer>): LakeLine[] {
 }
 
 function decoded(path: string, bytes: Buffer): string {
-  // A part that was made and never written is sealed as it is: no rows, and no compressed member either.
-  if (bytes.length === 0) return '';
-  // A part that its owner named and never wrote to is sealed with no rows and no bytes, whatever its suffix.
+  // A part that its owner has named and not written to is open with no bytes; compressed, it is sealed with an empty member.
   if (bytes.length === 0) return '';
   if (path.endsWith('.gz')) return gunzipSync(bytes).toString('utf8');
   return (path.endsWith('.zst') ? zstdDecompressSync(bytes) : bytes).toString('utf8');

@@ -7,7 +7,7 @@ import { systemClock } from '../../src/core/clock.ts';
 import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
 import { freePorts } from '../../src/app/demo/server-process.ts';
 import { startShop, type Shop, type ShopWrite } from '../../src/app/demo/shop.ts';
-import { jumpTo, startMongo } from '../mongo.ts';
+import { FORGETFUL, forget, jumpTo, startMongo } from '../mongo.ts';
 import { RunProcess } from '../crash/run-process.ts';
 import { clusterTime, differences, readStream } from './change-stream.ts';
 import { placeFaults, writeFaults } from './lake-faults.ts';
@@ -188,30 +188,11 @@ describe('a server that has forgotten', () => {
   let set: ReplicaSet;
   let client: MongoClient;
   beforeAll(async () => {
-    set = await startMongo({ oplogSizeMiB: 16, args: ['--syncdelay', '1'] });
+    set = await startMongo(FORGETFUL);
     client = await set.connect();
     await jumpTo(client, (Math.floor((await clusterTime(client)).t / 3600) + 2) * 3600);
   });
   afterAll(async () => await set.stop());
-
-  /** Writes until the oldest entry of the oplog is younger than `at`. */
-  async function forget(at: BsonTimestamp): Promise<void> {
-    const oldest = async (): Promise<BsonTimestamp> => {
-      const first = await client
-        .db('local')
-        .collection('oplog.rs')
-        .find({}, { sort: { $natural: 1 }, limit: 1 })
-        .next();
-      return first?.['ts'] as BsonTimestamp;
-    };
-    await until('the oplog has lost its beginning', async () => {
-      await client
-        .db('filler')
-        .collection('a')
-        .insertOne({ x: Buffer.alloc(4_000_000) });
-      return (await oldest()).greaterThan(at);
-    });
-  }
 
   const settings = (db: string): Settings => ({ source: { uri: set.uri, include: [`${db}.*`] }, lake: { json: 'canonical' } });
 
@@ -231,7 +212,7 @@ describe('a server that has forgotten', () => {
     await run.stop();
     const before = await work.checkpoint();
     await a.insertOne({ n: 2 });
-    await forget(await clusterTime(client));
+    await forget(client, await clusterTime(client));
     const inGap = await nextHour();
 
     await using lost = RunProcess.start(configFile);
@@ -281,7 +262,7 @@ describe('a server that has forgotten', () => {
     await a.insertOne({ n: 1 });
     const [event] = await readStream(client, { db: 'too_early', from: at, to: await mark(client, 'too_early', 'a') });
     await nextHour();
-    await forget(await clusterTime(client));
+    await forget(client, await clusterTime(client));
     for (const early of [startAt, { token: event?.['_id'] as unknown }]) {
       const config = work.config({ source: { uri: set.uri, include: ['too_early.*'], startAt: early } });
       await expect(new PipelineRun(config).done).rejects.toMatchObject({ code: 'SLC-1286', message: expect.stringContaining('startAt') });
@@ -294,19 +275,36 @@ describe('a server that has forgotten', () => {
     expect(await work.verify()).toEqual([]);
   });
 
-  it('is found out by an open cursor, too, that was overtaken while its process was frozen', async () => {
-    await using work = await Workspace.make();
-    const configFile = await work.writeConfig(settings('overtaken'));
-    await using process = await RunProcess.start(configFile).owner();
+  /** One change is captured, another one is made and forgotten while the process is frozen, which then goes on. */
+  async function freeze(work: Workspace, db: string, exhaust: boolean): Promise<RunProcess> {
+    const usual = settings(db);
+    const configFile = await work.writeConfig({ ...usual, source: { ...usual.source, exhaust } });
+    const process = await RunProcess.start(configFile).owner();
     await until('it runs', async () => (await work.checkpoint().catch(() => null))?.resume);
-    await client.db('overtaken').collection('a').insertOne({ n: 1 });
+    await client.db(db).collection('a').insertOne({ n: 1 });
     await until('it is in the lake', async () => (await eventsOf(work.lake)).length === 2);
     await process.kill('SIGSTOP');
-    await client.db('overtaken').collection('a').insertOne({ n: 2 });
-    await forget(await clusterTime(client));
+    await client.db(db).collection('a').insertOne({ n: 2 });
+    await forget(client, await clusterTime(client));
     await process.kill('SIGCONT');
+    return process;
+  }
+
+  it('is found out by an open cursor, too, that was overtaken while its process was frozen', async () => {
+    await using work = await Workspace.make();
+    await using process = await freeze(work, 'overtaken', false);
     expect(await process.ended, process.stderr).toEqual({ code: 78, signal: null });
     expect((await work.checkpoint()).gaps).toMatchObject([{ to: null }]);
+    expect(await work.verify()).toEqual([]);
+  });
+
+  it('is none for a process that was frozen when the server had already sent by itself what it would forget', async () => {
+    await using work = await Workspace.make();
+    await using process = await freeze(work, 'sent', true);
+    await until('the change of that time is in the lake', async () => (await eventsOf(work.lake)).length === 3);
+    await process.kill('SIGTERM');
+    expect(await process.ended, process.stderr).toEqual({ code: 0, signal: null });
+    expect((await work.checkpoint()).gaps).toEqual([]);
     expect(await work.verify()).toEqual([]);
   });
 });

@@ -1,5 +1,6 @@
 /**
- * The warehouse against the source: silver has each document as it is now, and no other; bronze each line once.
+ * The warehouse against the source: silver has each document as it is now, and no other; bronze each line once. Every
+ * fault begins with its name and a colon: silver-faults.test.ts plants each of them.
  */
 import { EJSON } from 'bson';
 import type { Document, MongoClient } from 'mongodb';
@@ -17,26 +18,51 @@ export async function openWarehouse(path: string): Promise<Warehouse> {
 }
 
 export async function silverFaults(warehouse: Warehouse, client: MongoClient, db: string, coll: string): Promise<string[]> {
+  const documents = client.db(db).collection<Document>(coll).find({}, { promoteValues: false, promoteLongs: false, bsonRegExp: true });
+  return await differencesOf(warehouse, db, coll, documents);
+}
+
+/** @param documents all that the source has of the collection */
+export async function differencesOf(
+  warehouse: Warehouse,
+  db: string,
+  coll: string,
+  documents: AsyncIterable<Document> | Iterable<Document>,
+): Promise<string[]> {
   const silver = new Map<string, string>();
   const faults: string[] = [];
   for await (const { key, doc } of warehouse.silver({ db, coll }, never)) {
-    if (silver.has(key)) faults.push(`${coll} ${key} is there twice`);
+    if (silver.has(key)) faults.push(`duplicate in silver: ${coll} ${key}`);
     silver.set(key, JSON.stringify(JSON.parse(doc ?? 'null')));
   }
-  for await (const document of client.db(db).collection<Document>(coll).find({}, { promoteValues: false, promoteLongs: false, bsonRegExp: true })) {
+  for await (const document of documents) {
     const key = EJSON.stringify(document['_id'], { relaxed: false });
     const text = JSON.stringify(JSON.parse(EJSON.stringify(document, { relaxed: false })));
-    if (silver.get(key) !== text) faults.push(`${coll} ${key} is ${silver.get(key) ?? 'missing'}\n  the source has ${text}`);
+    const there = silver.get(key);
+    if (there === undefined) faults.push(`missing in silver: ${coll} ${key}`);
+    else if (there !== text) faults.push(`stale in silver: ${coll} ${key} is ${there}\n  the source has ${text}`);
     silver.delete(key);
   }
-  for (const key of silver.keys()) faults.push(`${coll} ${key} is not in the source`);
+  for (const key of silver.keys()) faults.push(`extra in silver: ${coll} ${key} is not in the source`);
   return faults.slice(0, FAULTS_SHOWN);
 }
 
 /** @param lines all that the lake has of the collection */
 export async function bronzeFaults(warehouse: Warehouse, db: string, coll: string, lines: readonly LakeLine[]): Promise<string[]> {
-  const { rows } = await warehouse.query(`select position from bronze.${db}__${coll} order by position`, lines.length + 1_000, never);
-  const loaded = rows.map(([position]) => String(position));
-  const wanted = lines.map(({ event }) => event._meta.position).toSorted();
-  return loaded.join() === wanted.join() ? [] : [`${coll}: bronze has ${loaded.length} rows, the lake ${wanted.length} lines`];
+  const faults: string[] = [];
+  const wanted = new Map(lines.map((line) => [`${line.path}:${line.number}`, line.text]));
+  const seen = new Set<string>();
+  // Twice as many and more are surely too many.
+  const limit = 2 * lines.length + 1_000;
+  const { rows } = await warehouse.query(`select file, row_number - 1, cast(doc as varchar) from bronze.${db}__${coll}`, limit, never);
+  for (const [file, number, doc] of rows) {
+    const place = `${String(file)}:${String(number)}`;
+    const text = wanted.get(place);
+    if (text === undefined) faults.push(`extra in bronze: ${place}`);
+    else if (seen.has(place)) faults.push(`duplicate in bronze: ${place}`);
+    else if (text !== doc) faults.push(`changed in bronze: ${place} is ${String(doc)}\n  the lake has ${text}`);
+    seen.add(place);
+  }
+  for (const place of wanted.keys()) if (!seen.has(place)) faults.push(`missing in bronze: ${place}`);
+  return faults.slice(0, FAULTS_SHOWN);
 }

@@ -16,8 +16,8 @@ export interface ScriptedEvent {
   readonly op?: Operation;
   /** Identifies the event in the lake. */
   readonly id: number;
-  /** Of the document; the id unless said. */
-  readonly key?: number;
+  /** Of the document, or its JSON; the id unless said. */
+  readonly key?: number | string;
   /** Length of a filler. */
   readonly bytes?: number;
 }

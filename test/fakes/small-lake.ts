@@ -144,7 +144,14 @@ export function makeSpec(edit: (files: FileSpec[]) => void = () => {}): LakeSpec
   const others = new Map<LakePath, string>();
   const spec: LakeSpec = {
     files,
-    checkpoint: { ...newCheckpoint('shop', LAYOUT_PRESETS.hive), epoch: 3, cleanStop: false, parts: [openPart(OPEN)] },
+    checkpoint: {
+      ...newCheckpoint('shop', LAYOUT_PRESETS.hive),
+      epoch: 3,
+      cleanStop: false,
+      parts: [openPart(OPEN)],
+      startedAt: { t: parseHourName(H7)! * SECONDS_PER_HOUR, i: 1 },
+      nextHour: parseHourName(H9)!,
+    },
     // The owner of epoch 2 writes first what the one before it had sealed.
     ledger: { [DAY_1]: [epoch(1), ...lines.slice(0, 2), epoch(2), ...lines.slice(2)], [DAY_2]: [epoch(2), epoch(3)] },
     others,
@@ -152,6 +159,51 @@ export function makeSpec(edit: (files: FileSpec[]) => void = () => {}): LakeSpec
   };
   publish(spec);
   return spec;
+}
+
+/** Two files of events and what names them: hours 7 (sealed) and 9 (open) of one collection, one file per event. */
+export function makeEventSpec(edit: (entries: EventEntry[]) => void = () => {}): LakeSpec {
+  const data = new Map<LakePath, Buffer>();
+  const indexOf = (hour: string): { file: FileSpec; path: LakePath; eventBytes: number } => {
+    const file = fileSpec(ORDERS, hour, 0, 12);
+    const entries = file.events.map((event): EventEntry => ({ event, path: eventPathOf(event), line: lineOf(event) }));
+    if (hour === H7) edit(entries);
+    for (const { path, line } of entries) data.set(path, Buffer.from(line));
+    file.lines = entries.map((entry, n) => indexLineOf(file.events[n]!, entry));
+    return { file, path: `${EVENT_FOLDER}/_index-${hour}.jsonl`, eventBytes: entries.reduce((sum, { line }) => sum + Buffer.byteLength(line), 0) };
+  };
+  const [over, open] = [indexOf(H7), indexOf(H9)];
+  const line = { ...sealed(over.file, 1), path: over.path, eventBytes: over.eventBytes };
+  for (const { path, file } of [over, open]) data.set(path, stored(file));
+  const layout = LAYOUT_PRESETS['per-event'];
+  const part = { ...openPart(open.file), path: open.path, eventBytes: open.eventBytes, epoch: 1 };
+  const watermark = { t: parseHourName(H9)! * SECONDS_PER_HOUR + 1000, i: 1 };
+  const others = new Map<LakePath, string>();
+  others.set(manifestPath('shop', layout, ORDERS, H7), JSON.stringify({ v: 1, revision: 1, ns: ORDERS, hour: H7, files: [line] }));
+  others.set(hourFilePath('shop', H7), JSON.stringify({ v: 1, hour: H7, complete: true, collections: ['shop.orders'] }));
+  const checkpoint = { ...newCheckpoint('shop', layout), epoch: 1, cleanStop: false, parts: [part], watermark };
+  return { files: [over.file], checkpoint, ledger: { [DAY_1]: [{ epoch: 1, at: '2026-11-21T08:00:00.000Z' }, line], [DAY_2]: [] }, others, data };
+}
+
+export interface EventEntry {
+  readonly event: Event;
+  path: LakePath;
+  /** Of the event's file. */
+  line: string;
+}
+
+export const EVENT_FOLDER = 'shop/orders/year=2026/month=11/day=21';
+
+export function eventPathOf(event: Event): LakePath {
+  const time = new Date(event.t * 1000).toISOString().slice(0, 19).replaceAll(/[-:]/g, '');
+  const hash = createHash('sha256').update(positionOf(event)).digest('hex').slice(0, 16);
+  return `${EVENT_FOLDER}/${event.op}-${event.i}-${time}Z-${event.i}-${hash}.json`;
+}
+
+function indexLineOf(event: Event, { path, line }: EventEntry): string {
+  const { fullDocument: _, ...rest } = JSON.parse(lineOf(event)) as Record<string, unknown>;
+  const sha256 = createHash('sha256').update(line).digest('hex');
+  return `${JSON.stringify({ ...rest, file: { path, bytes: Buffer.byteLength(line), sha256 } })}\n`;
 }
 
 export function publish({ files, ledger, others }: LakeSpec): void {

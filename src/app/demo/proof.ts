@@ -6,7 +6,7 @@ import type { MongoClient } from 'mongodb';
 import type { Config } from '../../config/config.ts';
 import { isSealedLine } from '../../core/ledger.ts';
 import type { Lake } from '../../core/lake.ts';
-import { parseLine } from '../../core/line.ts';
+import { documentKeyOf, parseLine } from '../../core/line.ts';
 import { OPERATIONS } from '../../core/event.ts';
 import type { Warehouse } from '../../core/warehouse.ts';
 import type { Logger } from '../../ops/log.ts';
@@ -53,11 +53,11 @@ async function eventsCheck(input: ProofInput, lake: Lake, signal: AbortSignal): 
   for await (const file of readLedger(lake, input.config.pipeline, '', signal)) {
     if (!isSealedLine(file)) continue;
     for await (const line of linesOf(readDecoded(lake, file.path, 0, signal))) {
-      const { ns, op, key } = parseLine(line);
+      const { ns, op } = parseLine(line);
       const name = OPERATIONS[op]!;
       if (!written.has(name)) continue;
       events += 1;
-      add(`${name} ${ns.db}.${ns.coll} ${key}`, -1);
+      add(`${name} ${ns.db}.${ns.coll} ${documentKeyOf(line)}`, -1);
     }
   }
   const off = [...balance].filter(([, n]) => n !== 0);

@@ -140,12 +140,13 @@ class ReplicaSet implements AsyncDisposable {
 
   /**
    * Starts a member again, on its port and with its data; ends it in order first if it runs.
+   * @param mongod another version, as an upgrade does it
    * @returns when it is primary or secondary
    */
-  async restart(member: number, signal: AbortSignal): Promise<void> {
+  async restart(member: number, signal: AbortSignal, mongod: Mongod = this.#options.mongod): Promise<void> {
     const it = this.#member(member);
     await it.server?.kill('SIGTERM');
-    it.server = await ServerProcess.start(this.#startOf(it), signal);
+    it.server = await ServerProcess.start({ ...this.#startOf(it), mongod }, signal);
     if (it.server === null) throw new SluiceError(MONGOD_FAILED, `port ${it.port} has been taken by another program`);
     await this.#until(`member ${member} is neither primary nor secondary`, signal, async () => await this.#serves(member));
   }
@@ -256,7 +257,8 @@ class ReplicaSet implements AsyncDisposable {
     } catch {
       return null;
     } finally {
-      await client.close();
+      // Not awaited: to a member that has frozen the driver says goodbye for many seconds.
+      void client.close().catch(() => undefined);
     }
   }
 

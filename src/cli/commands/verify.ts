@@ -18,7 +18,7 @@ export function verifyCommand(program: Command, io: Io): void {
       'Compares what the lake, the warehouse and the source hold, and writes a report. Changes nothing. Exit 1 if anything is off. Without a flag, everything that the configuration has.',
     )
     .option('--lake', 'files against the ledger: bytes, hashes, rows, order', false)
-    .option('--warehouse', 'bronze and silver against the ledger', false)
+    .option('--warehouse', 'bronze line by line against the sealed files, silver against bronze', false)
     .option('--source', 'silver against the documents in MongoDB (not built yet; `sluice demo` does it)', false)
     .action(async (flags: VerifyFlags, command: Command) => {
       const config = await loadConfigFor(io, command);

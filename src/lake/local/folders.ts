@@ -10,6 +10,7 @@ import { mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { systemCode } from '../../core/error.ts';
 import { makeFolders } from '../../core/folders.ts';
+import { failpoint } from '../../ops/failpoint.ts';
 
 /** Forgotten beyond this, which costs a few syncs that were not needed. */
 const FOLDERS_KNOWN_MAX = 20_000;
@@ -70,6 +71,7 @@ export class DurableFolders {
     await mkdir(folder).catch((error: unknown) => {
       if (systemCode(error) !== 'EEXIST') throw error;
     });
+    failpoint('lake.folder.before-sync');
     await syncFolder(parent);
   }
 }

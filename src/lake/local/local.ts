@@ -148,6 +148,7 @@ class LocalLake implements Lake {
         const length = existing === null ? 0 : await cutBack(handle, path, how.length);
         failpoint('lake.open.before-sync');
         await handle.sync();
+        failpoint('lake.open.before-folder-sync');
         await syncFolder(dirname(absolute));
         return this.#register(absolute, path, handle, length);
       } catch (error) {
@@ -186,6 +187,7 @@ class LocalLake implements Lake {
         await handle.writeFile(bytes);
         const stamp = uniqueStamp();
         await handle.utimes(stamp, stamp);
+        failpoint('lake.put.before-sync');
         await handle.sync();
       } finally {
         await handle.close();
@@ -201,9 +203,13 @@ class LocalLake implements Lake {
       }
     } catch (error) {
       await unlink(temporary).catch(() => {});
-      if (systemCode(error) === 'EEXIST') throw new SluiceError(LAKE_CONFLICT, `${path} exists already`, { cause: error });
-      throw error;
+      if (systemCode(error) !== 'EEXIST') throw error;
+      // The name may be that of an owner who was killed before it was durable. Who finds there what it wanted to put goes on
+      // as if it had, and a power cut would take it away after all.
+      await syncFolder(dirname(absolute));
+      throw new SluiceError(LAKE_CONFLICT, `${path} exists already`, { cause: error });
     }
+    failpoint('lake.put.before-folder-sync');
     await syncFolder(dirname(absolute));
     const file = await statFile(absolute, path);
     if (file === null) throw new SluiceError(LAKE_DAMAGED, `${path} has been removed right after it was written`);

@@ -2,7 +2,7 @@
  * A connection of the driver, for ourselves: connected, encrypted and logged in as the URI says, then ours alone.
  *
  * Why: the driver cannot leave a server answering (an exhaust cursor), and copies every reply on its way. What it does well,
- * finding the server, TLS and every way to log in, stays its own (docs/adr/0010-exhaust-cursor.md). It has no public way to
+ * finding the server, TLS and every way to log in, stays its own (docs/adr/0011-exhaust-cursor.md). It has no public way to
  * give a socket away, so this file, and no other, looks inside; it says so when the inside is not what it was.
  */
 import type { Socket } from 'node:net';

@@ -10,6 +10,8 @@ import { isSupported, parseVersion, type ServerVersion } from './version.ts';
 
 /** Somebody waits at a terminal: a wrong address should be told soon. */
 const SERVER_SELECTION_MS = 5_000;
+/** Until a socket is given up on which the server says nothing. */
+const SOCKET_SILENCE_MS = 60_000;
 const SYSTEM_DATABASES: ReadonlySet<string> = new Set(['admin', 'config', 'local']);
 
 /** @throws CONFIG_INVALID when the URI cannot be read */
@@ -19,7 +21,9 @@ export function makeClient(uri: string, options: MongoClientOptions = {}): Mongo
     const patience = /[?&]serverSelectionTimeoutMS=/i.test(uri)
       ? {}
       : { serverSelectionTimeoutMS: SERVER_SELECTION_MS, connectTimeoutMS: SERVER_SELECTION_MS };
-    return new MongoClient(uri, { appName: 'sluice', ...patience, ...options });
+    // Half-open sockets end here.
+    const silence = /[?&]socketTimeoutMS=/i.test(uri) ? {} : { socketTimeoutMS: SOCKET_SILENCE_MS };
+    return new MongoClient(uri, { appName: 'sluice', ...patience, ...silence, ...options });
   } catch (cause) {
     throw new SluiceError(CONFIG_INVALID, `source.uri: ${serverSays(cause)}`, { cause });
   }

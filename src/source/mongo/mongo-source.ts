@@ -6,16 +6,18 @@
  * Invariants: positions strictly rise; the next `getMore` is on its way while this batch is encoded and written; what is
  * read after a resume lies strictly after what was yielded.
  */
+import { setImmediate } from 'node:timers/promises';
 import { Timestamp as BsonTimestamp, deserialize } from 'bson';
-import { MongoServerError, type Document, type MongoClient } from 'mongodb';
-import { unlessAborted } from '../../core/abort.ts';
+import { MongoNetworkTimeoutError, MongoServerError, type Document, type MongoClient } from 'mongodb';
 import { BufferPool } from '../../core/buffer-pool.ts';
 import type { Clock } from '../../core/clock.ts';
 import { SluiceError } from '../../core/error.ts';
 import {
   CONFIG_INVALID,
   HISTORY_LOST,
+  SOURCE_AHEAD,
   SOURCE_DENIED,
+  SOURCE_EVENT_TOO_LARGE,
   SOURCE_FAILED,
   SOURCE_ORDER,
   SOURCE_PROTOCOL,
@@ -28,15 +30,16 @@ import type { Timestamp } from '../../core/time.ts';
 import type { Logger } from '../../ops/log.ts';
 import type { PipelineStats } from '../../ops/stats.ts';
 import { canTakeConnection } from './connection.ts';
-import { AWAIT_MS, SOCKET_SILENCE_MS, type Cursor } from './cursor.ts';
-import { DriverCursor } from './cursor-driver.ts';
-import { ExhaustCursor } from './cursor-exhaust.ts';
 import { LineEncoder } from './encode/line.ts';
 import { encodeReply, type EncodedReply } from './encode/reply.ts';
 import { resumePointOf } from './encode/token.ts';
+import { ExhaustCursor } from './exhaust-cursor.ts';
 import { hostsOf, makeClient } from './inspect.ts';
+import { LARGE_STEPS, type LargeStep } from './large-events.ts';
+import { RawCursor, type OpenLimits } from './raw-cursor.ts';
 import { connectError, judge, serverSays } from './server-errors.ts';
 import { planStream, type StreamOptions, type StreamPlan } from './stream-plan.ts';
+import { unlessAborted } from './unless-aborted.ts';
 import { canSplitEvents, isSupported, parseVersion, type ServerVersion } from './version.ts';
 
 export interface MongoSourceOptions extends StreamOptions {
@@ -49,14 +52,30 @@ export interface MongoSourceOptions extends StreamOptions {
   readonly unavailableAfterMs: number;
 }
 
+/** A server may search its oplog for long before it finds an event: more patience than this is given to no search. */
+const SILENCE_MS_MAX = 4 * 60 * 60_000;
 const POOL_BYTES_MAX = 32 * 1024 * 1024;
 const BACKOFF_MS_MIN = 100;
 const BACKOFF_MS_MAX = 10_000;
 /** For the look at the oplog's beginning, which takes no time; the search for the first event after it may. */
 const REACH_MS_MAX = 5_000;
+const CLOSE_MS_MAX = 2_000;
 const MAX_TIME_EXPIRED = 50;
 /** Errors that the table does not know are tried this often in a row without progress. */
 const UNKNOWN_ERRORS_MAX = 5;
+
+interface HelloTimes {
+  /** Of a member of a replica set. */
+  readonly lastWrite?: { readonly opTime: { readonly ts: BsonTimestamp } };
+  readonly localTime: Date;
+}
+
+/** How a stream is read that is not read like all others. */
+interface Reading {
+  readonly batchSize?: number;
+  /** What is left out of an event that is too large. */
+  readonly large?: LargeStep;
+}
 
 export class MongoSource implements Source {
   readonly #options: MongoSourceOptions;
@@ -68,6 +87,8 @@ export class MongoSource implements Source {
   #stages: readonly Document[];
   /** For the lines of batches. */
   readonly #pool = new BufferPool(POOL_BYTES_MAX);
+  /** How long the server may say nothing, though it was not asked to wait, until the socket is given up. */
+  #silenceMsMax: number;
 
   constructor(options: MongoSourceOptions, clock: Clock, stats: PipelineStats, log: Logger) {
     this.#options = options;
@@ -76,12 +97,9 @@ export class MongoSource implements Source {
     this.#clock = clock;
     this.#stats = stats;
     this.#log = log;
-    this.#client = makeClient(options.uri, {
-      // A getMore waits on the server, so silence on the socket must be longer than that; half-open sockets end here.
-      socketTimeoutMS: AWAIT_MS + SOCKET_SILENCE_MS,
-      // Makes loopback and data-centre links slower, never faster.
-      compressors: ['none'],
-    });
+    // Compression makes loopback and data-centre links slower, never faster.
+    this.#client = makeClient(options.uri, { compressors: ['none'] });
+    this.#silenceMsMax = this.#client.options.socketTimeoutMS;
   }
 
   async open(signal: AbortSignal): Promise<SourceIdentity> {
@@ -143,9 +161,10 @@ export class MongoSource implements Source {
     let failures = 0;
     let unknown = 0;
     let failingSinceMs = 0;
+    let isLarge = false;
     while (!signal.aborted) {
       try {
-        for await (const batch of this.#stream(point, signal)) {
+        for await (const batch of isLarge ? this.#cross(point, signal) : this.#stream(point, signal)) {
           if (failures > 0 && this.#stats.state === 'reconnecting') {
             this.#log.info({ seconds: (this.#clock.now() - failingSinceMs) / 1000 }, 'the change stream is back');
             this.#stats.state = 'running';
@@ -154,14 +173,22 @@ export class MongoSource implements Source {
           if (batch.resume.position !== point.position) {
             failures = 0;
             unknown = 0;
+            this.#silenceMsMax = this.#client.options.socketTimeoutMS;
           }
           point = batch.resume;
           yield batch;
         }
+        isLarge = false;
       } catch (error) {
         if (signal.aborted) return;
         const verdict = judge(error);
+        if (verdict.do === 'stop' && SluiceError.is(verdict.error, SOURCE_EVENT_TOO_LARGE) && !isLarge) {
+          isLarge = true;
+          continue;
+        }
         if (verdict.do === 'stop') throw verdict.error;
+        // Lost, or still searching: given up too early, a long search would begin again at the same place for ever.
+        if (error instanceof MongoNetworkTimeoutError) this.#silenceMsMax = Math.min(this.#silenceMsMax * 2, SILENCE_MS_MAX);
         unknown += verdict.do === 'retry' ? 1 : 0;
         if (unknown > UNKNOWN_ERRORS_MAX) throw new SluiceError(SOURCE_FAILED, serverSays(error), { cause: error });
         if (failures === 0) failingSinceMs = this.#clock.now();
@@ -172,49 +199,97 @@ export class MongoSource implements Source {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#client.close();
+    // To say goodbye the driver waits for a server that may never answer: longer than a stop may take.
+    await unlessAborted(this.#client.close(), AbortSignal.timeout(CLOSE_MS_MAX)).catch(() => {});
   }
 
   /** Ends when the server closes the cursor (invalidate) or the signal aborts. */
-  async *#stream(after: ResumePoint, signal: AbortSignal): AsyncGenerator<ChangeBatch> {
-    const encoder = this.#encoder();
+  async *#stream(after: ResumePoint, signal: AbortSignal, reading: Reading = {}): AsyncGenerator<ChangeBatch> {
+    const encoder = this.#encoder(reading.large);
     const before = { lossy: this.#stats.linesLossy, oversize: this.#stats.linesOversize };
     // `startAfter` also goes on after an invalidate, where `resumeAfter` refuses.
-    await using cursor = await this.#openStream({ startAfter: deserialize(after.token, { promoteValues: false }) }, signal);
+    const start = { startAfter: deserialize(after.token, { promoteValues: false }) };
+    const cursor = await unlessAborted(this.#openStream(start, reading, signal), signal);
     let point = after;
-    for (;;) {
-      const raw = await cursor.next();
-      if (raw === null) return;
-      const encoded = encodeReply(raw, encoder, this.#pool);
-      assertRising(encoded, point);
-      point = resumeAfter(encoded, point);
-      this.#stats.linesLossy = before.lossy + encoder.lossy;
-      this.#stats.linesOversize = before.oversize + encoder.oversize;
-      const { events } = encoded;
-      yield { events, resume: point, watermark: point.clusterTime, release: () => this.#pool.give(events.lines) };
+    let isWhole = false;
+    try {
+      await unlessAborted(this.#assertHasCome(after), signal);
+      for (let raw: Uint8Array | null = cursor.reply; raw !== null;) {
+        const next: Promise<Uint8Array | null> = cursor.more(raw, signal);
+        // Until somebody awaits it, a failure must not count as unhandled.
+        next.catch(() => {});
+        // The driver writes to the socket in a later turn: without this the server would idle while we encode. And a reply that has
+        // come in may be taken without a wait: the event loop must have its turn all the same.
+        await setImmediate();
+        const encoded = encodeReply(raw, encoder, this.#pool);
+        assertRising(encoded, point);
+        point = resumeAfter(encoded, point);
+        this.#stats.linesLossy = before.lossy + encoder.lossy;
+        this.#stats.linesOversize = before.oversize + encoder.oversize;
+        const { events } = encoded;
+        yield { events, resume: point, watermark: point.clusterTime, release: () => this.#pool.give(events.lines) };
+        raw = await next;
+      }
+      isWhole = true;
+    } finally {
+      const closed = cursor.close();
+      // After a failure the server may be gone, and whoever opens the stream again must not wait for it.
+      if (isWhole) await closed;
     }
   }
 
-  #openStream(start: Document, signal: AbortSignal): Promise<Cursor> {
-    const kind = this.#options.exhaust && canTakeConnection(this.#client) ? ExhaustCursor : DriverCursor;
-    return kind.open(this.#client, this.#plan, this.#stages, start, signal);
+  /** Up to an event that the server cannot send whole, and past it with as much of it as it can. @throws SOURCE_EVENT_TOO_LARGE */
+  async *#cross(after: ResumePoint, signal: AbortSignal): AsyncGenerator<ChangeBatch> {
+    let point = after;
+    for (const large of [undefined, ...LARGE_STEPS]) {
+      try {
+        for await (const batch of this.#stream(point, signal, { batchSize: 1, ...(large === undefined ? {} : { large }) })) {
+          point = batch.resume;
+          if (large !== undefined && batch.events.count > 0)
+            this.#log.warn({ position: point.position, without: large.without }, 'an event is larger than this server can send');
+          yield batch;
+          // Without events, and thus without a large one, all that failed before was got past.
+          if (large !== undefined ? batch.events.count > 0 : batch.events.count === 0) return;
+        }
+        return;
+      } catch (error) {
+        const verdict = judge(error);
+        const isLast = large === LARGE_STEPS.at(-1);
+        if (isLast || verdict.do !== 'stop' || !SluiceError.is(verdict.error, SOURCE_EVENT_TOO_LARGE)) throw error;
+      }
+    }
   }
 
-  #encoder(): LineEncoder {
-    const { json, maxLineBytes } = this.#options;
+  #encoder(large?: LargeStep): LineEncoder {
+    const { json } = this.#options;
+    const maxLineBytes = large?.isStub === true ? 0 : this.#options.maxLineBytes;
     const { database, collection, level } = this.#plan;
     return new LineEncoder({ json, maxLineBytes, database: level === 'cluster' ? null : database, collection });
   }
 
-  /** A cursor that is opened for its first reply. */
-  #look(start: Document, how: Document): Promise<DriverCursor> {
-    return DriverCursor.open(this.#client, this.#plan, this.#stages, start, new AbortController().signal, how);
+  /** Where the server may send without being asked, it does. */
+  async #openStream(start: Document, { batchSize, large }: Reading, signal: AbortSignal): Promise<RawCursor | ExhaustCursor> {
+    if (batchSize !== undefined || large !== undefined || !this.#options.exhaust || !canTakeConnection(this.#client)) {
+      return await this.#openCursor(start, batchSize === undefined ? {} : { batchSize }, large);
+    }
+    return await ExhaustCursor.open(this.#client, this.#plan, this.#pipeline(start), this.#silenceMsMax, signal);
+  }
+
+  async #openCursor(start: Document, limits: OpenLimits = {}, large?: LargeStep): Promise<RawCursor> {
+    // What is left out is left out last: the user's own conditions may be about it.
+    const pipeline = [...this.#pipeline(start), ...(large === undefined ? [] : [{ $unset: large.without }])];
+    return await RawCursor.open(this.#client, this.#plan, pipeline, { silenceMsMax: this.#silenceMsMax, ...limits });
+  }
+
+  #pipeline(start: Document): readonly Document[] {
+    return [{ $changeStream: { ...this.#plan.changeStream, ...start } }, ...this.#stages];
   }
 
   /** Where a stream that is opened like this begins, without reading an event. */
   async #pointOf(start: Document): Promise<ResumePoint> {
-    await using cursor = await this.#look(start, { cursor: { batchSize: 0 } });
-    const token = encodeReply(cursor.first, this.#encoder()).postBatchResumeToken;
+    const cursor = await this.#openCursor(start, { batchSize: 0 });
+    await cursor.close();
+    const token = encodeReply(cursor.reply, this.#encoder()).postBatchResumeToken;
     if (token === null) throw new SluiceError(SOURCE_PROTOCOL, 'a new change stream came without a post-batch resume token');
     return resumePointOf(token);
   }
@@ -222,12 +297,31 @@ export class MongoSource implements Source {
   /** As {@link MongoSource.#pointOf}, once the server has looked whether its oplog reaches back: for a batch of none it does not. */
   async #reachablePoint(start: Document): Promise<ResumePoint> {
     try {
-      await using _cursor = await this.#look(start, { cursor: { batchSize: 1 }, maxTimeMS: REACH_MS_MAX });
+      const cursor = await this.#openCursor(start, { batchSize: 1, maxTimeMS: REACH_MS_MAX });
+      await cursor.close();
     } catch (error) {
       // It looks at the first entry before it searches for an event: while it searches, the entry is there.
       if (!(error instanceof MongoServerError && error.code === MAX_TIME_EXPIRED)) throw error;
     }
-    return await this.#pointOf(start);
+    const point = await this.#pointOf(start);
+    await this.#assertHasCome(point);
+    return point;
+  }
+
+  /**
+   * To a stream from a time that has not come the server says nothing until it has, and leaves out all that happens
+   * meanwhile: a token of another deployment, whose time is ahead of this one's, would lose that in silence.
+   * @throws SOURCE_AHEAD
+   */
+  async #assertHasCome({ clusterTime }: ResumePoint): Promise<void> {
+    const { lastWrite, localTime } = (await this.#client.db('admin').command({ hello: 1 })) as HelloTimes;
+    // An idle deployment's last write is some seconds old; cluster time may be ahead of the clock.
+    const now = Math.max(Math.floor(localTime.getTime() / 1000), lastWrite?.opTime.ts.t ?? 0);
+    if (clusterTime.t <= now) return;
+    throw new SluiceError(
+      SOURCE_AHEAD,
+      `it is of ${new Date(clusterTime.t * 1000).toISOString()}, the server at ${new Date(now * 1000).toISOString()}`,
+    );
   }
 
   /** Rights and the user's own `$match` are tried before anything depends on them. */

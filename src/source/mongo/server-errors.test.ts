@@ -1,24 +1,34 @@
+import * as driver from 'mongodb';
 import { MongoNetworkError, MongoServerError } from 'mongodb';
 import { describe, expect, it } from 'vitest';
-import { judge } from './server-errors.ts';
+import { SluiceError } from '../../core/error.ts';
+import { SOURCE_ORDER } from '../../core/errors.ts';
+import { connectError, judge } from './server-errors.ts';
 
 const server = (code: number) => new MongoServerError({ message: 'said so', code, codeName: 'Name' });
 
+/** What the change-stream specification lets a driver resume after, and what only raw commands meet. */
+const SPECIFIED = [6, 7, 43, 63, 89, 91, 133, 150, 189, 234, 262, 9001, 10107, 11600, 11602, 13388, 13435, 13436];
+const OTHERS = [134, 211, 237, 10058, 50738];
+/** Each was given by a real server for a token that was cut, edited, or made up. */
+const GARBAGE = [9, 15, 40647, 40648, 40649, 50793, 50795, 50796, 50810, 50811, 50816, 50854, 50872, 51055, 51057];
+
 describe('what the server says', () => {
-  it.each([43, 91, 189, 10107, 11600, 13435, 50738])('code %i is a fail-over or a restart: go on at the last token', (code) => {
+  it.each([...SPECIFIED, ...OTHERS])('code %i is a fail-over, a restart or a network: go on at the last token', (code) => {
     expect(judge(server(code))).toEqual({ do: 'resume' });
   });
 
-  it.each([
+  it.each<readonly [number, string, number]>([
     [286, 'SLC-1286', 78],
     [136, 'SLC-1286', 78],
     [280, 'SLC-1280', 1],
     [260, 'SLC-1280', 1],
-    [50811, 'SLC-1280', 1],
     [10334, 'SLC-1334', 1],
     [13, 'SLC-1213', 69],
     [18, 'SLC-1218', 69],
+    [8000, 'SLC-1218', 69],
     [47, 'SLC-1247', 1],
+    ...GARBAGE.map((code): readonly [number, string, number] => [code, 'SLC-1280', 1]),
   ])('code %i stops with %s and exit %i', (code, expected, exit) => {
     const verdict = judge(server(code));
     expect(verdict).toMatchObject({ do: 'stop', error: { code: expected, kind: { exit }, message: expect.stringContaining(`code ${code}`) } });
@@ -35,5 +45,29 @@ describe('what the server says', () => {
   it('a label or a message alone decides nothing', () => {
     expect(judge(new MongoServerError({ message: 'ChangeStreamHistoryLost', code: 999 }))).toEqual({ do: 'retry' });
     expect(judge(new Error('socket closed'))).toEqual({ do: 'retry' });
+  });
+
+  it('an error of our own stays what it is, also where a connection is made', () => {
+    const error = new SluiceError(SOURCE_ORDER, 'b after a');
+    expect(judge(error)).toEqual({ do: 'stop', error });
+    expect(connectError(error, 'here')).toBe(error);
+  });
+
+  it('while a connection is made, what may pass is told as unavailable, which may be tried again, and what may not by its code', () => {
+    expect(connectError(server(91), 'here')).toMatchObject({ code: 'SLC-1201', kind: { retry: true } });
+    expect(connectError(server(18), 'here')).toMatchObject({ code: 'SLC-1218' });
+  });
+});
+
+describe('what the driver throws', () => {
+  /** Made without its constructor: only the class and what follows from it decide. */
+  const made = (name: keyof typeof driver): unknown => Object.create((driver[name] as { prototype: object }).prototype);
+  const errors = Object.keys(driver).filter((name) => /^Mongo\w*Error$/.test(name)) as (keyof typeof driver)[];
+
+  it('is resumed when it is about the network, and else tried a few times', () => {
+    const resumed = errors.filter((name) => judge(made(name)).do === 'resume');
+    expect(resumed.toSorted()).toEqual(['MongoNetworkError', 'MongoNetworkTimeoutError', 'MongoOperationTimeoutError', 'MongoServerSelectionError']);
+    expect(errors.length).toBeGreaterThan(30);
+    for (const name of errors.filter((each) => !resumed.includes(each))) expect(judge(made(name)), name).toEqual({ do: 'retry' });
   });
 });

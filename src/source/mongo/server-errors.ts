@@ -24,12 +24,22 @@ export type Verdict =
   /** Not known to be either: try a few times, then stop. Never skip. */
   | { readonly do: 'retry' };
 
+/**
+ * A token that cannot be read. Which code comes depends on the byte at which the server gives up: not hexadecimal (9), cut
+ * (15), `_data` or `_typeBits` of another type, one of the fields in it missing or of another type (all others), and the
+ * encoding that these are in (50808 to 50832).
+ */
+const NO_TOKEN: readonly number[] = [
+  9, 15, 40646, 40647, 40648, 40649, 50793, 50794, 50795, 50796, 50854, 50855, 50870, 50872, 51055, 51056, 51057,
+  6189500, 6189501, 6189503, 6189504, 7182501, ...Array.from({ length: 25 }, (_, index) => 50808 + index),
+]; // prettier-ignore
+
 const STOP: readonly { readonly codes: readonly number[]; readonly kind: ErrorKind; readonly why: string }[] = [
   // 286 ChangeStreamHistoryLost at the start; 136 CappedPositionLost when an open cursor is overtaken by the oplog's end.
   { codes: [286, 136], kind: HISTORY_LOST, why: 'what lies between the last token and the oldest entry is gone' },
-  // 280: the event of the token is not in this stream (edited token, other filter); 260: token of an invalidate with
-  // resumeAfter; 9, 15, 50811, 40647: not a token at all. A changed filter never gets here: the fingerprint tells.
-  { codes: [280, 260, 9, 15, 50811, 40647], kind: SOURCE_TOKEN, why: 'opening the stream elsewhere would skip or repeat' },
+  // 280: the event of the token is not in this stream (edited token, other filter, other deployment); 260: token of an
+  // invalidate with resumeAfter. A changed filter never gets here: the fingerprint tells.
+  { codes: [280, 260, ...NO_TOKEN], kind: SOURCE_TOKEN, why: 'opening the stream elsewhere would skip or repeat' },
   { codes: [10334], kind: SOURCE_EVENT_TOO_LARGE, why: 'the same getMore fails again on every resume' },
   { codes: [13], kind: SOURCE_DENIED, why: 'waiting does not grant a right' },
   { codes: [18, 8000], kind: SOURCE_LOGIN, why: 'repeating a wrong password locks accounts' },
@@ -44,12 +54,15 @@ const RESUME: ReadonlySet<number> = new Set([
   89, // NetworkTimeout
   91, // ShutdownInProgress
   133, // FailedToSatisfyReadPreference
+  134, // ReadConcernMajorityNotAvailableYet: just started, nothing is committed yet
   150, // StaleEpoch
   189, // PrimarySteppedDown
+  211, // KeyNotFound: just started, the keys that sign the cluster's time are not read yet
   234, // RetryChangeStream
   237, // CursorKilled
   262, // ExceededTimeLimit
   9001, // SocketException
+  10058, // LegacyNotPrimary
   10107, // NotWritablePrimary
   11600, // InterruptedAtShutdown
   11602, // InterruptedDueToReplStateChange

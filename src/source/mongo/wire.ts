@@ -52,8 +52,8 @@ export class Wire {
   /** What the next reply answers. */
   #answers = 0;
   readonly #pool = new BufferPool(POOL_BYTES_MAX);
-  /** The message whose reply somebody has. */
-  #lent: Buffer | null = null;
+  /** Messages whose replies somebody has: the one that is read, and the one that was asked for meanwhile. */
+  readonly #lent: Buffer[] = [];
 
   /** @param silenceMsMax after this long without a byte the connection counts as lost */
   constructor(socket: Socket, silenceMsMax: number) {
@@ -83,12 +83,12 @@ export class Wire {
     this.#socket.write(message);
   }
 
-  /** The next reply, whose bytes are its own until the next call. One caller at a time. @throws MongoNetworkError, SOURCE_PROTOCOL */
+  /** The next reply, whose bytes are its own until the call after the next. One caller at a time. @throws MongoNetworkError, SOURCE_PROTOCOL */
   async receive(): Promise<Reply> {
-    if (this.#lent !== null) this.#pool.give(Buffer.from(this.#lent.buffer as ArrayBuffer));
-    this.#lent = null;
-    this.#lent = await this.#next();
-    return this.#open(this.#lent);
+    if (this.#lent.length === 2) this.#pool.give(Buffer.from(this.#lent.shift()!.buffer as ArrayBuffer));
+    const message = await this.#next();
+    this.#lent.push(message);
+    return this.#open(message);
   }
 
   /** Ends it; who waits hears of it. */

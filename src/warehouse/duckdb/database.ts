@@ -113,6 +113,15 @@ export class Database implements AsyncDisposable {
     }
   }
 
+  /** As {@link read}, and all statements see what was committed when the first of them began. */
+  async readOneMoment<T>(work: (session: Session) => Promise<T>, signal: AbortSignal): Promise<T> {
+    return this.read(async (session, connection) => {
+      // Ends with its connection.
+      await connection.run('BEGIN TRANSACTION READ ONLY');
+      return work(session);
+    }, signal);
+  }
+
   /** Rows of one statement as they come, on a connection of their own, which ends with the iteration. */
   async *stream<T extends object>(statement: Statement, signal: AbortSignal): AsyncGenerator<T> {
     const stop = AbortSignal.any([signal, this.#closing.signal]);

@@ -33,6 +33,9 @@ export const duckDbDialect: Dialect = {
   typeAt: (document, pointer) => `json_type(${document}, ${quote(pointer)})`,
   textAt: (document, pointer) => `json_extract_string(${document}, ${quote(pointer)})`,
   valueAt: (document, pointer) => `json_extract(${document}, ${quote(pointer)})`,
+  digestText: (expression) => `md5(${expression})`,
+  // What DuckDB calls upper is what comes first in the bytes.
+  digestNumbers: (expression) => ({ first: `md5_number_upper(${expression})`, last: `md5_number_lower(${expression})` }),
   columnComments: (schema, table) => sql`
     SELECT column_name AS name, comment FROM duckdb_columns()
     WHERE database_name = current_database() AND schema_name = ${schema} AND table_name = ${table} AND comment IS NOT NULL`,

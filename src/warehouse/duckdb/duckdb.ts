@@ -9,6 +9,8 @@ import { WAREHOUSE_FAILED } from '../../core/errors.ts';
 import { formatNamespace, type Namespace } from '../../core/namespace.ts';
 import type { Timestamp } from '../../core/time.ts';
 import type { CollectionRow, CollectionStatus, LoadResult, MergeResult, QueryResult, SealedFile, Warehouse } from '../../core/warehouse.ts';
+import type { LoadedFile, LoadedLine, WarehouseFault } from '../../core/warehouse-proof.ts';
+import { failpoint } from '../../ops/failpoint.ts';
 import type { Logger } from '../../ops/log.ts';
 import { parseColumns } from '../sql/columns.ts';
 import { SCHEMAS } from '../sql/dialect.ts';
@@ -21,6 +23,7 @@ import { Database, type Session } from './database.ts';
 import { duckDbDialect } from './dialect.ts';
 import { Loader } from './loader.ts';
 import { mergeCollection, purgeIfComplete } from './merger.ts';
+import { loadedFiles, loadedLines, proveCollection } from './prover.ts';
 import { runQuery } from './query.ts';
 
 export interface DuckDbOptions {
@@ -75,7 +78,9 @@ class DuckDbWarehouse implements Warehouse {
       for (const entry of await allEntries(session, this.#context)) {
         if (entry.last_batch > 0) await refreshTables(session, this.#context, entry);
       }
+      failpoint('warehouse.before-migrate-commit');
     });
+    failpoint('warehouse.after-migrate-commit');
   }
 
   async loaded(paths: readonly string[]): Promise<ReadonlySet<string>> {
@@ -106,7 +111,9 @@ class DuckDbWarehouse implements Warehouse {
         const moved = await session.run(markCompleteThrough(this.#context.catalog, namespace, through));
         if (moved > 0) await purgeIfComplete(session, this.#context, namespace);
       }
+      failpoint('warehouse.before-complete-commit');
     });
+    failpoint('warehouse.after-complete-commit');
   }
 
   async discover(namespaces: readonly Namespace[]): Promise<void> {
@@ -136,6 +143,18 @@ class DuckDbWarehouse implements Warehouse {
     const entry = await this.#database.read((session) => findEntry(session, this.#context, ns), signal);
     if (entry === null || entry.last_batch === 0) return;
     yield* this.#database.stream<{ key: string; doc: string | null }>(selectCurrent(tablesOf(this.#context, entry)), signal);
+  }
+
+  loadedFiles(ns: Namespace, signal: AbortSignal): AsyncIterable<LoadedFile> {
+    return loadedFiles(this.#database, this.#context, ns, signal);
+  }
+
+  loadedLines(ns: Namespace, path: string, signal: AbortSignal): AsyncIterable<LoadedLine> {
+    return loadedLines(this.#database, this.#context, ns, path, signal);
+  }
+
+  async prove(ns: Namespace, examplesMax: number, signal: AbortSignal): Promise<readonly WarehouseFault[]> {
+    return proveCollection(this.#database, this.#context, ns, examplesMax, signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -11,6 +11,7 @@ import { addColumns, createHistory, createTables, dropColumn } from '../sql/coll
 import { parseColumns } from '../sql/columns.ts';
 import { SCHEMAS } from '../sql/dialect.ts';
 import { catalogOf, tableStem } from '../sql/names.ts';
+import { countFaults, firstFaults, proofStatements, selectLoadedFiles, selectLoadedLines } from '../sql/proof.ts';
 import * as registry from '../sql/registry.ts';
 import { createSchema, takeBatch } from '../sql/schema.ts';
 import { applyBaseline, countLive, emptySilver, mergeRange, purgeDeleted, selectCurrent } from '../sql/silver.ts';
@@ -38,6 +39,16 @@ const line: SealedLine = {
   lastAt: at,
   ops: { insert: 12 },
   epoch: 2,
+};
+const entry: registry.Entry = {
+  ...ns,
+  collection: 'shop.Orders of 2026',
+  table_name: tables.stem,
+  last_batch: 8,
+  merged_batch: 7,
+  baseline_applied: position,
+  baseline: position,
+  complete_through: '2026-11-21T00:00:00.000Z',
 };
 const { cleared, recover } = registry.clearFailures(catalog, ns, [line.path]);
 const lines: Statement = { text: "SELECT 1 AS number, CAST('{}' AS JSON) AS line, ['', '', '', '', ''] AS facts", values: [] };
@@ -70,6 +81,13 @@ const files: Readonly<Record<string, readonly Statement[]>> = {
     emptySilver(tables),
     purgeDeleted(tables, '2026-11-21T00:00:00.000Z'),
     selectCurrent(tables),
+  ],
+  proof: [
+    selectLoadedFiles(dialect, catalog, tables, ns),
+    selectLoadedFiles(dialect, catalog, null, ns),
+    selectLoadedLines(dialect, tables, line.path),
+    ...proofStatements({ dialect, catalog, tables, entry, columns: own, deletes: 'soft' }).map(({ faults }) => firstFaults(faults, 20)),
+    ...proofStatements({ dialect, catalog, tables, entry, columns: [], deletes: 'hard' }).map(({ faults }) => countFaults(faults)),
   ],
   registry: [
     registry.selectStems(catalog),

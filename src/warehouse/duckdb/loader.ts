@@ -9,6 +9,7 @@
 import { formatNamespace, type Namespace } from '../../core/namespace.ts';
 import { laterTimestamp, type Timestamp } from '../../core/time.ts';
 import type { LoadResult, SealedFile } from '../../core/warehouse.ts';
+import { failpoint } from '../../ops/failpoint.ts';
 import type { Logger } from '../../ops/log.ts';
 import { insertBaselines, insertLedger, insertRows, insertSkipped, insertSuperseded } from '../sql/bronze.ts';
 import type { Tables } from '../sql/names.ts';
@@ -121,7 +122,7 @@ export class Loader {
   async #transaction(staged: readonly StagedFile[], covered: Coverage, signal: AbortSignal): Promise<{ files: number; rows: number }> {
     const { catalog, dialect } = this.#context;
     const ns = namespaceOf(staged[0]?.file);
-    return this.#database.write(
+    const done = await this.#database.write(
       takeBatch(catalog),
       async (session, { batch }) => {
         const plan = await settle(session, this.#context, staged, covered);
@@ -143,10 +144,13 @@ export class Loader {
         }
         if (sum.rows > 0) await session.run(insertBaselines(dialect, catalog, tables, ns, batch));
         await session.run(addLoaded(catalog, ns, sum, sum.rows > 0 ? batch : null));
+        failpoint('warehouse.before-load-commit');
         return { files: plan.length, rows: sum.rows };
       },
       signal,
     );
+    failpoint('warehouse.after-load-commit');
+    return done;
   }
 
   async #insert(session: Session, tables: Tables, staged: StagedFile, batch: number): Promise<void> {

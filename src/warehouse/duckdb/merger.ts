@@ -4,6 +4,7 @@
  */
 import type { Namespace } from '../../core/namespace.ts';
 import type { MergeResult } from '../../core/warehouse.ts';
+import { failpoint } from '../../ops/failpoint.ts';
 import { selectBatches } from '../sql/bronze.ts';
 import type { Tables } from '../sql/names.ts';
 import { isUnmerged, markMerged, type Entry } from '../sql/registry.ts';
@@ -30,6 +31,7 @@ export async function mergeCollection(
   let rows = 0;
   for (;;) {
     const piece = await within((session) => mergePiece(session, context, ns));
+    failpoint('warehouse.after-merge-commit');
     rows += piece.rows;
     if (!piece.more) return { rows };
   }
@@ -63,6 +65,7 @@ async function mergePiece(session: Session, context: Context, ns: Namespace): Pr
   await session.run(markMerged(context.catalog, ns, range.upTo, range.baseline));
   const more = range.upTo < entry.last_batch;
   if (!more) await purge(session, context, entry, tables);
+  failpoint('warehouse.before-merge-commit');
   return { rows, more };
 }
 

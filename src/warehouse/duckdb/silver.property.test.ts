@@ -248,6 +248,7 @@ describe('silver', () => {
         await follow(files, decisions);
         expect(await warehouse.loaded(files.map((file) => file.line.path))).toEqual(new Set(files.map((file) => file.line.path)));
         for (const coll of COLLECTIONS) expect(await readSilver({ db, coll }), coll).toEqual(oracle(history, coll));
+        for (const coll of [...COLLECTIONS, null]) expect(await warehouse.prove({ db, coll }, 10, never), `${coll}, proved`).toEqual([]);
         for (const coll of COLLECTIONS) await warehouse.merge({ db, coll }, { rebuild: true }, never);
         for (const coll of COLLECTIONS) expect(await readSilver({ db, coll }), `${coll}, rebuilt`).toEqual(oracle(history, coll));
         expect((await warehouse.collections()).filter((row) => row.status === 'ERROR')).toEqual([]);

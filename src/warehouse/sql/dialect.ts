@@ -32,6 +32,10 @@ export interface Dialect {
   textAt(document: string, pointer: string): string;
   /** The value at `pointer` as JSON. */
   valueAt(document: string, pointer: string): string;
+  /** MD5 of a text, hex. */
+  digestText(expression: string): string;
+  /** The first and the last 8 bytes of the MD5 of a text, each as a little-endian number whose sum cannot overflow. */
+  digestNumbers(expression: string): { readonly first: string; readonly last: string };
   /** Commented columns of a table, as `name` and `comment`. */
   columnComments(schema: string, table: string): Statement;
   /** Statements that make the four functions. */

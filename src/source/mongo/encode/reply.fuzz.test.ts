@@ -1,14 +1,24 @@
 /**
  * Replies with bytes changed, cut, doubled: a coded error or lines that are JSON, nothing else, and nothing that depends
- * on bytes outside of the reply.
+ * on bytes outside of the reply. Documents whose lengths, types and ends lie: refused if a strict reader refuses them,
+ * and otherwise the line that this reader would write, with nothing of the documents beside it.
+ *
+ * `SLUICE_DOCUMENTS` sets how many, `SLUICE_SEED` repeats what a run did.
  */
 import { BSONRegExp, BSONSymbol, Binary, Code, Decimal128, Double, Int32, Long, MaxKey, MinKey, ObjectId, Timestamp, UUID, serialize } from 'bson';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { SluiceError } from '../../../core/error.ts';
 import { BSON_BROKEN, SOURCE_ORDER, SOURCE_PROTOCOL } from '../../../core/errors.ts';
-import { cursorOf, element, encoderOf, eventOf, linesOf, string, tokenOf } from './raw-bson.ts';
+import { anyDocument } from './arbitrary-bson.ts';
+import { cursorOf, documentOf, element, encoderOf, eventOf, linesOf, string, tokenOf } from './raw-bson.ts';
+import { inJson, looksWrapped, readBson, type Member } from './read-bson.ts';
+import { readLine } from './read-line.ts';
 import { encodeReply } from './reply.ts';
+import { SEED } from '../../../../test/seed.ts';
+
+const DAMAGES = Number(process.env['SLUICE_DOCUMENTS'] ?? 3000);
+const MS_PER_DAMAGE_MAX = 20;
 
 const everything = serialize({
   double: new Double(12.34),
@@ -115,4 +125,101 @@ describe('a damaged reply', () => {
       { numRuns: 1000 },
     );
   });
+});
+
+/** Where something can lie: lengths, types and terminators of all values, at any depth. */
+interface WeakSpots {
+  readonly lengths: number[];
+  readonly bytes: number[];
+}
+
+const LENGTH_FIRST: ReadonlySet<number> = new Set([0x02, 0x03, 0x04, 0x05, 0x0c, 0x0d, 0x0e, 0x0f]);
+
+function weakSpots(members: readonly Member[], spots: WeakSpots = { lengths: [], bytes: [] }): WeakSpots {
+  for (const { key, type, value, at, inner } of members) {
+    const typeAt = at - key.length - 2;
+    spots.bytes.push(typeAt, at - 1, at + value.length - 1);
+    if (LENGTH_FIRST.has(type)) spots.lengths.push(at);
+    // The length of the text inside code with scope, and of the text inside the old kind of binary.
+    if (type === 0x0f) spots.lengths.push(at + 4);
+    if (type === 0x05 && value.length >= 9) spots.lengths.push(at + 5);
+    if (inner !== null) weakSpots(inner, spots);
+  }
+  return spots;
+}
+
+type Damage = (bytes: Buffer, from: number, spots: WeakSpots) => void;
+
+const pick = (spots: readonly number[], n: number): number | undefined => spots[n % spots.length];
+const offBy = fc.constantFrom(1, -1, 2, -4, 5, 7, 100, 1000, -1000);
+const absolute = fc.constantFrom(0, 1, 4, 5, -1, -5, 0x7fffffff, -0x80000000, 0x00ffffff);
+
+const damage: fc.Arbitrary<Damage> = fc.oneof(
+  fc.tuple(fc.nat(), offBy).map(([n, off]): Damage => (bytes, from, { lengths }) => {
+    const at = pick(lengths, n);
+    if (at !== undefined && at >= from) bytes.writeInt32LE((bytes.readInt32LE(at) + off) | 0, at);
+  }),
+  fc.tuple(fc.nat(), absolute).map(([n, length]): Damage => (bytes, from, { lengths }) => {
+    const at = pick(lengths, n);
+    if (at !== undefined && at >= from) bytes.writeInt32LE(length, at);
+  }),
+  fc.tuple(fc.nat(), fc.nat(255)).map(([n, byte]): Damage => (bytes, from, spots) => {
+    const at = pick(spots.bytes, n);
+    if (at !== undefined && at >= from) bytes[at] = byte;
+  }),
+  fc.tuple(fc.nat(), fc.nat(255)).map(([n, byte]): Damage => (bytes, from) => {
+    bytes[from + (n % (bytes.length - from))] = byte;
+  }),
+  // A hole in the middle, or an early end: the sizes around it are right again.
+  fc.tuple(fc.nat(), fc.integer({ min: 1, max: 40 })).map(([n, size]): Damage => (bytes, from) => {
+    const at = from + (n % (bytes.length - from));
+    bytes.copyWithin(at, Math.min(at + size, bytes.length - 1), bytes.length - 1);
+  }),
+);
+
+describe('a damaged document between two that are whole', () => {
+  const neighbour = (i: number, letter: string): Buffer =>
+    eventOf(i, element(0x03, 'fullDocument', documentOf(element(0x02, 'secret', string(letter.repeat(400))))));
+  const between = (event: Buffer, letter: string): Outcome => outcomeOf(cursorOf([neighbour(1, letter), event, neighbour(3, letter)]), 0x00);
+  /** Bytes of an event before its document, and members before it. */
+  const [HEAD_BYTES, HEAD_MEMBERS] = [eventOf(2).length - 1, readBson(eventOf(2)).length];
+
+  it(
+    `is refused, or is what it says, and shows nothing of its neighbours (${DAMAGES} documents, SLUICE_SEED=${SEED})`,
+    { timeout: 60_000 + DAMAGES * MS_PER_DAMAGE_MAX },
+    () => {
+      const seen = { refused: 0, written: 0 };
+      fc.assert(
+        fc.property(anyDocument, fc.array(damage, { minLength: 1, maxLength: 3 }), (document, damages) => {
+          const event = eventOf(2, element(0x03, 'fullDocument', document));
+          const spots = weakSpots(readBson(event));
+          for (const change of damages) change(event, HEAD_BYTES, spots);
+          const outcome = between(event, 'a');
+          expect(between(event, 'z')).toEqual('lines' in outcome ? { lines: [expect.any(String), outcome.lines[1], expect.any(String)] } : outcome);
+          const members = membersOrNull(event)?.slice(HEAD_MEMBERS);
+          expect('lines' in outcome).toBe(members !== undefined);
+          seen['lines' in outcome ? 'written' : 'refused'] += 1;
+          if ('lines' in outcome) expectWhatItSays(outcome.lines[1]!.slice(0, -1), members!);
+          else expect([BSON_BROKEN.code, SOURCE_PROTOCOL.code]).toContain(outcome.code);
+        }),
+        { numRuns: DAMAGES, seed: SEED },
+      );
+      expect(Math.min(seen.refused, seen.written)).toBeGreaterThan(DAMAGES / 20);
+    },
+  );
+
+  function membersOrNull(event: Buffer): readonly Member[] | undefined {
+    try {
+      return readBson(event);
+    } catch {
+      return undefined;
+    }
+  }
+
+  function expectWhatItSays(line: string, members: readonly Member[]): void {
+    const { lossy, body } = readLine(line);
+    const sent = documentOf(...members.map(({ type, key, value }) => element(type, key, value)));
+    expect(lossy).toBe(body === null || !body.equals(sent));
+    if (!looksWrapped(members)) expect(body?.toString('hex')).toBe(inJson(members).toString('hex'));
+  }
 });

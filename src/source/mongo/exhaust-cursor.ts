@@ -1,98 +1,94 @@
 /**
- * A cursor whose server goes on answering without being asked (an exhaust cursor), on a connection of its own.
+ * A cursor whose server goes on answering without being asked (an exhaust cursor), on a connection of its own. The same to
+ * its reader as {@link RawCursor}.
  *
  * Why: with one question for each answer the server idles for the way there and back. Replies are asked for in small
  * batches, which costs nothing here: each is encoded while the next one comes in, and none holds up the event loop.
  * A server that does not answer by itself (a `mongos`) is asked again each time.
  *
  * Invariant: a server that is no longer the one to read from is left, although its cursor would go on: after a step-down it
- * is a secondary, and what it does not hear of it would not send.
+ * is a secondary, and would send what it hears of, however late that is.
  */
-import { setImmediate } from 'node:timers/promises';
 import { deserialize, Long } from 'bson';
 import { MongoServerError, type ClientSession, type Document, type MongoClient, type TopologyDescription } from 'mongodb';
-import { unlessAborted } from '../../core/abort.ts';
 import { SluiceError } from '../../core/error.ts';
 import { SOURCE_PROTOCOL } from '../../core/errors.ts';
 import { takeConnection, type OwnConnection } from './connection.ts';
-import { AWAIT_MS, SOCKET_SILENCE_MS, aggregateCommand, collectionOf, type Cursor } from './cursor.ts';
 import { DOCUMENT, elementsOf } from './encode/bson.ts';
 import { cursorIdOf } from './encode/reply.ts';
-import type { StreamPlan } from './stream-plan.ts';
+import { AWAIT_MS, type CursorOf } from './raw-cursor.ts';
+import { unlessAborted } from './unless-aborted.ts';
 import { Wire } from './wire.ts';
 
 /** About a megabyte of usual events: a few milliseconds of encoding. */
 const BATCH_EVENTS = 1_000;
 
-export class ExhaustCursor implements Cursor {
+export class ExhaustCursor {
   readonly #client: MongoClient;
-  readonly #plan: StreamPlan;
   readonly #session: ClientSession;
+  readonly #of: CursorOf;
   readonly #connection: OwnConnection;
   readonly #wire: Wire;
-  readonly #signal: AbortSignal;
   readonly #onTopology: (event: { readonly newDescription: TopologyDescription }) => void;
-  readonly #onAbort: () => void;
-  #id = 0n;
+  /** The first one. */
+  #first: Uint8Array | null = null;
   /** The server sends the next reply by itself. */
   #moreToCome = false;
-  #first: Uint8Array | null = null;
 
-  private constructor(client: MongoClient, plan: StreamPlan, session: ClientSession, connection: OwnConnection, signal: AbortSignal) {
+  private constructor(client: MongoClient, of: CursorOf, connection: OwnConnection, silenceMsMax: number) {
     this.#client = client;
-    this.#plan = plan;
-    this.#session = session;
+    this.#of = of;
     this.#connection = connection;
-    this.#signal = signal;
-    this.#wire = new Wire(connection.socket, AWAIT_MS + SOCKET_SILENCE_MS);
-    this.#onAbort = () => this.#wire.destroy();
+    this.#session = client.startSession({ causalConsistency: false });
+    this.#wire = new Wire(connection.socket, AWAIT_MS + silenceMsMax);
     this.#onTopology = ({ newDescription }) => {
       if (!isToBeRead(newDescription, connection.address, client.readPreference.mode)) this.#wire.destroy();
     };
-    signal.addEventListener('abort', this.#onAbort, { once: true });
     client.on('topologyDescriptionChanged', this.#onTopology);
   }
 
+  /** @param silenceMsMax the connection is given up when the server says nothing for this long, though it was not asked to wait */
   static async open(
     client: MongoClient,
-    plan: StreamPlan,
-    stages: readonly Document[],
-    start: Document,
+    of: CursorOf,
+    pipeline: readonly Document[],
+    silenceMsMax: number,
     signal: AbortSignal,
   ): Promise<ExhaustCursor> {
-    const connection = await unlessAborted(takeConnection(client, signal), signal);
-    const cursor = new ExhaustCursor(client, plan, client.startSession({ causalConsistency: false }), connection, signal);
+    const connection = await takeConnection(client, signal);
+    const cursor = new ExhaustCursor(client, of, connection, silenceMsMax);
     try {
-      cursor.#send(aggregateCommand(plan, stages, start), false);
-      cursor.#first = await cursor.#receive();
+      cursor.#send({ aggregate: of.collection ?? 1, pipeline, cursor: {}, readConcern: { level: 'majority' } }, false);
+      cursor.#first = await unlessAborted(cursor.#receive(), signal);
       return cursor;
     } catch (error) {
-      await cursor[Symbol.asyncDispose]();
-      signal.throwIfAborted();
+      await cursor.close();
       throw error;
     }
   }
 
-  async next(): Promise<Uint8Array | null> {
+  get reply(): Uint8Array {
+    return this.#first!;
+  }
+
+  /** The reply after `reply`, whose bytes must then be read before this is called again; `null` once the signal aborts. */
+  async more(reply: Uint8Array, signal: AbortSignal): Promise<Uint8Array | null> {
+    const id = cursorIdOf(reply);
+    if (id === 0n) return null;
     try {
-      // What has come in may be taken without a wait: the event loop must have its turn all the same.
-      await setImmediate();
-      const reply = this.#first ?? (this.#id === 0n ? null : await this.#receive());
-      this.#first = null;
-      if (this.#id !== 0n && !this.#moreToCome) {
-        const getMore = { getMore: Long.fromBigInt(this.#id), collection: collectionOf(this.#plan), batchSize: BATCH_EVENTS, maxTimeMS: AWAIT_MS };
-        this.#send(getMore, true);
+      if (!this.#moreToCome) {
+        const collection = this.#of.collection ?? '$cmd.aggregate';
+        this.#send({ getMore: Long.fromBigInt(id), collection, batchSize: BATCH_EVENTS, maxTimeMS: AWAIT_MS }, true);
       }
-      return reply;
+      return await unlessAborted(this.#receive(), signal);
     } catch (error) {
-      if (this.#signal.aborted) return null;
+      if (signal.aborted) return null;
       throw error;
     }
   }
 
-  /** The server ends the cursor when it finds the connection closed; who is told at once need not find out. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#signal.removeEventListener('abort', this.#onAbort);
+  /** The server ends the cursor when it finds the connection closed. */
+  async close(): Promise<void> {
     this.#client.off('topologyDescriptionChanged', this.#onTopology);
     this.#wire.destroy();
     this.#connection[Symbol.dispose]();
@@ -107,7 +103,7 @@ export class ExhaustCursor implements Cursor {
         lsid: this.#session.id,
         ...this.#readPreference(),
         ...(serverApi === undefined ? {} : { apiVersion: serverApi.version }),
-        $db: this.#plan.database,
+        $db: this.#of.database,
       },
       exhaust,
     );
@@ -125,10 +121,7 @@ export class ExhaustCursor implements Cursor {
     this.#moreToCome = moreToCome;
     const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
     for (const { key, type, from, next } of elementsOf(view, 0, body.length - 1)) {
-      if (key !== 'cursor' || type !== DOCUMENT) continue;
-      const cursor = body.subarray(from, next);
-      this.#id = cursorIdOf(cursor);
-      return cursor;
+      if (key === 'cursor' && type === DOCUMENT) return body.subarray(from, next);
     }
     const said = deserialize(body);
     if (said['ok'] === 1) throw new SluiceError(SOURCE_PROTOCOL, 'a reply came without a cursor');

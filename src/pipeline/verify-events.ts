@@ -1,0 +1,118 @@
+/**
+ * Proves the files of single events (`per-event`) against the indexes that name them.
+ *
+ * Memory is bounded by the events of one collection and day: files come out of a listing folder by folder, with the indexes
+ * of the folder before its events.
+ */
+import { createHash } from 'node:crypto';
+import { SluiceError, reasonOf } from '../core/error.ts';
+import { LAKE_DAMAGED } from '../core/errors.ts';
+import type { Lake, LakePath } from '../core/lake.ts';
+import { eventFileTime } from '../core/layout.ts';
+import type { SealedLine } from '../core/ledger.ts';
+import { documentKeyOf, parseLine } from '../core/line.ts';
+import { compareTimestamps } from '../core/time.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import { eventFileOf, pathOf } from './event-files.ts';
+import { inParallel } from './parallel.ts';
+import { readFile } from './read-file.ts';
+import { linesOf, readDecoded } from './read-lines.ts';
+import type { Findings } from './verify-findings.ts';
+
+const READS_AT_ONCE = 32;
+const LINES_AT_ONCE = 1024;
+
+/** Every line of the index against its file. @returns the bytes of the files */
+export async function proveEvents(lake: Lake, index: SealedLine, findings: Findings, signal: AbortSignal): Promise<number> {
+  const sum = { bytes: 0 };
+  let lines: Buffer[] = [];
+  const prove = async (): Promise<void> => {
+    await inParallel(lines, READS_AT_ONCE, async (line) => {
+      const bytes = await proveEvent(lake, index.path, line, findings, signal);
+      sum.bytes += bytes;
+    });
+    lines = [];
+  };
+  try {
+    for await (const line of linesOf(lake.read(index.path, 0, signal))) {
+      // The buffer is good for one step alone.
+      lines.push(Buffer.from(line));
+      if (lines.length === LINES_AT_ONCE) await prove();
+    }
+  } catch (error) {
+    // An index that is missing has a finding of its own by now.
+    if (!SluiceError.is(error, LAKE_DAMAGED)) throw error;
+    return 0;
+  }
+  await prove();
+  if (sum.bytes !== index.eventBytes) {
+    findings.add('event-file', index.path, `its events are ${sum.bytes} bytes, the ledger says ${index.eventBytes ?? 'nothing'}`);
+  }
+  return sum.bytes;
+}
+
+/** @returns the bytes that the index says */
+async function proveEvent(lake: Lake, index: LakePath, line: Buffer, findings: Findings, signal: AbortSignal): Promise<number> {
+  const file = whatItNames(line);
+  if (file === null) {
+    findings.add('event-file', index, 'has a line that names no file');
+    return 0;
+  }
+  const fault = (detail: string): void => findings.add('event-file', file.path, `${detail} (${index})`);
+  try {
+    const stored = await readFile(lake, file.path, signal);
+    if (stored.length !== file.bytes) fault(`${stored.length} bytes, the index says ${file.bytes}`);
+    else if (createHash('sha256').update(stored).digest('hex') !== file.sha256) fault('its SHA-256 is not what the index says');
+    else if (stored.indexOf('\n') !== stored.length - 1) fault('is not one line');
+    else {
+      const is = { ...parseLine(stored), key: documentKeyOf(stored) };
+      const said = { ...parseLine(line), key: documentKeyOf(line) };
+      if (JSON.stringify(is) !== JSON.stringify(said)) fault(`holds ${JSON.stringify(is)}, the index says ${JSON.stringify(said)}`);
+      else if (pathOf(is, is.key) !== file.path) findings.add('file-path', file.path, `the layout puts it at ${pathOf(is, is.key)}`);
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof SluiceError && error.kind !== LAKE_DAMAGED) throw error;
+    fault(error instanceof SluiceError ? 'is missing' : `is not an event: ${reasonOf(error)}`);
+  }
+  return file.bytes;
+}
+
+function whatItNames(line: Buffer): ReturnType<typeof eventFileOf> {
+  try {
+    return eventFileOf(line);
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * No event has a file that no index names. Beyond the watermark there may be some: put a moment ago, or by an owner that
+ * crashed before it came to the index; the events come again and take them in.
+ * @param checkpoint read before this is called, so that all before its watermark is in the indexes
+ */
+export async function proveNoOthers(
+  lake: Lake,
+  checkpoint: Checkpoint,
+  sealed: ReadonlySet<LakePath>,
+  findings: Findings,
+  signal: AbortSignal,
+): Promise<void> {
+  const open = new Set(checkpoint.parts.map((part) => part.path));
+  let folder = '';
+  let known = new Set<LakePath>();
+  for await (const { path } of lake.list('', signal)) {
+    const inFolder = path.slice(0, path.lastIndexOf('/'));
+    if (inFolder !== folder) [folder, known] = [inFolder, new Set()];
+    if (sealed.has(path) || open.has(path)) {
+      for await (const line of linesOf(readDecoded(lake, path, 0, signal))) {
+        const file = whatItNames(line);
+        if (file !== null) known.add(file.path);
+      }
+      continue;
+    }
+    const at = eventFileTime(path);
+    if (at === null || known.has(path) || compareTimestamps(at, checkpoint.watermark) >= 0) continue;
+    findings.add('unknown-file', path, 'is an event that no index names');
+  }
+}
