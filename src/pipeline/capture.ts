@@ -19,7 +19,7 @@ import {
 import type { ResumePoint } from '../core/event.ts';
 import type { Lake, Ownership } from '../core/lake.ts';
 import { isOtherDeployment, type Source, type StartAt } from '../core/source.ts';
-import { compareTimestamps, hourOf } from '../core/time.ts';
+import { compareTimestamps, hourOf, type Timestamp } from '../core/time.ts';
 import { failpoint } from '../ops/failpoint.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
@@ -226,7 +226,7 @@ export class Capture {
       const oldest = await source.resolve({ kind: 'oldest' }, signal);
       const isLost = compareTimestamps(oldest.clusterTime, gap.from) > 0;
       if (isLost || isOther) {
-        state.resume = isLost ? oldest : await source.resolve({ kind: 'time', at: gap.from }, signal);
+        state.resume = isLost ? oldest : await this.#onOther(gap.from, signal);
         gap.to = state.resume.clusterTime;
         state.fingerprint = fingerprint;
         log.warn({ gap }, 'going on after a gap, which stays recorded');
@@ -252,6 +252,16 @@ export class Capture {
       await committer.save('start');
     }
     return state.resume;
+  }
+
+  /**
+   * Where to go on with another deployment. Two deployments count within a second each for themselves: only from the next
+   * second on is whatever this one writes after all that the lake holds, and read.
+   */
+  async #onOther(from: Timestamp, signal: AbortSignal): Promise<ResumePoint> {
+    const { source, clock } = this.#parts;
+    await clock.sleep(1000, signal);
+    return await source.resolve({ kind: 'time', at: { t: from.t + 1, i: 0 } }, signal);
   }
 
   async #firstPoint(signal: AbortSignal): Promise<ResumePoint> {
