@@ -58,7 +58,7 @@ async function transactions(client: MongoClient, events: number): Promise<void> 
 }
 
 const CASES: readonly Case[] = [
-  { name: '1.2 KB', events: EVENTS, fill: inserts(1_200), beside: ['plain', 'sluice, driver'] },
+  { name: '1.2 KB', events: EVENTS, fill: inserts(1_200), beside: ['plain', 'plain, durable', 'sluice, driver'] },
   { name: '250 B', events: EVENTS * 2, fill: inserts(250), beside: ['plain'] },
   { name: '20 KB', events: EVENTS / 10, fill: inserts(20_000), beside: ['plain'] },
   { name: '1 MB', events: EVENTS / 500, fill: inserts(1_000_000), beside: ['plain'] },
@@ -77,6 +77,7 @@ function rowOf(name: string, kind: string, it: Run, { ceiling, plain }: { readon
     reader: kind,
     'events/s': (it.events / it.ms) * 1000,
     'of the ceiling': ceiling.ms / it.ms,
+    'mongod busy': it.serverCpuMs / it.ms,
     ...(plain === undefined ? {} : { 'times plain': plain.ms / it.ms }),
     'µs CPU': (it.cpuMs * 1000) / it.events,
     'µs CPU mongod': (it.serverCpuMs * 1000) / it.events,
