@@ -16,11 +16,11 @@ import type { RunOptions } from './types.ts';
 export async function makeSource(config: Config, clock: Clock, stats: PipelineStats, log: Logger): Promise<Source> {
   const { EJSON } = await import('bson');
   const { MongoSource } = await import('../source/mongo/mongo-source.ts');
-  const { uri, include, exclude, match, fullDocument, fullDocumentBeforeChange, unavailableAfterMs } = config.source;
+  const { uri, include, exclude, match, fullDocument, fullDocumentBeforeChange, exhaust, unavailableAfterMs } = config.source;
   const { json, maxLineBytes } = config.lake;
   const parsed = EJSON.deserialize({ ...match }) as Record<string, unknown>;
   return new MongoSource(
-    { uri, include, exclude, match: parsed, fullDocument, fullDocumentBeforeChange, json, maxLineBytes, unavailableAfterMs },
+    { uri, include, exclude, match: parsed, fullDocument, fullDocumentBeforeChange, json, maxLineBytes, exhaust, unavailableAfterMs },
     clock,
     stats,
     log,
@@ -61,6 +61,7 @@ export async function captureOptions(
     partsOpenMax: lake.maxOpenParts,
     flushBytesMax: lake.flush.maxBytes,
     flushAgeMs: lake.flush.maxAgeMs,
+    readAheadBytesMax: lake.flush.maxBytes,
     checkpointIntervalMs: config.checkpoint.intervalMs,
     untilIdleMs: options.untilIdleMs,
     wait: options.wait,

@@ -36,6 +36,7 @@ export function normalise(from: FileConfig, file: string | null, folder: string)
       fullDocumentBeforeChange: from.source.fullDocumentBeforeChange,
       startAt: startAt(from.source.startAt, report),
       onHistoryLost: from.source.onHistoryLost,
+      exhaust: from.source.exhaust,
       unavailableAfterMs: from.source.unavailableAfter,
       mask: from.source.mask,
     },

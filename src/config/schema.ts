@@ -49,6 +49,14 @@ function integer(min: number, max: number) {
   });
 }
 
+/** Text comes from the environment. */
+function yesOrNo() {
+  return z
+    .union([z.boolean(), z.enum(['true', 'false'])], { error: 'must be true or false' })
+    .transform((value) => value === true || value === 'true')
+    .meta({ shape: '`true`, `false`' });
+}
+
 const text = () => z.string({ error: (issue) => (issue.input === undefined ? undefined : 'must be text (put it in quotes)') });
 const filled = () => text().min(1, { error: 'must not be empty' });
 const secret = () => filled().meta({ shape: 'secret' });
@@ -102,6 +110,11 @@ const Source = z.strictObject({
     .default('fail')
     .describe(
       'What to do when the oplog no longer reaches back: `fail` stops with the gap recorded, `repair` snapshots what is affected and goes on.',
+    ),
+  exhaust: yesOrNo()
+    .prefault(true)
+    .describe(
+      'Lets the server send changes without being asked for each batch, on a connection of its own. `false` asks for each: slower, for proxies that do not pass this on.',
     ),
   unavailableAfter: duration(1000, DAY_MS)
     .prefault('1m')

@@ -37,6 +37,8 @@ export interface CaptureOptions extends WriterLimits {
   readonly collections: readonly string[];
   readonly flushBytesMax: number;
   readonly flushAgeMs: number;
+  /** Lines that are read while others are written. */
+  readonly readAheadBytesMax: number;
   readonly checkpointIntervalMs: number;
   /** Seals everything and ends when nothing has come for this long; `null`: runs until it is stopped. */
   readonly untilIdleMs: number | null;
@@ -283,7 +285,7 @@ export class Capture {
     const always = new AbortController().signal;
     let heardAtMs = clock.now();
     let flushedAtMs = clock.now();
-    await using batches = new BatchPull(source, start, clock, signal);
+    await using batches = new BatchPull(source, start, signal, { clock, aheadBytesMax: this.#options.readAheadBytesMax });
     this.#batches = batches;
     if (this.#sealRequests.size > 0) batches.wake();
     for (;;) {
@@ -296,7 +298,7 @@ export class Capture {
         batch === 'woken' ||
         writer.plannedBytes === 0 ||
         writer.plannedBytes >= flushBytesMax ||
-        hasPassed(flushAgeMs, flushedAtMs, clock.now())
+        (!batches.isReady && hasPassed(flushAgeMs, flushedAtMs, clock.now()))
       ) {
         await this.#commit(committer, recovered, always);
         flushedAtMs = clock.now();

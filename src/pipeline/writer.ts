@@ -60,6 +60,8 @@ export class Writer {
   #rolled: LivePart[] = [];
   #last: { lines: Buffer; start: number } | null = null;
   #planned: ChangeBatch | null = null;
+  /** Of the batches that were added: their lines may be overwritten once these are appended. */
+  readonly #releases: (() => void)[] = [];
   #plannedEvents = 0;
   #plannedBytes = 0;
 
@@ -96,6 +98,7 @@ export class Writer {
   add(batch: ChangeBatch): void {
     const { events } = batch;
     this.#planned = batch;
+    if (batch.release !== undefined) this.#releases.push(batch.release);
     if (events.count === 0) return;
     this.#assertNotPassed(events);
     const routes: (Route | undefined)[] = [];
@@ -142,6 +145,7 @@ export class Writer {
     this.#planned = null;
     this.#plannedEvents = 0;
     this.#plannedBytes = 0;
+    for (const release of this.#releases.splice(0)) release();
     this.#retire();
   }
 
