@@ -11,7 +11,7 @@
  *   server.bytes('lake', 'a/b.jsonl')    committed bytes; `server.node(…)`: staged, etag, lease, blocks, metadata; `server.paths('lake')`
  *   server.account.events      FlushWithClose, PutBlob, …     // what event-driven readers would get
  *   server.account.container('lake', 'dfs').immutable = true; server.account.deleteContainer(…); server.account.key = … (rotated)
- *   server.tokens.set('token', 'Storage Blob Data Reader')    // bearer tokens, over TLS alone; trust `server.certificate`
+ *   server.tokens.set('token', 'Storage Blob Data Reader')    // bearer tokens, over TLS alone; trust it: tls.setDefaultCACertificates
  *   server.log.entries         requests, without secrets; `server.log.counts` by operation; `server.log.billed` as Azure bills
  *   server.faults.next({ kind: 'lost-reply', match: { operation: 'dfs.append-flush', path: /\.jsonl$/ }, times: 1, skip: 0 })
  *     kinds: lost-reply, lost-request, reset-in-request, reset-in-reply, status, hang, slow, late, lease-broken, lease-expired, etag-raced;
