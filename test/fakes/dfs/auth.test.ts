@@ -216,6 +216,30 @@ describe('a bearer token', () => {
     expect(await may('forged')).toEqual(['InvalidAuthenticationInfo', 'InvalidAuthenticationInfo']);
   });
 
+  it('tells what the account is to Reader, not to the roles for data', async () => {
+    const about = async (token: string): Promise<string> =>
+      outcome(
+        await send(targetOf(secure), {
+          method: 'GET',
+          endpoint: 'blob',
+          at: 'lake',
+          query: { restype: 'account', comp: 'properties' },
+          auth: { token },
+        }),
+      );
+    secure.tokens.set('both', ['Reader', 'Storage Blob Data Contributor']);
+    secure.tokens.set('writer', 'Storage Blob Data Contributor');
+    expect([await about('both'), await about('writer')]).toEqual(['200', '403 AuthorizationPermissionMismatch']);
+    const namespace = await send(targetOf(secure), {
+      method: 'HEAD',
+      endpoint: 'dfs',
+      at: 'lake',
+      query: { resource: 'filesystem' },
+      auth: { token: 'writer' },
+    });
+    expect(namespace.headers['x-ms-namespace-enabled']).toBe('true');
+  });
+
   it('is refused over http', async () => {
     server.tokens.set('owner', 'Storage Blob Data Owner');
     expect(outcome(await send(targetOf(server), { method: 'GET', endpoint: 'blob', at: 'lake/f', auth: { token: 'owner' } }))).toBe(

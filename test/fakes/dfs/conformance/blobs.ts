@@ -176,6 +176,14 @@ const LEASING: readonly Row[] = [
     gets: { is: '201', headers: { 'x-ms-lease-id': /^[0-9a-f-]{36}$/ } },
   },
   { rule: 'lease.seconds', on: 'any', given: [put('one')], ask: acquire(14, A), gets: { is: '400 InvalidHeaderValue' } },
+  {
+    rule: 'lease.seconds',
+    does: 'a break within 0 to 60 s',
+    on: 'any',
+    given: [put('one'), leased()],
+    ask: lease('break', { 'x-ms-lease-break-period': '61' }),
+    gets: { is: '400 InvalidHeaderValue' },
+  },
   { rule: 'lease.held', on: 'any', given: [put('one'), leased()], ask: acquire(15, B), gets: { is: '409 LeaseAlreadyPresent' } },
   { rule: 'lease.same-id', on: 'any', given: [put('one'), leased()], ask: acquire(15, A), gets: { is: '201' } },
   {

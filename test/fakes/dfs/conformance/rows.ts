@@ -14,6 +14,7 @@ export const WITHOUT_ROW: Readonly<Partial<Record<RuleName, string>>> = {
   'immutable.dfs': 'the policy is set through the management plane',
   'immutable.blob': 'the policy is set through the management plane',
   'blob.create-only': 'takes a SAS',
+  'auth.account-info': 'takes a role',
   'auth.permission': 'takes a SAS or a role',
   'auth.resource-type': 'takes a SAS',
   'auth.service': 'takes a SAS',
