@@ -48,7 +48,7 @@ const APPEND = {
   'append.content-type': rule('recorded', 'recordings', 'on a file made without a content type flush=true sets it to the one of the PATCH'),
   'append.same-position': rule('third-party', 'CD, status recorded PY append_data_lease_action', 'same position again: replaces bytes and length'),
   'append.below-committed': rule('recorded', 'PY flush_data_lease_action', 'a position below the committed length is accepted, 202'),
-  'append.below-committed-bytes': rule('unknown', '', 'other bytes below the committed length: never seen by a reader'),
+  'append.below-committed-bytes': rule('unknown', '', 'other bytes below the committed length: they replace what is there, at the next flush'),
   'append.replay': rule('recorded', 'recordings', 'flush=true again with committed = position + length: 202, same length, new ETag'),
   'append.replay-late': rule('unknown', '', 'the same replay after later commits', [400, 'InvalidFlushPosition']),
   'append.gap': rule('documented', 'DOC Path Update', 'a gap without flush is accepted (parallel upload)'),

@@ -115,7 +115,7 @@ const APPENDING: readonly Row[] = [
     given: [create(), appendFlush(0, 'one'), append(0, 'TWO')],
     ask: flush(3),
     gets: { is: '200' },
-    after: [[get(), { is: '200', body: 'one' }]],
+    after: [[get(), { is: '200', body: 'TWO' }]],
   },
   {
     rule: 'append.replay',
