@@ -140,7 +140,7 @@ const GROWING: readonly Row[] = [
     rule: 'append-blob.seal',
     given: [appendBlob()],
     ask: on('PUT', 'blob', { query: { comp: 'seal' } }),
-    gets: { is: '400 FeatureNotYetSupportedForHierarchicalNamespaceAccounts' },
+    gets: { is: '409 FeatureNotYetSupportedForHierarchicalNamespaceAccounts' },
   },
   {
     rule: 'blob.leased-no-id',
