@@ -9,7 +9,7 @@
  * Sources: `recordings` where the design page names none;
  * JS, PY, JV, NET = recordings in azure-sdk-for-js, -python, -java, -net; HD = hadoop-azure; CD = cdouglas/iceberg
  * (AdlsFileIOAtomicTest); ERR = error lists of the REST reference; DOC = other pages of the reference, also such as the design page does not
- * name: those were written down without reading each page again. Azurite 3.37.0 answers 39 of the 48 rows for flat accounts in the same way.
+ * name: those were written down without reading each page again. Azurite 3.37.0 gives the same reply to 41 of the 49 rows for flat accounts.
  */
 export type Mark = 'recorded' | 'documented' | 'third-party' | 'probed' | 'unknown';
 

@@ -63,7 +63,7 @@ const WHOLE: readonly Row[] = [
     rule: 'blob.error',
     on: 'any',
     ask: get(),
-    gets: { is: '404 BlobNotFound', headers: { 'content-type': /^application\/xml/ }, body: /<Error><Code>BlobNotFound<\/Code><Message>/ },
+    gets: { is: '404 BlobNotFound', headers: { 'content-type': /^application\/xml/ }, body: /<Error>\s*<Code>BlobNotFound<\/Code>\s*<Message>/ },
   },
   {
     rule: 'blob.range',
