@@ -22,7 +22,7 @@ type Draft = { -readonly [K in keyof CollectionReport]: CollectionReport[K] };
 
 /** Of a pipeline that no process on this machine runs, as far as is known. */
 export async function readStatus(config: Config, options: CommandOptions, signal: AbortSignal): Promise<PipelineStatus> {
-  await using lake = await openLake(config);
+  await using lake = await openLake(config, options);
   await using warehouse = await warehouseIfFree(config, options);
   return await statusOf(config, lake, warehouse, { state: 'stopped', pid: null }, signal);
 }

@@ -130,7 +130,13 @@ const LakeAuth = z.discriminatedUnion('kind', [
     tenantId: filled().optional(),
     tokenFile: filled().optional(),
   }),
-  z.strictObject({ kind: z.literal('servicePrincipal'), tenantId: filled(), clientId: filled(), clientSecret: secret() }),
+  z.strictObject({
+    kind: z.literal('servicePrincipal'),
+    tenantId: filled(),
+    clientId: filled(),
+    clientSecret: secret().optional(),
+    certificateFile: filled().optional().describe('PEM file with certificate and private key, in place of a secret.'),
+  }),
   z.strictObject({ kind: z.literal('azureCli') }),
 ]);
 

@@ -3,6 +3,7 @@
  * read them when they are asked.
  */
 import type { Timestamp } from '../core/time.ts';
+import { newLakeTraffic, type LakeTraffic } from './lake-traffic.ts';
 
 export type PipelineState = 'starting' | 'standby' | 'recovering' | 'running' | 'reconnecting' | 'stopping' | 'stopped' | 'failed';
 
@@ -33,6 +34,8 @@ export interface PipelineStats {
   rowsLoaded: number;
   rowsMerged: number;
   loadErrors: number;
+  /** Requests to a lake that counts them. */
+  readonly lake: LakeTraffic;
 }
 
 export function newStats(): PipelineStats {
@@ -57,5 +60,6 @@ export function newStats(): PipelineStats {
     rowsLoaded: 0,
     rowsMerged: 0,
     loadErrors: 0,
+    lake: newLakeTraffic(),
   };
 }
