@@ -148,9 +148,10 @@ export class BlobEndpoint {
     const folders = 'blobPrefixes' in page.segment ? (page.segment.blobPrefixes ?? []) : [];
     const entries: Listed[] = [];
     for (const { name } of folders) entries.push({ path: this.#inLake(name.replace(/\/$/, '')), isFolder: true, size: 0, etag: '' });
-    for (const { name, properties, metadata } of page.segment.blobItems) {
-      // On a hierarchical account folders are listed among the files; one level tells them by their prefixes already.
-      if (metadata?.['hdi_isfolder'] === 'true') continue;
+    // On a hierarchical account folders are listed among the files; one level tells them by their prefixes already.
+    const areFolders = foldersIn(page._response.bodyAsText);
+    for (const [index, { name, properties, metadata }] of page.segment.blobItems.entries()) {
+      if (areFolders?.[index] === true || metadata?.['hdi_isfolder'] === 'true') continue;
       entries.push({ path: this.#inLake(name), isFolder: false, size: properties.contentLength ?? 0, etag: bare(properties.etag) });
     }
     return { entries, next: page.continuationToken || null };
@@ -159,4 +160,10 @@ export class BlobEndpoint {
   #inLake(name: string): LakePath {
     return name.slice(this.#prefix.length);
   }
+}
+
+/** Which of the blobs in an answer are folders; `null`: none is. The service says it, the SDK does not pass it on. */
+function foldersIn(xml: string): boolean[] | null {
+  const folder = '<ResourceType>directory</ResourceType>';
+  return xml.includes(folder) ? [...xml.matchAll(/<Blob>[^]*?<\/Blob>/g)].map(([blob]) => blob.includes(folder)) : null;
 }

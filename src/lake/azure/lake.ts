@@ -196,16 +196,17 @@ export class AzureLake implements Lake {
       if (broken.is === 'refused' && !broken.code.startsWith('Lease')) throw unexpected(broken, `fence ${path}`);
       const lease = leaseOf(epoch);
       const leased = await this.#persistence.again((s) => this.#endpoint.acquire(path, lease, s), `lease ${path}`, signal);
-      if (leased.is === 'ok') return await this.#takeOver(path, epoch, length, lease, signal);
-      if (!isLeased(leased) && !isGone(leased)) throw unexpected(leased, `lease ${path}`);
+      const taken = leased.is === 'ok' ? await this.#takeOver(path, epoch, length, lease, signal) : null;
+      if (taken !== null) return taken;
+      if (leased.is === 'refused' && !isLeased(leased) && !isGone(leased)) throw unexpected(leased, `lease ${path}`);
       // Whoever came in between is let through first.
       if (tries > 0) await this.#parts.clock.sleep(Math.random() * 20 * tries, signal);
     }
     throw new SluiceError(LAKE_CONFLICT, `${path}: others open it all the time`);
   }
 
-  /** Under a lease just taken nobody else can write: now what is there may be looked at. */
-  async #takeOver(path: LakePath, epoch: number, length: number, lease: string, signal: AbortSignal): Promise<Appender> {
+  /** Under a lease just taken nobody else can write: now what is there may be looked at. `null`: the lease was broken meanwhile. */
+  async #takeOver(path: LakePath, epoch: number, length: number, lease: string, signal: AbortSignal): Promise<Appender | null> {
     const head = await this.#head(path);
     const giveUp = async (error: SluiceError): Promise<never> => {
       await this.#persistence.once((s) => this.#endpoint.release(path, lease, s), `release ${path}`);
@@ -220,7 +221,10 @@ export class AzureLake implements Lake {
     const { dropStaged } = this.#writer;
     if (dropStaged !== null) {
       const dropped = await this.#persistence.again((s) => dropStaged(path, head.length, lease, s), `fence ${path}`, signal);
-      if (dropped.is === 'refused') throw new SluiceError(LAKE_CONFLICT, `${path}: ${dropped.code}`, { cause: dropped.error });
+      if (dropped.is === 'refused') {
+        if (isLeaseLost(dropped) || isGone(dropped)) return null;
+        throw unexpected(dropped, `fence ${path}`);
+      }
       etag = (await this.#head(path))?.etag ?? etag;
     }
     return new AzureAppender(path, this.#endpoint, this.#writer, this.#persistence, { length: head.length, etag, lease, blocks: head.blocks, epoch });
