@@ -6,10 +6,10 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 
 /** Known to everybody: the account that every Azurite begins with. */
 export const AZURITE_ACCOUNT = 'devstoreaccount1';
@@ -23,7 +23,7 @@ export interface Azurite extends AsyncDisposable {
 const LISTENING = /successfully listen\w* (?:at|on) http:\/\/127\.0\.0\.1:(\d+)/;
 
 export async function startAzurite(): Promise<Azurite> {
-  const main = createRequire(import.meta.url).resolve('azurite/dist/src/blob/main.js');
+  const main = fileURLToPath(import.meta.resolve('azurite/dist/src/blob/main.js'));
   const folder = await mkdtemp(join(tmpdir(), 'sluice-azurite-'));
   const argv = [main, '--blobHost', '127.0.0.1', '--blobPort', '0', '--inMemoryPersistence', '--skipApiVersionCheck', '--disableTelemetry'];
   const server = spawn(process.execPath, argv, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });

@@ -6,6 +6,8 @@
  * `SLUICE_AZURE_SCHEDULES=1 SLUICE_SEED=<its seed>`.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { SluiceError } from '../../src/core/error.ts';
+import { decodeCheckpoint } from '../../src/pipeline/checkpoint.ts';
 import { AZURITE_ACCOUNT, AZURITE_KEY, startAzurite, type Azurite } from '../azurite.ts';
 import { startDfsServer, type DfsServer } from '../fakes/dfs/server.ts';
 import { SEED } from '../seed.ts';
@@ -16,6 +18,9 @@ import { random } from './schedule-world.ts';
 
 const SCHEDULES = Number(process.env['SLUICE_AZURE_SCHEDULES'] ?? 11);
 const MS_PER_SCHEDULE_MAX = 5_000;
+/** Requests at which a former owner is frozen: every one in the nightly run. */
+const FROZEN_STEP = SCHEDULES > 100 ? 1 : 9;
+const SMALL = HISTORIES[1]!;
 const FINGERPRINTS = [['A'], ['A'], ['A', 'B']] as const;
 
 let fake: DfsServer;
@@ -43,10 +48,7 @@ describe.each(STORAGES)('a lake of %s behind a bad network', (name, storage) => 
     for (let seed = SEED; seed < SEED + SCHEDULES; seed += 1) {
       const history = HISTORIES[seed % HISTORIES.length]!;
       const fingerprints = FINGERPRINTS[(seed >> 2) % FINGERPRINTS.length]!;
-      const container = `s${seed}-${name
-        .toLowerCase()
-        .replaceAll(/[^a-z0-9]+/g, '-')
-        .slice(0, 40)}`;
+      const container = `s${seed}-${containerOf(name)}`;
       await using world = new AzureWorld(storage(), container, history, random(seed * 2_654_435_761), fingerprints);
       await world.run();
       const faults = await faultsOf(world, history, fingerprints.length > 1 ? 'mixed' : 'alike');
@@ -58,4 +60,41 @@ describe.each(STORAGES)('a lake of %s behind a bad network', (name, storage) => 
       expect(counts[what], what).toBeGreaterThan(0);
     }
   });
+
+  it('takes no byte of a former owner that wakes after the takeover, which ends with 75', { timeout: 120_000 }, async () => {
+    let woken = 0;
+    for (let frozenAt = FROZEN_STEP; ; frozenAt += FROZEN_STEP) {
+      await using world = new AzureWorld(storage(), `z${frozenAt}-${containerOf(name)}`, SMALL, random(frozenAt));
+      const former = await world.begin({ chance: 0, at: frozenAt, what: 'freeze' });
+      await Promise.race([former.frozen, former.ended]);
+      if (former.state !== 'frozen') break;
+      await world.look();
+      const checkpoint = world.files().get('_sluice/p/checkpoint.json');
+      if (checkpoint === undefined || decodeCheckpoint(checkpoint, '').cleanStop) {
+        // Not yet an owner, so that who starts beside it is no successor; or one no more.
+        former.thaw();
+        await former.ended;
+        continue;
+      }
+      const successor = await world.begin();
+      expect(await successor.ended, `frozen at ${frozenAt}`).toBe(true);
+      await world.look();
+      const before = world.files();
+      former.thaw();
+      expect(await former.ended, `frozen at ${frozenAt}`).toBe(false);
+      expect((former.error as SluiceError).kind.exit, `frozen at ${frozenAt}`).toBe(75);
+      await world.look();
+      expect(world.files(), `frozen at ${frozenAt}`).toEqual(before);
+      expect(await faultsOf(world, SMALL), `frozen at ${frozenAt}`).toEqual([]);
+      woken += 1;
+    }
+    expect(woken).toBeGreaterThan(3);
+  });
 });
+
+function containerOf(name: string): string {
+  return name
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .slice(0, 40);
+}

@@ -3,11 +3,6 @@
  */
 import type { LakePath } from '../../core/lake.ts';
 
-export interface Appended {
-  /** Without quotes. */
-  readonly etag: string;
-}
-
 export interface PartWriter {
   readonly kind: 'append blob' | 'file';
   /** Bytes that one append may have: more are written in several, each of them whole chunks. */
