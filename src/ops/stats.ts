@@ -38,6 +38,11 @@ export interface PipelineStats {
   readonly lake: LakeTraffic;
 }
 
+/** Requests to the lake that write, for each million events; `null` before the first, and on a lake that counts none. */
+export function writesPerMillion({ lake, events }: Readonly<PipelineStats>): number | null {
+  return events === 0 || lake.writes === 0 ? null : Math.round((lake.writes / events) * 1_000_000);
+}
+
 export function newStats(): PipelineStats {
   return {
     state: 'starting',
