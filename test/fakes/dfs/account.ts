@@ -22,6 +22,13 @@ export class Bytes {
     this.#length += chunk.length;
   }
 
+  /** Bytes that are there already become others. */
+  overwrite(at: number, bytes: Buffer): void {
+    const all = this.all();
+    bytes.copy(all, at, 0, Math.min(bytes.length, this.#length - at));
+    this.#chunks = [all];
+  }
+
   slice(from: number, to: number): Buffer[] {
     const found: Buffer[] = [];
     let at = 0;

@@ -9,11 +9,11 @@ import { refusal } from './replies.ts';
 import { OPERATIONS, type FakeRequest } from './request.ts';
 import { accountSasSignature, serviceSasSignature, sharedKeySignature } from './signing.ts';
 
-/** Built-in roles of Azure, as far as data goes. `none`: a valid token without any. */
-export type Role = 'Storage Blob Data Owner' | 'Storage Blob Data Contributor' | 'Storage Blob Data Reader' | 'none';
+/** Built-in roles of Azure. `Reader` reads no data, but what the account is; the roles for data do not. `none`: a valid token without any. */
+export type Role = 'Storage Blob Data Owner' | 'Storage Blob Data Contributor' | 'Storage Blob Data Reader' | 'Reader' | 'none';
 
-/** Token → role. */
-export type Tokens = ReadonlyMap<string, Role>;
+/** Token → roles. */
+export type Tokens = ReadonlyMap<string, Role | readonly Role[]>;
 
 export interface Granted {
   readonly by: 'key' | 'sas' | 'token';
@@ -42,11 +42,18 @@ function byKey(account: Account, request: FakeRequest, authorization: string): G
 }
 
 function byToken(tokens: Tokens, request: FakeRequest, token: string): Granted {
-  const role = tokens.get(token);
-  if (!request.tls || role === undefined) throw refusal('auth.token', { headers: CHALLENGE });
-  const { sas } = OPERATIONS[request.operation];
-  const isRead = sas === 'r' || sas === 'l' || request.operation === 'account.info';
-  if (role === 'none' || (role === 'Storage Blob Data Reader' && !isRead)) throw refusal('auth.permission');
+  const found = tokens.get(token);
+  if (!request.tls || found === undefined) throw refusal('auth.token', { headers: CHALLENGE });
+  const roles = typeof found === 'string' ? [found] : found;
+  const has = (...wanted: readonly Role[]): boolean => wanted.some((role) => roles.includes(role));
+  if (request.operation === 'account.info') {
+    if (!has('Reader')) throw refusal('auth.account-info');
+  } else {
+    const { sas } = OPERATIONS[request.operation];
+    const isRead = sas === 'r' || sas === 'l';
+    if (!has('Storage Blob Data Owner', 'Storage Blob Data Contributor') && !(isRead && has('Storage Blob Data Reader')))
+      throw refusal('auth.permission');
+  }
   return { by: 'token', createOnly: false };
 }
 

@@ -80,12 +80,12 @@ export function append(account: Account, container: Container, request: FakeRequ
   const headers: Record<string, string> = { 'x-ms-request-server-encrypted': 'true', ...renewed };
   if (request.headers['content-md5'] !== undefined) headers['content-md5'] = md5;
   if (node.blobType === 'AppendBlob') return appendInOrder(account, node, request, position, headers);
-  if (position >= node.bytes.length) node.staged.set(position, request.body);
+  node.staged.set(position, request.body);
   if (!flush) return reply(202, headers);
   const upTo = position + request.body.length;
   // Committed already: a replay. Anything else that does not end beyond the committed bytes is refused.
   if (upTo < node.bytes.length || (position < node.bytes.length && upTo > node.bytes.length)) throw refusal('append.replay-late');
-  if (upTo > node.bytes.length) commit(node, upTo, request, 'append.gap-flush');
+  commit(node, upTo, request, 'append.gap-flush');
   if (node.contentType === undefined) node.contentType = request.headers['content-type'];
   committed(account, container, node, request);
   return reply(202, { ...headers, ...written(node) });
@@ -118,7 +118,7 @@ function appendInOrder(account: Account, node: PathNode, request: FakeRequest, p
   return reply(202, { ...headers, ...written(node) });
 }
 
-/** Commits what is staged between the end of the file and `upTo`. */
+/** Commits what is staged, up to `upTo`. */
 function commit(node: PathNode, upTo: number, request: FakeRequest, otherwise: 'flush.hole' | 'append.gap-flush'): void {
   const run: Buffer[] = [];
   for (let at = node.bytes.length; at < upTo;) {
@@ -127,6 +127,8 @@ function commit(node: PathNode, upTo: number, request: FakeRequest, otherwise: '
     run.push(piece);
     at += piece.length;
   }
+  // The worst that could be, since nobody knows: what was staged below the committed length replaces it.
+  for (const [at, piece] of node.staged) if (at < node.bytes.length) node.bytes.overwrite(at, piece);
   for (const piece of run) node.bytes.append(piece);
   const retain = request.query['retainuncommitteddata'] === 'true';
   for (const at of node.staged.keys()) if (!retain || at < upTo) node.staged.delete(at);

@@ -171,7 +171,9 @@ export class Exchange {
   }
 
   #cut(): void {
-    if (!this.#socket.destroyed) this.#socket.resetAndDestroy();
+    // Only a bare TCP connection can be reset; one over TLS ends without its closing words.
+    if (this.#socket.destroyed || this.#world.tls) this.#socket.destroy();
+    else this.#socket.resetAndDestroy();
   }
 
   #head(done: Reply): void {

@@ -159,6 +159,27 @@ describe('what happens at that very moment', () => {
   });
 });
 
+describe('a schedule', () => {
+  it('that a seed draws meets the same requests each time, besides what was set by hand', async () => {
+    const met = async (): Promise<(string | undefined)[]> => {
+      await create();
+      let drawn = 0;
+      server.faults.draw(() => {
+        drawn += 1;
+        return drawn % 3 === 2 ? FAILURES.busy : drawn % 5 === 0 ? { kind: 'late', afterRequests: 2 } : undefined;
+      });
+      server.faults.next({ kind: 'lost-reply', skip: 3 });
+      server.log.clear();
+      for (let n = 0; n < 18; n += 1) await append('x', server.bytes('lake', 'f').length).catch(() => {});
+      server.faults.clear();
+      return server.log.entries.map((entry) => `${entry.fault} ${entry.status}`);
+    };
+    const first = await met();
+    expect(first).toEqual(await met());
+    expect(new Set(first)).toEqual(new Set(['undefined 202', 'status 503', 'lost-reply 202', 'late 400']));
+  });
+});
+
 describe('what the fake remembers', () => {
   it('shows requests without secrets, and counts as Azure bills', async () => {
     await append('x'.repeat(5 * 1024 * 1024), 0);

@@ -108,6 +108,7 @@ function matches(match: Match, request: FakeRequest): boolean {
 
 export class Faults {
   #all: Fault[] = [];
+  #draw: ((request: FakeRequest) => FaultKind | undefined) | undefined;
   /** Late requests that wait for others to pass. */
   #counting: { left: number; readonly fault: Fault }[] = [];
 
@@ -119,15 +120,27 @@ export class Faults {
     return fault;
   }
 
+  /** For each request that meets no fault set by `next`: the fault that it shall meet. A seed in the caller makes it repeatable. */
+  draw(choose: (request: FakeRequest) => FaultKind | undefined): void {
+    this.#draw = choose;
+  }
+
   /** None is left; what hangs goes on, what is late never comes. */
   clear(): void {
     for (const fault of this.#all) if (fault.what.kind === 'hang') void fault.release();
     this.#all = [];
+    this.#draw = undefined;
     this.#counting = [];
   }
 
   take(request: FakeRequest): Fault | undefined {
-    return this.#all.find((fault) => fault.takes(request));
+    const set = this.#all.find((fault) => fault.takes(request));
+    if (set !== undefined) return set;
+    const drawn = this.#draw?.(request);
+    if (drawn === undefined) return undefined;
+    const fault = this.next(drawn);
+    fault.takes(request);
+    return fault;
   }
 
   count(fault: Fault, requests: number): void {

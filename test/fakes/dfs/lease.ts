@@ -75,6 +75,8 @@ export class Lease {
 
   /** Seconds until the lease is broken, rounded up. */
   break(periodSeconds: number | undefined, nowMs: number): number {
+    if (periodSeconds !== undefined && !(periodSeconds >= 0 && periodSeconds <= 60))
+      throw refusal('lease.seconds', { header: { name: 'x-ms-lease-break-period', value: String(periodSeconds) } });
     const state = this.state(nowMs);
     if (state === 'available') throw refusal('lease.none');
     if (state === 'leased' || state === 'breaking') {

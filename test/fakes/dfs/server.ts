@@ -11,12 +11,12 @@
  *   server.bytes('lake', 'a/b.jsonl')    committed bytes; `server.node(…)`: staged, etag, lease, blocks, metadata; `server.paths('lake')`
  *   server.account.events      FlushWithClose, PutBlob, …     // what event-driven readers would get
  *   server.account.container('lake', 'dfs').immutable = true; server.account.deleteContainer(…); server.account.key = … (rotated)
- *   server.tokens.set('token', 'Storage Blob Data Reader')    // bearer tokens, over TLS alone; trust `server.certificate`
+ *   server.tokens.set('token', 'Storage Blob Data Reader')    // bearer tokens, over TLS alone; trust it: tls.setDefaultCACertificates
  *   server.log.entries         requests, without secrets; `server.log.counts` by operation; `server.log.billed` as Azure bills
  *   server.faults.next({ kind: 'lost-reply', match: { operation: 'dfs.append-flush', path: /\.jsonl$/ }, times: 1, skip: 0 })
  *     kinds: lost-reply, lost-request, reset-in-request, reset-in-reply, status, hang, slow, late, lease-broken, lease-expired, etag-raced;
  *     `{ ...FAILURES.busy }` and others name well-known errors; what `next` gives counts `hits`, `met()` waits for it, `release()` lets what hangs
- *     or is late go on.
+ *     or is late go on. `server.faults.draw((request) => …)` asks for each request: for schedules that a seed makes.
  * Leases, SAS and events of the account follow `clock`; nothing else does.
  */
 import { readFileSync } from 'node:fs';
@@ -45,7 +45,7 @@ export interface DfsServer extends AsyncDisposable {
   /** PEM to trust, with `tls`; a file for NODE_EXTRA_CA_CERTS. */
   readonly certificate: { readonly pem: string; readonly file: string };
   readonly account: Account;
-  readonly tokens: Map<string, Role>;
+  readonly tokens: Map<string, Role | readonly Role[]>;
   readonly faults: Faults;
   readonly log: RequestLog;
   /** @throws when the path is not there */
@@ -68,7 +68,7 @@ export async function startDfsServer(options: DfsServerOptions = {}): Promise<Df
     clock = systemClock,
   } = options;
   const account = new Account({ name, key, hierarchical: hns, clock });
-  const tokens = new Map<string, Role>();
+  const tokens = new Map<string, Role | readonly Role[]>();
   const faults = new Faults();
   const log = new RequestLog();
   const pem = readFileSync(CERTIFICATE, 'utf8');
