@@ -2,7 +2,7 @@
  * Whether an account has a hierarchical namespace, as far as it says so.
  */
 import { SluiceError } from '../../core/error.ts';
-import { LAKE_DENIED } from '../../core/errors.ts';
+import { LAKE_DENIED, LAKE_LOGIN, LAKE_NETWORK } from '../../core/errors.ts';
 import type { BlobEndpoint } from './blob-endpoint.ts';
 import type { Persistence } from './persistence.ts';
 
@@ -12,8 +12,8 @@ export async function hierarchyOf(endpoint: BlobEndpoint, persistence: Persisten
     const reply = await persistence.again((s) => endpoint.isHierarchical(s), 'look at the account');
     return reply.is === 'ok' ? reply.value : null;
   } catch (error) {
-    // Few identities may ask this. Whether they may write shows when they do.
-    if (SluiceError.is(error, LAKE_DENIED)) return null;
+    // Few identities may ask this, and no SAS of a container or directory. Whether they may write shows when they do.
+    if (SluiceError.is(error, LAKE_DENIED, LAKE_NETWORK, LAKE_LOGIN)) return null;
     throw error;
   }
 }

@@ -38,8 +38,8 @@ interface RestErrorLike {
   readonly message: string;
   readonly code?: string;
   readonly statusCode?: number;
-  readonly details?: unknown;
-  readonly response?: { readonly headers: { get(name: string): string | undefined } };
+  readonly request?: { readonly url: string };
+  readonly response?: { readonly headers: { get(name: string): string | undefined }; readonly bodyAsText?: string | null };
 }
 
 /** Refusals that nothing but a change by hand can mend, wherever they come. */
@@ -106,14 +106,18 @@ export function unexpected(reply: Refused, doing: string): SluiceError {
 }
 
 function known(kind: ErrorKind, rest: RestErrorLike, detail: string, cause: unknown): SluiceError {
-  // A SAS that is too old and a wrong key have one code; only the text tells them apart.
-  if (kind === LAKE_LOGIN && /time frame|Signed expiry|Expiry|expired/i.test(detailOf(rest)))
-    return new SluiceError(LAKE_SAS_EXPIRED, detail, { cause });
-  return new SluiceError(kind, detail, { cause });
+  // A SAS that is too old and a wrong key have one code; so have, with some servers, a wrong key and a firewall.
+  if ((kind === LAKE_LOGIN || kind === LAKE_NETWORK) && isOutOfTime(rest)) return new SluiceError(LAKE_SAS_EXPIRED, detail, { cause });
+  const isSignature = kind === LAKE_NETWORK && /failed to authenticate/i.test(rest.message);
+  return new SluiceError(isSignature ? LAKE_LOGIN : kind, detail, { cause });
 }
 
-function detailOf(rest: RestErrorLike): string {
-  return `${rest.message} ${rest.details === undefined ? '' : JSON.stringify(rest.details)}`;
+/** The service says it in its body, which a HEAD has not; the URL says it as well. */
+function isOutOfTime(rest: RestErrorLike): boolean {
+  if (/not valid in the specified time frame/i.test(`${rest.message} ${rest.response?.bodyAsText ?? ''}`)) return true;
+  const query = new URLSearchParams(rest.request?.url.split('?')[1] ?? '');
+  const [from, to] = [query.get('st'), query.get('se')];
+  return (to !== null && Date.parse(to) < Date.now()) || (from !== null && Date.parse(from) > Date.now());
 }
 
 /** HEAD has no body, so that the header is asked first; the DFS endpoint's errors are named in their JSON as well. */
