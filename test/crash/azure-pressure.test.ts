@@ -162,6 +162,7 @@ describe('an append blob', () => {
       list: endpoint.list,
       clock: systemClock,
       renewMs: 20_000,
+      assertUsable: null,
       description: location.shown,
     });
     await run({ lake, events: 100, batchEvents: 10, capture: { flushBytesMax: 1 } });

@@ -5,7 +5,7 @@
 import { SluiceError } from '../../core/error.ts';
 import { LAKE_NOT_HIERARCHICAL } from '../../core/errors.ts';
 import { hierarchyOf } from './hierarchy.ts';
-import { connect, type AzureLakeOptions } from './open.ts';
+import { connect, rootAclOf, type AzureLakeOptions } from './open.ts';
 import { describeLogin } from './login.ts';
 
 export interface AccountFinding {
@@ -29,14 +29,15 @@ export async function inspectAccount(options: AzureLakeOptions): Promise<Account
       return false;
     }
   };
-  const { endpoint, persistence, location, login } = await connect({ ...options, patienceMs: PATIENCE_MS });
+  const connection = await connect({ ...options, patienceMs: PATIENCE_MS });
+  const { endpoint, persistence, location, login } = connection;
   if (!(await step('login', () => describeLogin(login)))) return findings;
   await step('account', async () => {
     const writer = location.writer === 'dfs' ? 'files of ADLS Gen2 (`lake.writer: dfs`)' : 'append blobs (`lake.writer: append-blob`)';
-    const isHierarchical = await hierarchyOf(endpoint, persistence);
+    const isHierarchical = await hierarchyOf(endpoint, persistence, await rootAclOf(connection));
     if (isHierarchical === false && location.writer === 'dfs') throw new SluiceError(LAKE_NOT_HIERARCHICAL, location.shown);
     const namespace =
-      isHierarchical === null ? 'does not say whether its namespace is hierarchical' : isHierarchical ? 'hierarchical namespace' : 'flat namespace';
+      isHierarchical === null ? 'does not say (yet) whether its namespace is hierarchical' : isHierarchical ? 'hierarchical namespace' : 'flat namespace';
     return `${location.account || location.blobEndpoint}: ${namespace}; ${writer}`;
   });
   return findings;

@@ -8,20 +8,11 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../core/clock.ts';
 import { SluiceError } from '../../core/error.ts';
-import {
-  LAKE_CONFLICT,
-  LAKE_DAMAGED,
-  LAKE_DENIED,
-  LAKE_NETWORK,
-  LAKE_NO_CONTAINER,
-  LAKE_NOT_HIERARCHICAL,
-  LAKE_OTHER_WRITER,
-} from '../../core/errors.ts';
+import { LAKE_CONFLICT, LAKE_DAMAGED, LAKE_DENIED, LAKE_NETWORK, LAKE_NO_CONTAINER, LAKE_OTHER_WRITER } from '../../core/errors.ts';
 import type { Appender, Lake, LakeFile, LakePath, OpenHow, Ownership } from '../../core/lake.ts';
 import { assertLakePath, folderPrefix } from '../path.ts';
 import { AzureAppender, leaseOf } from './appender.ts';
 import type { BlobEndpoint, Head, ListRequest } from './blob-endpoint.ts';
-import { hierarchyOf } from './hierarchy.ts';
 import { leaseFileOf, listInOrder } from './list.ts';
 import { takeOwnership } from './ownership.ts';
 import type { PartWriter } from './part-writer.ts';
@@ -39,6 +30,8 @@ export interface AzureLakeParts {
   readonly persistence: Persistence;
   readonly clock: Clock;
   readonly renewMs: number;
+  /** Called before the pipeline is owned: is this an account for such parts? */
+  readonly assertUsable: (() => Promise<void>) | null;
   readonly description: string;
 }
 
@@ -76,10 +69,7 @@ export class AzureLake implements Lake {
     assertLakePath(checkpoint);
     signal.throwIfAborted();
     const { clock, renewMs } = this.#parts;
-    // Before anything is written: on a flat account nobody knows how appends through DFS behave.
-    if (this.#writer.kind === 'file' && (await hierarchyOf(this.#endpoint, this.#persistence)) === false) {
-      throw new SluiceError(LAKE_NOT_HIERARCHICAL, this.description);
-    }
+    await this.#parts.assertUsable?.();
     const makeFile = async (path: LakePath): Promise<void> => {
       try {
         await this.#put(path, new Uint8Array(), null);

@@ -27,7 +27,7 @@ export interface AzureLocation {
 
 const ABFSS = /^abfss:\/\/([^/@]+)@([^/@?#]+)(\/[^?#]*)?$/;
 const HTTPS = /^https:\/\/([^/@?#]+)\/([^/?#]+)(\/[^?#]*)?(?:\?(.*))?$/;
-const EMULATOR = /^(http:\/\/[^/@?#]+)\/([^/?#]+)\/([^/?#]+)(\/[^?#]*)?(?:\?(.*))?$/;
+const EMULATOR = /^(https?:\/\/(?:127(?:\.\d{1,3}){3}|localhost|\[::1\])(?::\d+)?)\/([^/?#]+)\/([^/?#]+)(\/[^?#]*)?(?:\?(.*))?$/;
 
 /** @param writer as configured; the default follows the URL. @throws CONFIG_INVALID */
 export function parseAzureUrl(url: string, writer: AzureWriter | null): AzureLocation {
@@ -35,13 +35,6 @@ export function parseAzureUrl(url: string, writer: AzureWriter | null): AzureLoc
   if (abfss !== null) {
     const [, container = '', host = '', path] = abfss;
     return { ...endpoints(host), ...place(container, path), writer: writer ?? 'dfs', sas: null, shown: url };
-  }
-  const https = HTTPS.exec(url);
-  if (https !== null) {
-    const [, host = '', container = '', path, query] = https;
-    const shown = `https://${host}/${container}${path ?? ''}`;
-    const byUrl = isDfsHost(host) ? 'dfs' : 'append-blob';
-    return { ...endpoints(host), ...place(container, path), writer: writer ?? byUrl, sas: query || null, shown };
   }
   const emulator = EMULATOR.exec(url);
   if (emulator !== null) {
@@ -57,6 +50,13 @@ export function parseAzureUrl(url: string, writer: AzureWriter | null): AzureLoc
       sas: query || null,
       shown,
     };
+  }
+  const https = HTTPS.exec(url);
+  if (https !== null) {
+    const [, host = '', container = '', path, query] = https;
+    const shown = `https://${host}/${container}${path ?? ''}`;
+    const byUrl = isDfsHost(host) ? 'dfs' : 'append-blob';
+    return { ...endpoints(host), ...place(container, path), writer: writer ?? byUrl, sas: query || null, shown };
   }
   throw new SluiceError(CONFIG_INVALID, 'lake.url is not the URL of a container on Azure');
 }

@@ -4,15 +4,18 @@
 import type { ContainerClient } from '@azure/storage-blob';
 import type { DataLakeFileSystemClient } from '@azure/storage-file-datalake';
 import { systemClock, type Clock } from '../../core/clock.ts';
+import { SluiceError } from '../../core/error.ts';
+import { CONFIG_CONFLICT, LAKE_NOT_HIERARCHICAL } from '../../core/errors.ts';
 import type { Lake } from '../../core/lake.ts';
 import { silentLog, type Logger } from '../../ops/log.ts';
 import { newLakeTraffic, type LakeTraffic } from '../../ops/lake-traffic.ts';
 import { appendBlobs } from './append-blobs.ts';
 import { BlobEndpoint } from './blob-endpoint.ts';
+import { hierarchyOf } from './hierarchy.ts';
 import { AzureLake } from './lake.ts';
 import { parseAzureUrl, type AzureLocation, type AzureWriter } from './location.ts';
 import { loginOf, type AzureAuth, type Login } from './login.ts';
-import { Persistence } from './persistence.ts';
+import { Persistence, type Request } from './persistence.ts';
 
 export interface AzureLakeOptions {
   /** As configured; may hold a SAS. */
@@ -48,20 +51,41 @@ export async function connect(options: AzureLakeOptions): Promise<Connection> {
   const { patienceMs = PATIENCE_MS, requestMsMax = REQUEST_MS_MAX } = options;
   const location = parseAzureUrl(url, writer);
   const login = await loginOf(auth, location.account, location.sas);
+  // The SDK refuses it at each request, with an error that looks like a network that fails.
+  if (login.is === 'token' && !location.blobEndpoint.startsWith('https:')) {
+    throw new SluiceError(CONFIG_CONFLICT, `lake.auth: ${login.shown} goes over https alone, lake.url is http`, {
+      next: 'Use accountKey, connectionString or sas with an emulator.',
+    });
+  }
   const persistence = new Persistence({ clock, traffic, patienceMs, requestMsMax, random, log });
   const endpoint = new BlobEndpoint(await containerClient(location, login), location.prefix, traffic);
   return { location, login, endpoint, persistence };
 }
 
+/** Rights of the root folder: a request to the DFS endpoint. */
+export async function rootAclOf({ location, login, endpoint }: Connection): Promise<Request<unknown>> {
+  const files = await fileSystemClient(location, login);
+  return async (abortSignal) => {
+    endpoint.traffic.reads += 1;
+    return await files.getDirectoryClient('').getAccessControl({ abortSignal });
+  };
+}
+
 /** @throws as {@link connect} does */
 export async function openAzureLake(options: AzureLakeOptions): Promise<Lake> {
   const { clock = systemClock, renewMs = RENEW_MS } = options;
-  const { location, login, endpoint, persistence } = await connect(options);
+  const connection = await connect(options);
+  const { location, login, endpoint, persistence } = connection;
   const shared = { endpoint, persistence, clock, renewMs, description: location.shown };
-  if (location.writer === 'append-blob') return new AzureLake({ ...shared, writer: appendBlobs(endpoint), list: endpoint.list });
+  if (location.writer === 'append-blob') return new AzureLake({ ...shared, writer: appendBlobs(endpoint), list: endpoint.list, assertUsable: null });
   const { DfsFiles } = await import('./dfs-files.ts');
   const files = new DfsFiles(await fileSystemClient(location, login), endpoint, location.prefix);
-  return new AzureLake({ ...shared, writer: files, list: files.list });
+  // Before anything is written: on a flat account nobody knows how appends through DFS behave.
+  const assertUsable = async (): Promise<void> => {
+    const isHierarchical = await hierarchyOf(endpoint, persistence, await rootAclOf(connection));
+    if (isHierarchical === false) throw new SluiceError(LAKE_NOT_HIERARCHICAL, location.shown);
+  };
+  return new AzureLake({ ...shared, writer: files, list: files.list, assertUsable });
 }
 
 /** Nothing is repeated by the SDK: persistence.ts says why. */

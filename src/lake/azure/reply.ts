@@ -84,6 +84,8 @@ export const isLeased = (reply: Refused): boolean => /^Lease(AlreadyPresent|IsBr
 /** @throws SluiceError when the answer is one that nothing but a change by hand can mend */
 export function replyOf(error: unknown, doing: string): Refused | Unknown {
   if (error instanceof SluiceError) throw error;
+  // A mistake of ours: to repeat it would only hide it.
+  if (error instanceof TypeError || error instanceof RangeError) throw error;
   const rest = error as RestErrorLike;
   const { statusCode } = rest;
   if (statusCode === undefined || statusCode >= 500 || statusCode === 408 || statusCode === 429) {
