@@ -54,7 +54,7 @@ export const CONFIG_SECRET = defineError({
   exit: 2,
   retry: false,
   title: 'A value that the configuration refers to is missing',
-  next: 'Set the environment variable or write the file that is named, or give a default with `${NAME:-default}`.',
+  next: 'Set the environment variable, write the file or the Key Vault secret that is named, or give a default with `${NAME:-default}`.',
 });
 export const CONFIG_CONFLICT = defineError({
   code: 'SLC-1006',

@@ -37,7 +37,11 @@ export async function inspectAccount(options: AzureLakeOptions): Promise<Account
     const isHierarchical = await hierarchyOf(endpoint, persistence, await rootAclOf(connection));
     if (isHierarchical === false && location.writer === 'dfs') throw new SluiceError(LAKE_NOT_HIERARCHICAL, location.shown);
     const namespace =
-      isHierarchical === null ? 'does not say (yet) whether its namespace is hierarchical' : isHierarchical ? 'hierarchical namespace' : 'flat namespace';
+      isHierarchical === null
+        ? 'does not say (yet) whether its namespace is hierarchical'
+        : isHierarchical
+          ? 'hierarchical namespace'
+          : 'flat namespace';
     return `${location.account || location.blobEndpoint}: ${namespace}; ${writer}`;
   });
   return findings;
