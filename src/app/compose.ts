@@ -35,14 +35,24 @@ export interface LakeUse {
   readonly log: Logger;
   /** Of a run, whose lake may be away for a while; a command gives up sooner. */
   readonly stats?: PipelineStats;
+  /** The end of the run. */
+  readonly stop?: AbortSignal;
 }
 
-export async function openLake(config: Config, { log, stats }: LakeUse): Promise<Lake> {
+export async function openLake(config: Config, { log, stats, stop }: LakeUse): Promise<Lake> {
   const { lake } = config;
   if (lake.kind === 'azure') {
     const { openAzureLake } = await import('../lake/azure/open.ts');
     const patienceMs = stats === undefined ? LAKE_PATIENCE_COMMAND_MS : LAKE_PATIENCE_RUN_MS;
-    return openAzureLake({ url: lake.url, writer: lake.writer, auth: lake.auth, patienceMs, log, ...(stats && { traffic: stats.lake }) });
+    return openAzureLake({
+      url: lake.url,
+      writer: lake.writer,
+      auth: lake.auth,
+      patienceMs,
+      log,
+      ...(stats && { traffic: stats.lake }),
+      ...(stop && { stop }),
+    });
   }
   const { openLocalLake } = await import('../lake/local/local.ts');
   return openLocalLake(config.lake.root);

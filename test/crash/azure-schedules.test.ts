@@ -61,7 +61,7 @@ describe.each(STORAGES)('a lake of %s behind a bad network', (name, storage) => 
     }
   });
 
-  it('takes no byte of a former owner that wakes after the takeover, which ends with 75', { timeout: 120_000 }, async () => {
+  it('takes no byte of a former owner that wakes after the takeover, which ends with 75', { timeout: 900_000 }, async () => {
     let woken = 0;
     for (let frozenAt = FROZEN_STEP; ; frozenAt += FROZEN_STEP) {
       await using world = new AzureWorld(storage(), `z${frozenAt}-${containerOf(name)}`, SMALL, random(frozenAt));

@@ -2,12 +2,12 @@
  * One thing goes wrong with one request, and what the lake makes of it, with both writers: the bytes are there once, or the caller is
  * told that it is no longer the owner.
  */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { bytes, CHECKPOINT, kindOf, never, PART, textOf } from '../../../test/contracts/lake-under-test.ts';
 import { FAILURES, type FaultKind } from '../../../test/fakes/dfs/faults.ts';
 import { startDfsServer, type DfsServer } from '../../../test/fakes/dfs/server.ts';
 import { systemClock, type Clock } from '../../core/clock.ts';
-import { LAKE_CONFLICT } from '../../core/errors.ts';
+import { LAKE_CONFLICT, LAKE_UNAVAILABLE } from '../../core/errors.ts';
 import type { Lake } from '../../core/lake.ts';
 import { newLakeTraffic } from '../../ops/lake-traffic.ts';
 import { openAzureLake } from './open.ts';
@@ -138,6 +138,25 @@ describe.each(['dfs', 'append-blob'] as const)('with `lake.writer: %s`', (writer
     await part.append([bytes('one\ntwo\nthree\n')], never);
     server.faults.next({ kind: 'reset-in-reply', afterBytes: 5, match: { container, operation: 'blob.get' }, times: 3 });
     expect(await textOf(lake, PART)).toBe('one\ntwo\nthree\n');
+  });
+
+  it('is given up soon once the run is stopped, and a write that waits ends', async () => {
+    const container = `faults-${(containers += 1)}`;
+    server.account.createContainer(container, 'dfs');
+    const stop = new AbortController();
+    const clock: Clock = { now: () => performance.now() * 100, sleep: (ms, signal) => systemClock.sleep(ms / 100, signal) };
+    const auth = { kind: 'accountKey', account: server.account.name, key: server.account.key };
+    const traffic = newLakeTraffic();
+    const lake = await openAzureLake({ url: `${server.url}/${container}/p`, writer, auth, clock, traffic, stop: stop.signal, patienceMs: 1e12 });
+    await using part = await lake.open(PART, { epoch: 1, expect: 'absent' }, never);
+    await part.append([bytes('one\n')], never);
+    server.faults.next({ kind: 'lost-request', match: { container }, times: 1_000 });
+    const waiting = kindOf(part.append([bytes('two\n')], never));
+    await vi.waitFor(() => expect(traffic.retries).toBeGreaterThan(3));
+    stop.abort(new Error('stopped'));
+    expect(await waiting).toBe(LAKE_UNAVAILABLE);
+    server.faults.clear();
+    expect(await textOf(lake, PART)).toBe('one\n');
   });
 
   it('waits as long as the service asks, then longer each time, never alike', async () => {

@@ -28,6 +28,8 @@ export interface AzureLakeOptions {
   /** How long the storage may be silent before a call gives up. */
   readonly patienceMs?: number;
   readonly requestMsMax?: number;
+  /** The end of the run: once it aborts, a storage that is away is given up soon. */
+  readonly stop?: AbortSignal;
   /** The owner's lease of a minute is renewed this often. */
   readonly renewMs?: number;
   readonly random?: () => number;
@@ -48,7 +50,7 @@ export interface Connection {
 /** Sends nothing: what is wrong with the account is told by the first request. @throws CONFIG_INVALID, LAKE_LOGIN */
 export async function connect(options: AzureLakeOptions): Promise<Connection> {
   const { url, writer, auth, traffic = newLakeTraffic(), clock = systemClock, log = silentLog, random = Math.random } = options;
-  const { patienceMs = PATIENCE_MS, requestMsMax = REQUEST_MS_MAX } = options;
+  const { patienceMs = PATIENCE_MS, requestMsMax = REQUEST_MS_MAX, stop = null } = options;
   const location = parseAzureUrl(url, writer);
   const login = await loginOf(auth, location.account, location.sas);
   // The SDK refuses it at each request, with an error that looks like a network that fails.
@@ -57,7 +59,7 @@ export async function connect(options: AzureLakeOptions): Promise<Connection> {
       next: 'Use accountKey, connectionString or sas with an emulator.',
     });
   }
-  const persistence = new Persistence({ clock, traffic, patienceMs, requestMsMax, random, log });
+  const persistence = new Persistence({ clock, traffic, patienceMs, requestMsMax, random, log, stop });
   const endpoint = new BlobEndpoint(await containerClient(location, login), location.prefix, traffic);
   return { location, login, endpoint, persistence };
 }

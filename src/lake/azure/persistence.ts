@@ -17,6 +17,8 @@ export interface PersistenceOptions {
   readonly traffic: LakeTraffic;
   /** How long the storage may be silent before a call gives up with LAKE_UNAVAILABLE. */
   readonly patienceMs: number;
+  /** Once it aborts nobody waits for long: a stop must not take as long as an outage. */
+  readonly stop: AbortSignal | null;
   /** How long one request may take. */
   readonly requestMsMax: number;
   readonly log: Logger;
@@ -32,6 +34,8 @@ export type Request<T> = (signal: AbortSignal) => Promise<T>;
 
 const WAIT_MS_MIN = 100;
 const WAIT_MS_MAX = 15_000;
+/** What a stop leaves to a storage that is away. */
+const STOP_PATIENCE_MS = 5_000;
 const RETRY_AFTER_MS_MAX = 120_000;
 
 export class Persistence {
@@ -99,14 +103,25 @@ export class Tries {
 
   /** @throws LAKE_UNAVAILABLE once patience is over; the signal's reason */
   async pause(after: Unknown): Promise<void> {
-    const { clock, traffic, random, patienceMs } = this.#options;
+    const { clock, traffic, random, stop } = this.#options;
     traffic.retries += 1;
-    if (Math.abs(clock.now() - this.#sinceMs) >= patienceMs) {
-      throw new SluiceError(LAKE_UNAVAILABLE, `${this.#doing}: ${reasonOf(after.error).split('\n', 1)[0]}`, { cause: after.error });
-    }
+    this.#assertPatient(after);
     const step = Math.min(WAIT_MS_MAX, WAIT_MS_MIN * 2 ** this.#count);
     this.#count += 1;
     const wait = Math.max(step * (0.5 + random() / 2), Math.min(after.retryAfterMs * (1 + random() / 4), RETRY_AFTER_MS_MAX));
-    await clock.sleep(wait, this.#signal);
+    if (stop === null || stop.aborted) return await clock.sleep(wait, this.#signal);
+    try {
+      await clock.sleep(wait, this.#signal === undefined ? stop : AbortSignal.any([stop, this.#signal]));
+    } catch (error) {
+      // A stop ends the wait, not the work: there is still time for a try or two.
+      if (!stop.aborted || this.#signal?.aborted === true) throw error;
+    }
+  }
+
+  #assertPatient(after: Unknown): void {
+    const { clock, patienceMs, stop } = this.#options;
+    const leftMs = stop?.aborted === true ? Math.min(STOP_PATIENCE_MS, patienceMs) : patienceMs;
+    if (Math.abs(clock.now() - this.#sinceMs) < leftMs) return;
+    throw new SluiceError(LAKE_UNAVAILABLE, `${this.#doing}: ${reasonOf(after.error).split('\n', 1)[0]}`, { cause: after.error });
   }
 }
