@@ -71,7 +71,11 @@ describe.each(['dfs', 'append-blob'] as const)('with `lake.writer: %s`', (writer
     const { container, lake } = await fresh();
     const part = await lake.open(PART, { epoch: 1, expect: 'absent' }, never);
     const late = server.faults.next({ kind: 'late', match: { container, operation: append } });
+    const leaseOf = (): string | null => server.node(container, `p/${PART}`).lease.id;
+    const before = leaseOf();
     await part.append([bytes('one\n')], never);
+    // Whatever is still on its way carries an id that is refused from here on.
+    expect(leaseOf()).not.toBe(before);
     await part.append([bytes('two\n')], never);
     await late.release();
     expect(await textOf(lake, PART)).toBe('one\ntwo\n');
@@ -198,7 +202,9 @@ describe('a file of ADLS Gen2', () => {
     const credential = new sdk.StorageSharedKeyCredential(server.account.name, server.account.key);
     const file = new sdk.DataLakeFileClient(`${server.url}/staged/${encodeURIComponent(`p/${PART}`)}`, credential);
     await file.append(Buffer.from('staged and never flushed\n'), 4, 25, { conditions: { leaseId: server.node('staged', `p/${PART}`).lease.id! } });
+    expect(server.node('staged', `p/${PART}`).staged.size).toBe(1);
     await using part = await (await open()).open(PART, { epoch: 2, expect: 'any', length: 4 }, never);
+    expect(server.node('staged', `p/${PART}`).staged.size).toBe(0);
     await part.append([bytes('two\n')], never);
     expect(server.bytes('staged', `p/${PART}`).toString()).toBe('one\ntwo\n');
   });
