@@ -67,7 +67,7 @@ describe.each(['dfs', 'append-blob'] as const)('with `lake.writer: %s`', (writer
     expect((await part.close()).size).toBe('one\ntwo\nthree\n'.length);
   });
 
-  it('an append that arrives late is refused, when it was repeated and when it was given up', async () => {
+  it('an append that arrives late is refused', async () => {
     const { container, lake } = await fresh();
     const part = await lake.open(PART, { epoch: 1, expect: 'absent' }, never);
     const late = server.faults.next({ kind: 'late', match: { container, operation: append } });
