@@ -11,6 +11,8 @@ import { endpointOf, type FakeRequest } from './request.ts';
 /** @throws Refusal nothing has changed */
 export function apply(account: Account, tokens: Tokens, request: FakeRequest): Reply {
   const granted = authorize(account, tokens, request);
+  // Bytes in the frames of a structured message must not be taken for the content.
+  if (request.headers['x-ms-structured-body'] !== undefined) throw refusal('fake.not-built', { message: 'structured messages (CRC64 in the body)' });
   switch (request.operation) {
     case 'account.info':
       return containers.accountInfo(account);

@@ -1,8 +1,7 @@
 /** Blobs of the same account: whole files, reads, append blobs. */
-import { createHash } from 'node:crypto';
 import { type Account, type Container, type PathNode } from './account.ts';
 import { checkConditions } from './conditions.ts';
-import { checkMd5, httpDate, quoted } from './dfs-writes.ts';
+import { checkMd5, httpDate, md5Of, quoted } from './dfs-writes.ts';
 import { Refusal, refusal, reply, type Reply } from './replies.ts';
 import type { FakeRequest, Headers } from './request.ts';
 
@@ -38,7 +37,8 @@ export function put(account: Account, container: Container, request: FakeRequest
   const isAppend = request.operation === 'blob.append-create';
   if (isAppend && request.body.length > 0)
     throw refusal('append-blob.empty', { header: { name: 'Content-Length', value: String(request.body.length) } });
-  const md5 = checkMd5(request);
+  checkMd5(request);
+  const md5 = md5Of(request.body);
   const node = account.place(container, request.path, { kind: 'file', origin: 'blob', blobType: isAppend ? 'AppendBlob' : 'BlockBlob' });
   if (request.body.length > 0) node.bytes.append(request.body);
   node.contentType = request.headers['x-ms-blob-content-type'] ?? request.headers['content-type'];
@@ -67,7 +67,7 @@ export function appendBlock(account: Account, container: Container, request: Fak
   node.lease.written(account.clock.now());
   return reply(201, {
     ...about(node),
-    'content-md5': md5,
+    ...md5,
     'x-ms-blob-append-offset': String(offset),
     'x-ms-blob-committed-block-count': String(node.blocks),
     'x-ms-request-server-encrypted': 'true',
@@ -123,10 +123,10 @@ export function read(account: Account, container: Container, request: FakeReques
   const id = request.headers['x-ms-lease-id'];
   if (id !== undefined) node.lease.mayWrite(id, nowMs, 'blob');
   const headers = { ...properties(node, nowMs), ...resource(account, node) };
-  if (request.method === 'HEAD') return reply(200, { ...headers, ...md5Of(node), 'content-length': String(node.bytes.length) });
+  if (request.method === 'HEAD') return reply(200, { ...headers, ...md5Header(node), 'content-length': String(node.bytes.length) });
   const wanted = request.headers['x-ms-range'] ?? request.headers['range'];
   if (wanted === undefined)
-    return reply(200, { ...headers, ...md5Of(node), 'content-length': String(node.bytes.length) }, node.bytes.slice(0, node.bytes.length));
+    return reply(200, { ...headers, ...md5Header(node), 'content-length': String(node.bytes.length) }, node.bytes.slice(0, node.bytes.length));
   const [from, to] = rangeOf(wanted, node.bytes.length);
   const body = node.bytes.slice(from, to);
   const wantsMd5 = request.headers['x-ms-range-get-content-md5'] === 'true';
@@ -137,13 +137,13 @@ export function read(account: Account, container: Container, request: FakeReques
       'content-length': String(to - from),
       'content-range': `bytes ${from}-${to - 1}/${node.bytes.length}`,
       ...(node.contentMd5 !== undefined && { 'x-ms-blob-content-md5': node.contentMd5 }),
-      ...(wantsMd5 && { 'content-md5': createHash('md5').update(Buffer.concat(body)).digest('base64') }),
+      ...(wantsMd5 && { 'content-md5': md5Of(Buffer.concat(body)) }),
     },
     body,
   );
 }
 
-const md5Of = (node: PathNode): Record<string, string> => (node.contentMd5 === undefined ? {} : { 'content-md5': node.contentMd5 });
+const md5Header = (node: PathNode): Record<string, string> => (node.contentMd5 === undefined ? {} : { 'content-md5': node.contentMd5 });
 
 /** First byte and the one after the last. */
 function rangeOf(range: string, length: number): [number, number] {

@@ -34,6 +34,9 @@ export interface Received {
   readonly body: Buffer;
 }
 
+/** A service that waits for a body that never comes ends the row, not the run. */
+const REPLY_MS_MAX = 60_000;
+
 export async function send(target: Target, sent: Sent): Promise<Received> {
   const body = Buffer.from(sent.body ?? '');
   const url = new URL(`${target.urls[sent.endpoint]}/${sent.at.split('/').map(encodeURIComponent).join('/')}`);
@@ -55,6 +58,7 @@ function exchange(url: URL, method: string, headers: Record<string, string>, bod
     const isTls = url.protocol === 'https:';
     const request = (isTls ? https : http).request(url, { method, headers, agent: false, ...(ca !== undefined && { ca }) });
     request.on('error', reject);
+    request.setTimeout(REPLY_MS_MAX, () => request.destroy(new Error(`no reply in ${REPLY_MS_MAX} ms`)));
     request.on('response', (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));

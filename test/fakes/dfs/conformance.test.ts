@@ -79,6 +79,8 @@ describe('the report of an account', () => {
     const clock = new TestClock();
     await using server = await startDfsServer({ clock });
     server.faults.next({ kind: 'status', status: 418, code: 'Known', match: { operation: 'dfs.append-flush' } });
+    server.faults.next({ kind: 'lost-reply', match: { operation: 'dfs.flush' } });
+    server.faults.next({ kind: 'lost-request', match: { operation: 'container.delete' } });
     server.faults.next({
       kind: 'status',
       status: 418,
@@ -89,8 +91,10 @@ describe('the report of an account', () => {
       },
     });
     const { different, lines } = await asked(server, clock);
-    expect(different).toBe(1);
+    expect(different).toBe(3);
     expect(lines.filter((line) => /^DIFF[^]*418 Known/.test(line)).length).toBe(1);
+    expect(lines.filter((line) => /^DIFF[^]*no reply/.test(line)).length).toBe(2);
+    expect([...server.account.containers.values()].filter((container) => container.deletedUntilMs === null)).toEqual([]);
     expect(lines.filter((line) => /^NEW [^]*append\.directory[^]*418 Unknown/.test(line)).length).toBe(1);
   });
 });

@@ -35,12 +35,14 @@ function fileOf(container: Container, request: FakeRequest): PathNode {
   return node;
 }
 
-/** @throws Refusal 400 Md5Mismatch */
-export function checkMd5(request: FakeRequest, header = 'content-md5'): string {
-  const computed = createHash('md5').update(request.body).digest('base64');
-  const claimed = request.headers[header];
-  if (claimed !== undefined && claimed !== computed) throw refusal('append.md5-mismatch');
-  return computed;
+export const md5Of = (bytes: Buffer): string => createHash('md5').update(bytes).digest('base64');
+
+/** The header `content-md5` of the reply, when the request had one. @throws Refusal 400 Md5Mismatch */
+export function checkMd5(request: FakeRequest): Record<string, string> {
+  const claimed = request.headers['content-md5'];
+  if (claimed === undefined) return {};
+  if (claimed !== md5Of(request.body)) throw refusal('append.md5-mismatch');
+  return { 'content-md5': claimed };
 }
 
 /** Nothing is staged when this throws. */
@@ -77,8 +79,7 @@ export function append(account: Account, container: Container, request: FakeRequ
     checkConditions(request.headers, node, { exists: 'flush.none-match-current', noneMatch: 'flush.none-match-current', match: 'append.if-match' });
   const renewed = takeLease(account, node, request);
   node.lease.written(account.clock.now());
-  const headers: Record<string, string> = { 'x-ms-request-server-encrypted': 'true', ...renewed };
-  if (request.headers['content-md5'] !== undefined) headers['content-md5'] = md5;
+  const headers = { 'x-ms-request-server-encrypted': 'true', ...renewed, ...md5 };
   if (node.blobType === 'AppendBlob') return appendInOrder(account, node, request, position, headers);
   node.staged.set(position, request.body);
   if (!flush) return reply(202, headers);

@@ -40,21 +40,16 @@ export class Exchange {
   }
 
   async serve(): Promise<void> {
-    const headers = Object.fromEntries(Object.entries(this.#incoming.headers).map(([name, value]) => [name, String(value)]));
-    const request = parseRequest(this.#incoming.method!, this.#incoming.url!, headers, this.#world.account.name, this.#world.tls);
-    if (request === null) {
-      this.#incoming.resume();
-      return this.#send(this.#refused(new Refusal(400, 'InvalidUri'), null));
-    }
     try {
-      await this.#answer(request);
+      const headers = Object.fromEntries(Object.entries(this.#incoming.headers).map(([name, value]) => [name, String(value)]));
+      const request = parseRequest(this.#incoming.method!, this.#incoming.url!, headers, this.#world.account.name, this.#world.tls);
+      if (request !== null) return await this.#answer(request);
+      this.#incoming.resume();
+      this.#send(this.#refused(new Refusal(400, 'InvalidUri'), null));
     } catch (error) {
       // A mistake of the fake must not look like one of the service.
-      this.#send(
-        reply(500, { 'content-type': 'text/plain', 'x-ms-error-code': 'FakeIsBroken' }, [
-          Buffer.from(error instanceof Error ? (error.stack ?? error.message) : String(error)),
-        ]),
-      );
+      const why = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.#send(reply(500, { 'content-type': 'text/plain', 'x-ms-error-code': 'FakeIsBroken' }, [Buffer.from(why)]));
     }
   }
 
@@ -191,7 +186,7 @@ export class Exchange {
   }
 
   #send(done: Reply): void {
-    if (this.#outgoing.destroyed) return;
+    if (this.#outgoing.destroyed || this.#outgoing.headersSent) return;
     this.#head(done);
     // HEAD says how long the body would be, and has none: node leaves it out.
     for (const chunk of done.body ?? []) this.#outgoing.write(chunk);

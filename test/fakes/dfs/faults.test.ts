@@ -90,6 +90,7 @@ describe('an error of the service', () => {
       '403 AuthenticationFailed',
       '409 FilesystemBeingDeleted',
       '409 PathImmutableDueToPolicy',
+      '409 FeatureNotYetSupportedForHierarchicalNamespaceAccounts',
       '400 HierarchicalNamespaceNotEnabled',
     ]);
     expect(blob.slice(8, 10)).toEqual(['409 ContainerBeingDeleted', '409 BlobImmutableDueToPolicy']);

@@ -180,6 +180,7 @@ export const FAILURES = {
   wrongKey: { kind: 'status', status: 403, code: 'AuthenticationFailed' },
   beingDeleted: { kind: 'status', status: 409, code: 'ContainerBeingDeleted' },
   immutable: { kind: 'status', status: 409, code: 'BlobImmutableDueToPolicy' },
+  noAppendBlobs: { kind: 'status', status: 409, code: 'FeatureNotYetSupportedForHierarchicalNamespaceAccounts' },
   notHierarchical: { kind: 'status', status: 400, code: 'HierarchicalNamespaceNotEnabled' },
 } as const satisfies Record<string, FaultKind>;
 

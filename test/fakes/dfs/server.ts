@@ -23,6 +23,7 @@ import { readFileSync } from 'node:fs';
 import * as http from 'node:http';
 import * as https from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
 import { systemClock, type Clock } from '../../../src/core/clock.ts';
 import { Account, type PathNode } from './account.ts';
 import type { Role } from './auth.ts';
@@ -85,7 +86,7 @@ export async function startDfsServer(options: DfsServerOptions = {}): Promise<Df
   };
   return {
     url: `${tls ? 'https' : 'http'}://127.0.0.1:${(server.address() as AddressInfo).port}/${name}`,
-    certificate: { pem, file: CERTIFICATE.pathname },
+    certificate: { pem, file: fileURLToPath(CERTIFICATE) },
     account,
     tokens,
     faults,

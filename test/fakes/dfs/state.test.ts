@@ -64,6 +64,9 @@ it('what closes and what puts a file is told to those who wait for events; an ap
 
 it('what the fake does not do it refuses as its own limit, and a strange account as a wrong address', async () => {
   expect(outcome(await ask({ method: 'PUT', endpoint: 'blob', at: 'lake/f', query: { comp: 'blocklist' } }))).toBe('501 NotImplementedByTheFake');
+  expect(
+    outcome(await ask({ ...PUT, method: 'PUT', at: 'lake/f', headers: { ...PUT.headers, 'x-ms-structured-body': 'XSM/1.0; properties=crc64' } })),
+  ).toBe('501 NotImplementedByTheFake');
   const other = { ...targetOf(server), urls: { dfs: server.url.replace('sluicefake', 'other'), blob: server.url } };
   expect(outcome(await send(other, { method: 'PUT', endpoint: 'dfs', at: 'lake/f', query: { resource: 'file' } }))).toBe('400 InvalidUri');
 });

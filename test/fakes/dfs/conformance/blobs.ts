@@ -63,7 +63,7 @@ const WHOLE: readonly Row[] = [
     rule: 'blob.error',
     on: 'any',
     ask: get(),
-    gets: { is: '404 BlobNotFound', headers: { 'content-type': /^application\/xml/ }, body: /<Error><Code>BlobNotFound<\/Code><Message>/ },
+    gets: { is: '404 BlobNotFound', headers: { 'content-type': /^application\/xml/ }, body: /<Error>\s*<Code>BlobNotFound<\/Code>\s*<Message>/ },
   },
   {
     rule: 'blob.range',
@@ -140,7 +140,7 @@ const GROWING: readonly Row[] = [
     rule: 'append-blob.seal',
     given: [appendBlob()],
     ask: on('PUT', 'blob', { query: { comp: 'seal' } }),
-    gets: { is: '400 FeatureNotYetSupportedForHierarchicalNamespaceAccounts' },
+    gets: { is: '409 FeatureNotYetSupportedForHierarchicalNamespaceAccounts' },
   },
   {
     rule: 'blob.leased-no-id',

@@ -7,8 +7,8 @@ import { nameOf, run, type Finding } from './table.ts';
 /** @returns rows that differ from what is recorded, documented or told by others; those marked `unknown` never count */
 export async function report(target: Target, wait: (seconds: number) => Promise<void>, print: (line: string) => void): Promise<number> {
   const container = `sluice-conformance-${randomBytes(4).toString('hex')}`;
-  const onContainer = (method: string): Promise<string> =>
-    send(target, { method, endpoint: 'blob', at: container, query: { restype: 'container' } }).then(outcome);
+  const onContainer = (method: string, name = container): Promise<string> =>
+    send(target, { method, endpoint: 'blob', at: name, query: { restype: 'container' } }).then(outcome);
   const made = await onContainer('PUT');
   if (made !== '201') throw new Error(`container ${container} could not be made: ${made}`);
   try {
@@ -25,7 +25,10 @@ export async function report(target: Target, wait: (seconds: number) => Promise<
     print(`${rows.length} rows, ${different} differ from what is recorded, documented or told by others`);
     return different;
   } finally {
-    print(`container ${container} deleted: ${await onContainer('DELETE')}`);
+    // Rows that did not go as they should may have left containers of their own.
+    const left = await send(target, { method: 'GET', endpoint: 'blob', at: '', query: { comp: 'list', prefix: container } });
+    for (const [, name] of left.body.toString().matchAll(/<Name>([^<]+)<\/Name>/g))
+      print(`container ${name} deleted: ${await onContainer('DELETE', name)}`);
   }
 }
 

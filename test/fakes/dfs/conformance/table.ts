@@ -60,8 +60,17 @@ export interface Finding {
 
 let rows = 0;
 
-/** Runs one row in a folder that no other row uses. */
+/** Runs one row in a folder that no other row uses. A service that does not answer is a difference as well. */
 export async function run(row: Row, place: Place): Promise<Finding> {
+  const differences: string[] = [];
+  const got = await ask(row, place, differences).catch((error: unknown) => {
+    differences.push(`no reply: ${error instanceof Error ? error.message : String(error)}`);
+    return 'no reply';
+  });
+  return { row, rule: RULES[row.rule], got, differences };
+}
+
+async function ask(row: Row, place: Place, differences: string[]): Promise<string> {
   rows += 1;
   const seen: Received[] = [];
   const lab: Lab = { at: `${place.container}/row${rows}`, own: `${place.container}-${rows}`, seen };
@@ -74,7 +83,6 @@ export async function run(row: Row, place: Place): Promise<Finding> {
     seen.push(received);
     return received;
   };
-  const differences: string[] = [];
   for (const step of row.given ?? []) {
     const before = await take(step);
     // What a row builds on must have worked, else its answer says nothing.
@@ -86,7 +94,7 @@ export async function run(row: Row, place: Place): Promise<Finding> {
     const after = await take(step);
     if (after !== undefined) differences.push(...compare(after, answer, lab).map((difference) => `after: ${difference}`));
   }
-  return { row, rule: RULES[row.rule], got: outcome(received), differences };
+  return outcome(received);
 }
 
 function compare(received: Received, answer: Answer, lab: Lab): string[] {
