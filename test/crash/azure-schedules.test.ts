@@ -16,7 +16,7 @@ import { faultsOf } from './schedule-faults.ts';
 import { HISTORIES } from './schedule-histories.ts';
 import { random } from './schedule-world.ts';
 
-const SCHEDULES = Number(process.env['SLUICE_AZURE_SCHEDULES'] ?? 11);
+const SCHEDULES = Number(process.env['SLUICE_AZURE_SCHEDULES'] ?? 10);
 const MS_PER_SCHEDULE_MAX = 5_000;
 /** Requests at which a former owner is frozen: every one in the nightly run. */
 const FROZEN_STEP = SCHEDULES > 100 ? 1 : 9;

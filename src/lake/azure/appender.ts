@@ -106,7 +106,7 @@ export class AzureAppender implements Appender {
     const tries = this.#persistence.tries(doing, signal);
     for (let refusals = 0; ;) {
       const at = { position: this.#length, lease: this.#lease, etag: this.#etag };
-      const reply = await this.#persistence.once((s) => this.#writer.append(this.path, bytes, at, s), doing);
+      const reply = await this.#persistence.once((s) => this.#writer.append(this.path, bytes, at, s), doing, bytes.byteLength);
       this.#blocks += 1;
       if (reply.is === 'ok') {
         this.#length += bytes.byteLength;

@@ -125,7 +125,7 @@ export class AzureLake implements Lake {
   async #put(path: LakePath, bytes: Uint8Array, expect: string | null): Promise<string> {
     const doing = `put ${path}`;
     for (;;) {
-      const reply = await this.#persistence.again((s) => this.#endpoint.put(path, bytes, expect, s), doing);
+      const reply = await this.#persistence.again((s) => this.#endpoint.put(path, bytes, expect, s), doing, undefined, bytes.byteLength);
       if (reply.is === 'ok') return reply.value;
       if (isContainerGone(reply)) {
         await this.#createContainer(reply);

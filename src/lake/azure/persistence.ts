@@ -19,7 +19,7 @@ export interface PersistenceOptions {
   readonly patienceMs: number;
   /** Once it aborts nobody waits for long: a stop must not take as long as an outage. */
   readonly stop: AbortSignal | null;
-  /** How long one request may take. */
+  /** How long one request may take, beside what its bytes may. */
   readonly requestMsMax: number;
   readonly log: Logger;
   /** For jitter, in [0, 1). */
@@ -34,6 +34,8 @@ export type Request<T> = (signal: AbortSignal) => Promise<T>;
 
 const WAIT_MS_MIN = 100;
 const WAIT_MS_MAX = 15_000;
+/** A line that is slower than this is taken for one that is dead. */
+const BYTES_PER_SECOND_MIN = 64 * 1024;
 /** What a stop leaves to a storage that is away. */
 const STOP_PATIENCE_MS = 5_000;
 const RETRY_AFTER_MS_MAX = 120_000;
@@ -45,11 +47,11 @@ export class Persistence {
     this.#options = options;
   }
 
-  /** One try. @throws SluiceError what only a change by hand can mend */
-  async once<T>(request: Request<T>, doing: string): Promise<Reply<T>> {
+  /** One try. @param bytes that the request carries. @throws SluiceError what only a change by hand can mend */
+  async once<T>(request: Request<T>, doing: string, bytes = 0): Promise<Reply<T>> {
     const { traffic, clock, log, requestMsMax } = this.#options;
     try {
-      const value = await request(AbortSignal.timeout(requestMsMax));
+      const value = await request(AbortSignal.timeout(Math.ceil(requestMsMax + (bytes / BYTES_PER_SECOND_MIN) * 1000)));
       this.#heard();
       return { is: 'ok', value };
     } catch (error) {
@@ -71,11 +73,11 @@ export class Persistence {
   }
 
   /** Until the storage has answered; for what does the same however often it is done. @throws LAKE_UNAVAILABLE */
-  async again<T>(request: Request<T>, doing: string, signal?: AbortSignal): Promise<Answer<T>> {
+  async again<T>(request: Request<T>, doing: string, signal?: AbortSignal, bytes = 0): Promise<Answer<T>> {
     const tries = this.tries(doing, signal);
     for (let repeated = false; ; repeated = true) {
       signal?.throwIfAborted();
-      const reply = await this.once(request, doing);
+      const reply = await this.once(request, doing, bytes);
       if (reply.is !== 'unknown') return { ...reply, repeated };
       await tries.pause(reply);
     }

@@ -44,7 +44,7 @@ async function range(
   signal: AbortSignal,
 ): Promise<{ readonly bytes: Buffer; readonly end: number } | null> {
   const doing = `read ${path}`;
-  const reply = await persistence.again((s) => endpoint.get(path, from, count, AbortSignal.any([s, signal])), doing, signal);
+  const reply = await persistence.again((s) => endpoint.get(path, from, count, AbortSignal.any([s, signal])), doing, signal, count);
   if (reply.is === 'ok') return reply.value;
   if (reply.status === 416) return null;
   if (isGone(reply) || isContainerGone(reply)) throw new SluiceError(LAKE_DAMAGED, `${path} is missing`, { cause: reply.error });
