@@ -55,6 +55,7 @@ const config = (work: Workspace, container: string, key = account.account.key): 
       flush: { maxAge: '0s' },
     },
     checkpoint: { interval: '0s' },
+    warehouse: { url: 'duckdb:./warehouse.duckdb' },
   });
 
 const insertsIn = (container: string): number =>
@@ -93,11 +94,13 @@ describe('a pipeline to a storage account', () => {
     await client.db(db).collection('a').insertOne({ n: 51 });
     expect(await first.ended).toMatchObject({ code: 75 });
 
-    await using third = RunProcess.start(configFile, { args: ['--role', 'capture', '--until-idle', '2'] });
+    await using third = RunProcess.start(configFile, { args: ['--until-idle', '2'] });
     expect(await third.ended, third.stderr).toMatchObject({ code: 0 });
     expect(insertsIn(db)).toBe(52);
-    const verify = await sluice(configFile, 'verify', '--lake');
+    const verify = await sluice(configFile, 'verify', '--lake', '--warehouse');
     expect(verify.code, verify.stdout).toBe(0);
+    const silver = await sluice(configFile, '--json', 'query', `select count(*) as n from silver.${db}__a`);
+    expect(silver.stdout).toMatch(/^\{"n":"?52"?\}\s*$/);
   });
 
   it('tells a wrong key at once, with what to do', async () => {
