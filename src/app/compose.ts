@@ -27,8 +27,33 @@ export async function makeSource(config: Config, clock: Clock, stats: PipelineSt
   );
 }
 
-export async function openLake(config: Config): Promise<Lake> {
-  if (config.lake.kind !== 'local') throw new SluiceError(NOT_BUILT, '`lake.url` on Azure; use file:./lake');
+/** How long a lake on Azure may be silent: a command says soon that it is, a run holds the source back and waits. */
+const LAKE_PATIENCE_COMMAND_MS = 30_000;
+const LAKE_PATIENCE_RUN_MS = 10 * 60_000;
+
+export interface LakeUse {
+  readonly log: Logger;
+  /** Of a run, whose lake may be away for a while; a command gives up sooner. */
+  readonly stats?: PipelineStats;
+  /** The end of the run. */
+  readonly stop?: AbortSignal;
+}
+
+export async function openLake(config: Config, { log, stats, stop }: LakeUse): Promise<Lake> {
+  const { lake } = config;
+  if (lake.kind === 'azure') {
+    const { openAzureLake } = await import('../lake/azure/open.ts');
+    const patienceMs = stats === undefined ? LAKE_PATIENCE_COMMAND_MS : LAKE_PATIENCE_RUN_MS;
+    return openAzureLake({
+      url: lake.url,
+      writer: lake.writer,
+      auth: lake.auth,
+      patienceMs,
+      log,
+      ...(stats && { traffic: stats.lake }),
+      ...(stop && { stop }),
+    });
+  }
   const { openLocalLake } = await import('../lake/local/local.ts');
   return openLocalLake(config.lake.root);
 }

@@ -16,7 +16,7 @@ import type { CollectionsArgs, CommandOptions, HourRange, LoadArgs, LoadSummary,
 const FILES_PER_LOAD_MAX = 1_000;
 
 export async function loadSealed(config: Config, args: LoadArgs, options: CommandOptions, signal: AbortSignal): Promise<LoadSummary> {
-  await using lake = await openLake(config);
+  await using lake = await openLake(config, options);
   await using warehouse = await needWarehouse(config, options.log);
   return await loadWith(lake, warehouse, { pipeline: config.pipeline, hours: args.hours, log: options.log, stats: newStats() }, signal);
 }

@@ -5,7 +5,7 @@ import { SluiceError } from '../core/error.ts';
 import { CONFIG_CONFLICT, LAKE_OWNED } from '../core/errors.ts';
 import type { QueryResult, Warehouse } from '../core/warehouse.ts';
 import type { Logger } from '../ops/log.ts';
-import type { PipelineStats } from '../ops/stats.ts';
+import { writesPerMillion, type PipelineStats } from '../ops/stats.ts';
 import type { Control } from './control.ts';
 import { loadWith, mergeWith, setStatuses } from './load.ts';
 import type { LoadLoop } from './load-loop.ts';
@@ -46,7 +46,9 @@ export class RunControl implements Control {
 
   status(signal: AbortSignal): Promise<PipelineStatus> {
     const { config, lake, warehouse, stats } = this.#running;
-    return statusOf(config, lake, warehouse, { state: stats.state, pid: process.pid }, signal);
+    const { writes, reads, lists } = stats.lake;
+    const storage = config.lake.kind === 'local' ? null : { writes, reads, lists, writesPerMillionEvents: writesPerMillion(stats) };
+    return statusOf(config, lake, warehouse, { state: stats.state, pid: process.pid, storage }, signal);
   }
 
   async seal(signal: AbortSignal): Promise<SealSummary> {

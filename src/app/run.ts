@@ -42,7 +42,7 @@ export async function runPipeline(config: Config, options: RunOptions, signal: A
   if (role === 'load' && config.warehouse === null)
     throw new SluiceError(CONFIG_CONFLICT, '`--role load` without a `warehouse` in the configuration');
   const stats = newStats();
-  await using lake = await openLake(config);
+  await using lake = await openLake(config, { log: options.log, stats, stop: signal });
   const running: Running = { config, stats, lake, warehouse: null, loads: null, capture: null };
   const ticking = new AbortController();
   const ticks = progress === null ? Promise.resolve() : tick(() => progress(stats), clock, ticking.signal);

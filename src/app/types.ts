@@ -145,6 +145,16 @@ export interface PipelineStatus {
   readonly gaps: readonly GapReport[];
   /** Hours of history that the oplog holds; `null` when it may not be read. */
   readonly oplogHours: number | null;
+  /** Requests to a lake on Azure since the owner began; `null` when none runs, or on a local lake. */
+  readonly storage: StorageReport | null;
+}
+
+export interface StorageReport {
+  readonly writes: number;
+  readonly reads: number;
+  readonly lists: number;
+  /** `null` before the first event. */
+  readonly writesPerMillionEvents: number | null;
 }
 
 export type CheckOutcome = 'ok' | 'failed' | 'skipped';
