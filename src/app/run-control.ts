@@ -84,7 +84,7 @@ export class RunControl implements Control {
   async resume(args: CollectionsArgs): Promise<PauseSummary> {
     const { loads, warehouse } = this.#loading();
     const summary = await setStatuses(warehouse, args, 'ACTIVE');
-    loads.notify();
+    loads.retry();
     return summary;
   }
 

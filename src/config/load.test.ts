@@ -165,7 +165,6 @@ http: { port: 8080, host: 0.0.0.0, token: 0123-token }
       'lake.retention',
       '`bus`',
       'Snowflake',
-      'cron line',
       '`dump`',
     ]) {
       expect(refuse).toThrow(key);

@@ -56,6 +56,10 @@ export interface QueryResult {
 export interface Warehouse extends AsyncDisposable {
   /** Where it is, for messages. Never a secret. */
   readonly description: string;
+  /** How many collections it can load or merge at one time. */
+  readonly atOnce: number;
+  /** How often `complete_through` may be moved on while nothing is loaded: one that costs money while it is awake is left asleep. */
+  readonly idleMarkMs: number;
   /** Makes or upgrades schemas and tables. Called once before anything else. */
   migrate(): Promise<void>;
   /** Which of these ledger paths are loaded already. */
@@ -70,7 +74,8 @@ export interface Warehouse extends AsyncDisposable {
   markComplete(marks: readonly { readonly namespace: Namespace; readonly through: Timestamp }[]): Promise<void>;
   /** Registers collections that are not known yet (status DISCOVERED, ACTIVE with the first load). */
   discover(namespaces: readonly Namespace[]): Promise<void>;
-  setStatus(ns: Namespace, status: CollectionStatus, reason: string | null): Promise<void>;
+  /** @param from changes nothing unless it is in one of these now; left out: whatever it is in */
+  setStatus(ns: Namespace, status: CollectionStatus, reason: string | null, from?: readonly CollectionStatus[]): Promise<void>;
   collections(): Promise<readonly CollectionRow[]>;
   /** Reads only: a statement that would change anything is refused. @throws WAREHOUSE_QUERY */
   query(sql: string, limit: number, signal: AbortSignal): Promise<QueryResult>;

@@ -95,6 +95,20 @@ export function describeSilver(bench: Bench): void {
       expect(await row()).toEqual(wanted({ op: 'delete', state: 4, from: 3, versions: 4, first: 1 }));
     });
 
+    it('is whole for every reader while it is made again', async () => {
+      await bench.take(
+        ORDERS,
+        Array.from({ length: 2000 }, (_, n) => insert(n, `"${n}"`)),
+      );
+      let isDone = false;
+      const rebuilding = bench.merge(ORDERS, true).finally(() => (isDone = true));
+      const counts = new Set<unknown>();
+      do {
+        counts.add((await bench.rows('select count(*) from silver.shop__orders'))[0]?.[0]);
+      } while (!isDone);
+      expect([await rebuilding, ...counts]).toEqual([2000, 2000]);
+    });
+
     it('is empty for what nobody has loaded', async () => {
       expect(await bench.merge(ORDERS)).toBe(0);
       expect(await bench.merge({ db: 'shop', coll: null })).toBe(0);

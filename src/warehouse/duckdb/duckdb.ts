@@ -51,6 +51,9 @@ export async function openDuckDb(options: DuckDbOptions): Promise<Warehouse> {
 
 class DuckDbWarehouse implements Warehouse {
   readonly description: string;
+  /** Writers take turns in a file. */
+  readonly atOnce = 1;
+  readonly idleMarkMs = 5_000;
   readonly #database: Database;
   readonly #context: Context;
   readonly #loader: Loader;
@@ -123,10 +126,10 @@ class DuckDbWarehouse implements Warehouse {
     await this.#write((session) => register(session, this.#context, namespaces));
   }
 
-  async setStatus(ns: Namespace, status: CollectionStatus, reason: string | null): Promise<void> {
+  async setStatus(ns: Namespace, status: CollectionStatus, reason: string | null, from?: readonly CollectionStatus[]): Promise<void> {
     await this.#write(async (session) => {
       await register(session, this.#context, [ns]);
-      await session.run(updateStatus(this.#context.catalog, ns, status, reason));
+      await session.run(updateStatus(this.#context.catalog, ns, status, reason, from));
     });
   }
 

@@ -95,8 +95,17 @@ export function markCompleteThrough(catalog: Catalog, ns: Namespace, through: Ti
     )`;
 }
 
-export function updateStatus(catalog: Catalog, ns: Namespace, status: CollectionStatus, reason: string | null): Statement {
-  return sql`UPDATE ${catalog.registry} SET status = ${status}, reason = ${reason} WHERE collection = ${formatNamespace(ns)}`;
+/** @param from only when it is in one of these */
+export function updateStatus(
+  catalog: Catalog,
+  ns: Namespace,
+  status: CollectionStatus,
+  reason: string | null,
+  from: readonly CollectionStatus[] = ['DISCOVERED', 'ACTIVE', 'PAUSED', 'ERROR'],
+): Statement {
+  return sql`
+    UPDATE ${catalog.registry} SET status = ${status}, reason = ${reason}
+    WHERE collection = ${formatNamespace(ns)} AND status IN (${from.map((one) => sql`${one}`)})`;
 }
 
 /** A file was refused: the collection is in ERROR, unless somebody has paused it. */

@@ -15,8 +15,9 @@ SELECT
   last_event_at AS "lastEventAt", last_load_at AS "lastLoadAt", complete_through AS "completeThrough"
 FROM sluice.collection_registry ORDER BY collection;
 
-UPDATE sluice.collection_registry SET status = ?, reason = ? WHERE collection = ?;
--- ["PAUSED","by hand","shop.Orders of 2026"]
+UPDATE sluice.collection_registry SET status = ?, reason = ?
+WHERE collection = ? AND status IN (?, ?, ?, ?);
+-- ["PAUSED","by hand","shop.Orders of 2026","DISCOVERED","ACTIVE","PAUSED","ERROR"]
 
 UPDATE sluice.collection_registry SET complete_through = CAST(? AS TIMESTAMPTZ), complete_through_i = ?
 WHERE collection = ? AND (
