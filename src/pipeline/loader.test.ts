@@ -117,8 +117,30 @@ class FakeWarehouse implements Warehouse {
 
   async collections(): Promise<readonly CollectionRow[]> {
     this.asked += 1;
-    const none = { reason: null, rows: 0, bytes: 0, lastEventAt: null, lastLoadAt: null, completeThrough: null };
+    const none = {
+      reason: null,
+      rows: 0,
+      bytes: 0,
+      sourceCount: null,
+      sourceCountedAt: null,
+      firstSeenAt: '',
+      lastEventAt: null,
+      lastLoadAt: null,
+      completeThrough: null,
+    };
     return [...this.status].map(([name, status]) => ({ namespace: parseNamespace(name), status, ...none }));
+  }
+
+  async noteSourceCounts(): Promise<void> {}
+
+  async learn(): Promise<void> {}
+
+  async schema(): Promise<readonly never[]> {
+    return [];
+  }
+
+  async failedCasts(): Promise<readonly never[]> {
+    return [];
   }
 
   query(): Promise<never> {

@@ -253,7 +253,17 @@ export function describeLoading(bench: Bench): void {
     it('knows a collection from its discovery on, active with its first load', async () => {
       await bench.warehouse.discover([ORDERS, CUSTOMERS]);
       await bench.warehouse.discover([ORDERS]);
-      const none = { reason: null, rows: 0, bytes: 0, lastEventAt: null, lastLoadAt: null, completeThrough: null };
+      const none = {
+        reason: null,
+        rows: 0,
+        bytes: 0,
+        sourceCount: null,
+        sourceCountedAt: null,
+        firstSeenAt: expect.any(String) as string,
+        lastEventAt: null,
+        lastLoadAt: null,
+        completeThrough: null,
+      };
       expect(await bench.warehouse.collections()).toEqual([CUSTOMERS, ORDERS].map((namespace) => ({ namespace, status: 'DISCOVERED', ...none })));
       const file = await bench.files.seal(ORDERS, [insert(1), insert(60)]);
       await bench.load(file);

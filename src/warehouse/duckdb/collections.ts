@@ -7,6 +7,7 @@ import type { CollectionRow } from '../../core/warehouse.ts';
 import { addColumns, createHistory, createTables, dropColumn } from '../sql/collection.ts';
 import type { UserColumn, UserColumns } from '../sql/columns.ts';
 import type { Dialect } from '../sql/dialect.ts';
+import { selectViews } from '../sql/gold.ts';
 import { tableStem, type Catalog, type Tables } from '../sql/names.ts';
 import { insertEntry, selectCollections, selectEntries, selectEntry, selectStems, type Entry } from '../sql/registry.ts';
 import type { Session } from './database.ts';
@@ -38,13 +39,14 @@ export async function allEntries(session: Session, context: Context): Promise<re
 
 /** Registers those that are not known. Inside a write: two collections must not be given one name. */
 export async function register(session: Session, context: Context, namespaces: readonly Namespace[]): Promise<void> {
+  const views = (await session.all<{ name: string }>(selectViews(context.catalog))).map((view) => view.name);
   const stems = new Map<string, string>();
   for (const known of await session.all<Pick<Entry, 'collection' | 'table_name'>>(selectStems(context.catalog)))
     stems.set(known.collection, known.table_name);
   for (const ns of namespaces) {
     const collection = formatNamespace(ns);
     if (stems.has(collection)) continue;
-    const stem = tableStem(ns, [...stems.values()]);
+    const stem = tableStem(ns, [...stems.values()], views);
     stems.set(collection, stem);
     await session.run(insertEntry(context.catalog, ns, stem));
   }

@@ -6,21 +6,33 @@
  */
 import { SluiceError } from '../../core/error.ts';
 import { WAREHOUSE_FAILED } from '../../core/errors.ts';
+import type { DocumentSchema } from '../../core/document-schema.ts';
 import { formatNamespace, type Namespace } from '../../core/namespace.ts';
 import type { Timestamp } from '../../core/time.ts';
-import type { CollectionRow, CollectionStatus, LoadResult, MergeResult, QueryResult, SealedFile, Warehouse } from '../../core/warehouse.ts';
+import type {
+  CollectionRow,
+  CollectionStatus,
+  LoadResult,
+  MergeResult,
+  QueryResult,
+  SchemaVersion,
+  SealedFile,
+  Warehouse,
+} from '../../core/warehouse.ts';
 import type { LoadedFile, LoadedLine, WarehouseFault } from '../../core/warehouse-proof.ts';
 import { failpoint } from '../../ops/failpoint.ts';
 import type { Logger } from '../../ops/log.ts';
 import { parseColumns } from '../sql/columns.ts';
 import { SCHEMAS } from '../sql/dialect.ts';
 import { catalogOf } from '../sql/names.ts';
-import { isUnmerged, markCompleteThrough, updateStatus } from '../sql/registry.ts';
+import { extendSchema, readSchema } from '../sql/learner.ts';
+import { isUnmerged, markCompleteThrough, updateSourceCount, updateStatus } from '../sql/registry.ts';
 import { createSchema, SCHEMA_VERSION, selectSchemaExists, selectSchemaVersion, takeBatch } from '../sql/schema.ts';
 import { selectCurrent } from '../sql/silver.ts';
 import { allEntries, findEntry, listCollections, refreshTables, register, tablesOf, type Context } from './collections.ts';
 import { Database, type Session } from './database.ts';
 import { duckDbDialect } from './dialect.ts';
+import { countFailed, learnCollection } from './learner.ts';
 import { Loader } from './loader.ts';
 import { mergeCollection, purgeIfComplete } from './merger.ts';
 import { loadedFiles, loadedLines, proveCollection } from './prover.ts';
@@ -57,12 +69,14 @@ class DuckDbWarehouse implements Warehouse {
   readonly #database: Database;
   readonly #context: Context;
   readonly #loader: Loader;
+  readonly #log: Logger;
 
   constructor(database: Database, context: Context, log: Logger) {
     this.description = `duckdb:${database.path}`;
     this.#database = database;
     this.#context = context;
     this.#loader = new Loader(database, context, log);
+    this.#log = log;
   }
 
   async migrate(): Promise<void> {
@@ -95,7 +109,9 @@ class DuckDbWarehouse implements Warehouse {
   }
 
   async merge(ns: Namespace, how: { readonly rebuild: boolean }, signal: AbortSignal): Promise<MergeResult> {
-    return mergeCollection(this.#database, this.#context, ns, how, signal);
+    const result = await mergeCollection(this.#database, this.#context, ns, how, signal);
+    await learnCollection(this.#database, this.#context, ns, this.#log, signal);
+    return result;
   }
 
   async unmerged(): Promise<readonly Namespace[]> {
@@ -135,6 +151,27 @@ class DuckDbWarehouse implements Warehouse {
 
   async collections(): Promise<readonly CollectionRow[]> {
     return this.#database.read((session) => listCollections(session, this.#context));
+  }
+
+  async noteSourceCounts(counts: readonly { readonly namespace: Namespace; readonly count: number }[]): Promise<void> {
+    await this.#write(async (session) => {
+      for (const { namespace, count } of counts) await session.run(updateSourceCount(this.#context.catalog, namespace, count));
+    });
+  }
+
+  async learn(ns: Namespace, seen: DocumentSchema): Promise<void> {
+    await this.#write(async (session) => {
+      const entry = await findEntry(session, this.#context, ns);
+      if (entry !== null) await extendSchema(session, this.#context, entry, seen);
+    });
+  }
+
+  async schema(ns: Namespace): Promise<readonly SchemaVersion[]> {
+    return this.#database.read((session) => readSchema(session, this.#context, ns));
+  }
+
+  async failedCasts(ns: Namespace, signal: AbortSignal): Promise<readonly { readonly column: string; readonly documents: number }[]> {
+    return countFailed(this.#database, this.#context, ns, signal);
   }
 
   async query(sql: string, limit: number, signal: AbortSignal): Promise<QueryResult> {

@@ -59,7 +59,11 @@ async function mergePiece(session: Session, context: Context, ns: Namespace): Pr
     const held: Range = { after: 0, upTo: entry.merged_batch, baseline: entry.baseline };
     await session.runAll(applyBaseline(context.dialect, tables, held, columns));
   }
-  const range: Range = { after: entry.merged_batch, upTo: await endOfPiece(session, context, entry), baseline: entry.baseline };
+  const range: Range = {
+    after: entry.merged_batch,
+    upTo: await endOfPiece(session, context, entry, entry.merged_batch, entry.last_batch),
+    baseline: entry.baseline,
+  };
   const rows = (await session.all<{ rows: number }>(countLive(tables, range)))[0]?.rows ?? 0;
   if (rows > 0) await session.run(mergeRange(context.dialect, context.catalog, tables, range, columns));
   await session.run(markMerged(context.catalog, ns, range.upTo, range.baseline));
@@ -69,16 +73,18 @@ async function mergePiece(session: Session, context: Context, ns: Namespace): Pr
   return { rows, more };
 }
 
-async function endOfPiece(session: Session, context: Context, entry: Entry): Promise<number> {
-  let [end, rows, bytes] = [entry.merged_batch, 0, 0];
-  const batches = await session.all<{ batch: number; rows: number; bytes: number }>(selectBatches(context.catalog, entry, entry.merged_batch));
+/** Where a piece ends that begins after batch `after` and goes to `last` at most. */
+export async function endOfPiece(session: Session, context: Context, entry: Entry, after: number, last: number): Promise<number> {
+  let [end, rows, bytes] = [after, 0, 0];
+  const batches = await session.all<{ batch: number; rows: number; bytes: number }>(selectBatches(context.catalog, entry, after));
   for (const batch of batches) {
+    if (batch.batch > last) return last;
     rows += batch.rows;
     bytes += batch.bytes;
-    if (end > entry.merged_batch && (rows > PIECE_ROWS_MAX || bytes > PIECE_BYTES_MAX)) return end;
+    if (end > after && (rows > PIECE_ROWS_MAX || bytes > PIECE_BYTES_MAX)) return end;
     end = batch.batch;
   }
-  return entry.last_batch;
+  return last;
 }
 
 /**

@@ -17,6 +17,8 @@ export interface Entry {
   readonly last_batch: number;
   /** Newest batch that silver holds. */
   readonly merged_batch: number;
+  /** Newest batch whose documents the schema knows. */
+  readonly learnt_batch: number;
   /** Baseline that silver stands on; `''`: none. */
   readonly baseline_applied: string;
   /** Highest baseline that is known; `''`: none. */
@@ -28,7 +30,7 @@ export interface Entry {
 function entries(catalog: Catalog): Statement {
   return sql`
     SELECT
-      r.collection, r.db, r.coll, r.table_name, r.last_batch, r.merged_batch, r.baseline_applied, r.complete_through,
+      r.collection, r.db, r.coll, r.table_name, r.last_batch, r.merged_batch, coalesce(r.learnt_batch, 0) AS learnt_batch, r.baseline_applied, r.complete_through,
       coalesce((SELECT max(b.position) FROM ${catalog.baselines} b WHERE b.collection = r.collection OR b.collection = r.db), '') AS baseline
     FROM ${catalog.registry} r`;
 }
@@ -137,9 +139,13 @@ export function clearFailures(
 export function selectCollections(catalog: Catalog): Statement {
   return sql`
     SELECT
-      db, coll, status, reason, rows, bytes,
+      db, coll, status, reason, rows, bytes, source_count AS "sourceCount", source_counted_at AS "sourceCountedAt", first_seen_at AS "firstSeenAt",
       last_event_at AS "lastEventAt", last_load_at AS "lastLoadAt", complete_through AS "completeThrough"
     FROM ${catalog.registry} ORDER BY collection`;
+}
+
+export function updateSourceCount(catalog: Catalog, ns: Namespace, count: number): Statement {
+  return sql`UPDATE ${catalog.registry} SET source_count = ${count}, source_counted_at = now() WHERE collection = ${formatNamespace(ns)}`;
 }
 
 export function selectStems(catalog: Catalog): Statement {
