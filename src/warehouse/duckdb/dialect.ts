@@ -43,8 +43,8 @@ export const duckDbDialect: Dialect = {
   // What DuckDB calls upper is what comes first in the bytes.
   digestNumbers: (expression) => ({ first: `md5_number_upper(${expression})`, last: `md5_number_lower(${expression})` }),
   columnComments: (schema, table) => sql`
-    SELECT column_name AS name, comment FROM duckdb_columns()
-    WHERE database_name = current_database() AND schema_name = ${schema} AND table_name = ${table} AND comment IS NOT NULL`,
+    SELECT table_name, column_name AS name, comment FROM duckdb_columns()
+    WHERE database_name = current_database() AND schema_name = ${schema} AND comment IS NOT NULL AND ${table === null ? text('TRUE') : sql`table_name = ${table}`}`,
   functions,
 };
 

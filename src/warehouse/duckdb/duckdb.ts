@@ -26,10 +26,10 @@ import { parseColumns } from '../sql/columns.ts';
 import { SCHEMAS } from '../sql/dialect.ts';
 import { catalogOf } from '../sql/names.ts';
 import { extendSchema, readSchema } from '../sql/learner.ts';
-import { isUnmerged, markCompleteThrough, updateSourceCount, updateStatus } from '../sql/registry.ts';
+import { isUnmerged, markCompleteThrough, MARKS_MAX, updateSourceCount, updateStatus } from '../sql/registry.ts';
 import { createSchema, SCHEMA_VERSION, selectSchemaExists, selectSchemaVersion, takeBatch } from '../sql/schema.ts';
 import { selectCurrent } from '../sql/silver.ts';
-import { allEntries, findEntry, listCollections, refreshTables, register, tablesOf, type Context } from './collections.ts';
+import { allEntries, findEntry, listCollections, refreshAll, register, tablesOf, type Context } from './collections.ts';
 import { Database, type Session } from './database.ts';
 import { duckDbDialect } from './dialect.ts';
 import { countFailed, learnCollection } from './learner.ts';
@@ -92,9 +92,7 @@ class DuckDbWarehouse implements Warehouse {
         });
       }
       await session.runAll(rest);
-      for (const entry of await allEntries(session, this.#context)) {
-        if (entry.last_batch > 0) await refreshTables(session, this.#context, entry);
-      }
+      await refreshAll(session, this.#context, version < SCHEMA_VERSION);
       failpoint('warehouse.before-migrate-commit');
     });
     failpoint('warehouse.after-migrate-commit');
@@ -126,10 +124,10 @@ class DuckDbWarehouse implements Warehouse {
         this.#context,
         marks.map((mark) => mark.namespace),
       );
-      for (const { namespace, through } of marks) {
-        const moved = await session.run(markCompleteThrough(this.#context.catalog, namespace, through));
-        if (moved > 0) await purgeIfComplete(session, this.#context, namespace);
+      for (let from = 0; from < marks.length; from += MARKS_MAX) {
+        await session.run(markCompleteThrough(this.#context.catalog, marks.slice(from, from + MARKS_MAX)));
       }
+      if (this.#context.deletes === 'hard') for (const { namespace } of marks) await purgeIfComplete(session, this.#context, namespace);
       failpoint('warehouse.before-complete-commit');
     });
     failpoint('warehouse.after-complete-commit');

@@ -78,7 +78,12 @@ const lines: Statement = { text: "SELECT 1 AS number, CAST('{}' AS JSON) AS line
 const files: Readonly<Record<string, readonly Statement[]>> = {
   schema: createSchema(dialect, catalog),
   collection: [...createTables(dialect, tables, ns), createHistory(dialect, catalog, tables, ns)],
-  columns: [...addColumns(dialect, catalog, tables, own), dialect.columnComments(SCHEMAS.silver, tables.stem), dropColumn(dialect, tables, 'total')],
+  columns: [
+    ...addColumns(dialect, catalog, tables, own),
+    dialect.columnComments(SCHEMAS.silver, tables.stem),
+    dialect.columnComments(SCHEMAS.silver, null),
+    dropColumn(dialect, tables, 'total'),
+  ],
   load: [
     takeBatch(catalog),
     registry.selectKnown(catalog, [line.path, 'other.jsonl']),
@@ -135,7 +140,10 @@ const files: Readonly<Record<string, readonly Statement[]>> = {
     registry.selectCollections(catalog),
     registry.updateSourceCount(catalog, ns, 12),
     registry.updateStatus(catalog, ns, 'PAUSED', 'by hand'),
-    registry.markCompleteThrough(catalog, ns, at),
+    registry.markCompleteThrough(catalog, [
+      { namespace: ns, through: at },
+      { namespace: { db: 'shop', coll: 'b' }, through: at },
+    ]),
   ],
 };
 

@@ -40,8 +40,8 @@ export interface Dialect {
   digestText(expression: string): string;
   /** The first and the last 8 bytes of the MD5 of a text, each as a little-endian number whose sum cannot overflow. */
   digestNumbers(expression: string): { readonly first: string; readonly last: string };
-  /** Commented columns of a table, as `name` and `comment`. */
-  columnComments(schema: string, table: string): Statement;
+  /** Commented columns of a table, or of all tables of a schema, as `table_name`, `name` and `comment`. */
+  columnComments(schema: string, table: string | null): Statement;
   /** Statements that make the five functions. */
   functions(sluice: string): readonly Statement[];
 }

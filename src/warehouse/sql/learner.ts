@@ -17,6 +17,7 @@ import {
   selectDecimalWidths,
   selectHistory,
   selectNewestSchema,
+  selectPlans,
   selectShapes,
   updateVersion,
   type Batches,
@@ -138,14 +139,24 @@ export function planOf(row: Pick<HistoryRow, 'plan'>): ViewPlan {
   return JSON.parse(row.plan) as ViewPlan;
 }
 
-/** The views of a collection anew, as they are planned: after an upgrade. */
-export function remakeViews(context: LearnContext, tables: Tables, plan: ViewPlan, names: ReadonlyMap<string | null, string>): Statement[] {
-  const { dialect, catalog } = context;
-  const children = plan.children.flatMap((child) => {
-    const name = names.get(fieldOf(child.path));
-    return name === undefined ? [] : [createChildView(dialect, catalog, tables, catalog.view(name), child)];
+/** Statements that make all views anew, as they are planned: after an upgrade. */
+export async function viewsAnew(session: SqlSession, { dialect, catalog }: LearnContext): Promise<Statement[]> {
+  const names = Map.groupBy(await session.all<ViewRow>(selectViews(catalog)), (view) => view.collection);
+  const plans = await session.all<{ collection: string; plan: string }>(selectPlans(catalog));
+  const stems = new Map(
+    (await session.all<{ collection: string; table_name: string }>(selectStems(catalog))).map((row) => [row.collection, row.table_name]),
+  );
+  return plans.flatMap(({ collection, ...row }) => {
+    const [stem, own] = [stems.get(collection), names.get(collection)];
+    if (stem === undefined || own === undefined) return [];
+    const tables = catalog.tables(stem);
+    const plan = planOf(row);
+    return own.flatMap(({ name, field }) => {
+      if (field === null) return [createView(dialect, catalog, tables, plan)];
+      const child = plan.children.find(({ path }) => fieldOf(path) === field);
+      return child === undefined ? [] : [createChildView(dialect, catalog, tables, catalog.view(name), child)];
+    });
   });
-  return names.has(null) ? [createView(dialect, catalog, tables, plan), ...children] : [];
 }
 
 /** Every version of a collection's schema, oldest first. */

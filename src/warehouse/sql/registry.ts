@@ -27,20 +27,23 @@ export interface Entry {
   readonly complete_through: string | null;
 }
 
-function entries(catalog: Catalog): Statement {
+function entries(catalog: Catalog, baseline: Statement): Statement {
   return sql`
     SELECT
       r.collection, r.db, r.coll, r.table_name, r.last_batch, r.merged_batch, coalesce(r.learnt_batch, 0) AS learnt_batch, r.baseline_applied, r.complete_through,
-      coalesce((SELECT max(b.position) FROM ${catalog.baselines} b WHERE b.collection = r.collection OR b.collection = r.db), '') AS baseline
+      coalesce((${baseline}), '') AS baseline
     FROM ${catalog.registry} r`;
 }
 
+/** Asked for in every transaction: nothing in it depends on the row, which would be planned as a join. */
 export function selectEntry(catalog: Catalog, ns: Namespace): Statement {
-  return sql`${entries(catalog)} WHERE r.collection = ${formatNamespace(ns)}`;
+  const baseline = sql`SELECT max(b.position) FROM ${catalog.baselines} b WHERE b.collection IN (${formatNamespace(ns)}, ${ns.db})`;
+  return sql`${entries(catalog, baseline)} WHERE r.collection = ${formatNamespace(ns)}`;
 }
 
 export function selectEntries(catalog: Catalog): Statement {
-  return sql`${entries(catalog)} ORDER BY r.collection`;
+  const baseline = sql`SELECT max(b.position) FROM ${catalog.baselines} b WHERE b.collection = r.collection OR b.collection = r.db`;
+  return sql`${entries(catalog, baseline)} ORDER BY r.collection`;
 }
 
 /** Something of it waits for the merge: rows, or a baseline (a dropDatabase comes without rows of its own). */
@@ -86,14 +89,20 @@ export function markMerged(catalog: Catalog, ns: Namespace, batch: number, basel
     WHERE collection = ${formatNamespace(ns)}`;
 }
 
-/** Moves forward only. */
-export function markCompleteThrough(catalog: Catalog, ns: Namespace, through: Timestamp): Statement {
-  const at = isoOf(through);
+/** Marks that one statement moves. */
+export const MARKS_MAX = 500;
+
+/** Moves forward only; at least one, and at most {@link MARKS_MAX}. */
+export function markCompleteThrough(catalog: Catalog, marks: readonly { readonly namespace: Namespace; readonly through: Timestamp }[]): Statement {
+  const rows = marks.map(({ namespace, through }) => sql`(${formatNamespace(namespace)}, ${isoOf(through)}, ${through.i})`);
   return sql`
-    UPDATE ${catalog.registry} SET complete_through = CAST(${at} AS TIMESTAMPTZ), complete_through_i = ${through.i}
-    WHERE collection = ${formatNamespace(ns)} AND (
-      complete_through IS NULL OR complete_through < CAST(${at} AS TIMESTAMPTZ)
-      OR (complete_through = CAST(${at} AS TIMESTAMPTZ) AND complete_through_i < ${through.i})
+    UPDATE ${catalog.registry} SET complete_through = m.through, complete_through_i = m.ordinal
+    FROM (
+      SELECT CAST(name AS VARCHAR) AS name, CAST(through AS TIMESTAMPTZ) AS through, CAST(ordinal AS BIGINT) AS ordinal
+      FROM (VALUES ${rows}) AS given (name, through, ordinal)
+    ) AS m
+    WHERE collection = m.name AND (
+      complete_through IS NULL OR complete_through < m.through OR (complete_through = m.through AND complete_through_i < m.ordinal)
     )`;
 }
 

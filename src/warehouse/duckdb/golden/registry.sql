@@ -22,9 +22,12 @@ UPDATE sluice.collection_registry SET status = ?, reason = ?
 WHERE collection = ? AND status IN (?, ?, ?, ?);
 -- ["PAUSED","by hand","shop.Orders of 2026","DISCOVERED","ACTIVE","PAUSED","ERROR"]
 
-UPDATE sluice.collection_registry SET complete_through = CAST(? AS TIMESTAMPTZ), complete_through_i = ?
-WHERE collection = ? AND (
-  complete_through IS NULL OR complete_through < CAST(? AS TIMESTAMPTZ)
-  OR (complete_through = CAST(? AS TIMESTAMPTZ) AND complete_through_i < ?)
+UPDATE sluice.collection_registry SET complete_through = m.through, complete_through_i = m.ordinal
+FROM (
+  SELECT CAST(name AS VARCHAR) AS name, CAST(through AS TIMESTAMPTZ) AS through, CAST(ordinal AS BIGINT) AS ordinal
+  FROM (VALUES (?, ?, ?), (?, ?, ?)) AS given (name, through, ordinal)
+) AS m
+WHERE collection = m.name AND (
+  complete_through IS NULL OR complete_through < m.through OR (complete_through = m.through AND complete_through_i < m.ordinal)
 );
--- ["2026-11-21T00:00:00.000Z",1,"shop.Orders of 2026","2026-11-21T00:00:00.000Z","2026-11-21T00:00:00.000Z",1]
+-- ["shop.Orders of 2026","2026-11-21T00:00:00.000Z",1,"shop.b","2026-11-21T00:00:00.000Z",1]
