@@ -193,9 +193,8 @@ function typeOfShape(shape: unknown, amongElements: boolean): BsonType {
 const DECIMAL_DIGITS_MAX = 38;
 
 function widest(a: DecimalWidth | null, b: DecimalWidth): DecimalWidth {
-  if (a === null) return b;
   if (a === 'wide' || b === 'wide') return 'wide';
-  const [integers, scale] = [Math.max(a.integers, b.integers), Math.max(a.scale, b.scale)];
+  const [integers, scale] = [Math.max(a?.integers ?? 0, b.integers), Math.max(a?.scale ?? 0, b.scale)];
   return integers + scale > DECIMAL_DIGITS_MAX ? 'wide' : { integers, scale };
 }
 

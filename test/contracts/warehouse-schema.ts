@@ -129,7 +129,14 @@ export function describeSchema(bench: Bench): void {
       expect(await bench.rows('select count(*) from silver.shop__orders')).toEqual([[docs.length]]);
       expect(await bench.rows('select count(*) from gold.shop__orders')).toEqual([[docs.length]]);
       const known = typesOf(await schema());
-      expect(known).toMatchObject({ '': 'long 1', 'a.': 'long 1', '__proto__.x': 'long 1', $x: 'long 1', twice: expect.any(String) as string, n: 'array 1' });
+      expect(known).toMatchObject({
+        '': 'long 1',
+        'a.': 'long 1',
+        '__proto__.x': 'long 1',
+        $x: 'long 1',
+        twice: expect.any(String) as string,
+        n: 'array 1',
+      });
       expect(Object.keys(known).length).toBeLessThan(1100);
       expect((await schema())?.columns.map(({ name }) => name)).toContain('days');
     });

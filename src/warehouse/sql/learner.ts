@@ -65,7 +65,7 @@ async function measureDecimals(session: SqlSession, dialect: Dialect, tables: Ta
   const [widths] = await session.all<Record<string, number | null>>(statement);
   for (const [i, { path }] of fields.entries()) {
     const [integers, scale, wide] = ['i', 's', 'w'].map((name) => widths?.[`${name}${i}`] ?? 0) as [number, number, number];
-    seen.widenDecimals(path, wide > 0 || integers + scale > 38 ? 'wide' : { integers, scale });
+    seen.widenDecimals(path, wide > 0 ? 'wide' : { integers, scale });
   }
 }
 
