@@ -267,7 +267,7 @@ export function describeSchema(bench: Bench): void {
       for (const [name, collection, field] of views) {
         const column = field === null ? '_id' : field === '["items"]' ? 'sku' : 'value';
         const wanted = field === '["tags"]' ? 'x' : collection;
-        expect(await bench.rows(`select ${column} from gold.${quote(name)}`), `${String(name)}`).toEqual([[wanted]]);
+        expect(await bench.rows(`select ${column} from gold.${quote(name)}`), String(name)).toEqual([[wanted]]);
       }
     });
 

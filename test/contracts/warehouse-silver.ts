@@ -100,12 +100,12 @@ export function describeSilver(bench: Bench): void {
         ORDERS,
         Array.from({ length: 2000 }, (_, n) => insert(n, `"${n}"`)),
       );
-      let isDone = false;
-      const rebuilding = bench.merge(ORDERS, true).finally(() => (isDone = true));
+      const done = new AbortController();
+      const rebuilding = bench.merge(ORDERS, true).finally(() => done.abort());
       const counts = new Set<unknown>();
       do {
         counts.add((await bench.rows('select count(*) from silver.shop__orders'))[0]?.[0]);
-      } while (!isDone);
+      } while (!done.signal.aborted);
       expect([await rebuilding, ...counts]).toEqual([2000, 2000]);
     });
 

@@ -58,7 +58,7 @@ export function collectionsCommand(program: Command, io: Io): void {
         return await readCollections(config, { log });
       });
       if (globalsOf(command).json) return printJson(io, { collections });
-      if (collections.length === 0) return void io.stdout.write('None yet. `sluice discover` lists those of the source.\n');
+      if (collections.length === 0) return io.stdout.write('None yet. `sluice discover` lists those of the source.\n');
       const rows = collections.map((row) => [
         row.namespace,
         `${row.status}${row.reason === null ? '' : `: ${row.reason}`}`,

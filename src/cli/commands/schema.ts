@@ -34,8 +34,8 @@ export function schemaCommand(program: Command, io: Io): void {
       const { versions, failedCasts } = await ask(io, command, collection, flags.check);
       const version = versionOf(versions, flags.revision, collection);
       if (globalsOf(command).json) return printJson(io, { namespace: collection, ...version, failedCasts });
-      if (flags.format === 'json-schema') return void io.stdout.write(`${JSON.stringify(jsonSchemaOf(collection, version), null, 2)}\n`);
-      if (flags.format === 'ddl') return void io.stdout.write(ddlOf(version));
+      if (flags.format === 'json-schema') return io.stdout.write(`${JSON.stringify(jsonSchemaOf(collection, version), null, 2)}\n`);
+      if (flags.format === 'ddl') return io.stdout.write(ddlOf(version));
       const columns = ['field', 'types', 'of documents', 'view', 'column', 'type', 'conflicts', ...(failedCasts === null ? [] : ['shown as NULL'])];
       io.stdout.write(renderTable(columns, fieldRows(version, failedCasts), io.stdout));
       io.stdout.write(`Version ${version.version} since ${version.validFrom}, learnt from ${countOf(version.documents, 'document')}.\n`);
@@ -53,7 +53,7 @@ export function schemaCommand(program: Command, io: Io): void {
       const older = versionOf(versions, from ?? Math.max(1, newer.version - 1), collection);
       const changes = compareSchemas(older.fields, newer.fields);
       if (globalsOf(command).json) return printJson(io, { namespace: collection, from: older.version, to: newer.version, changes });
-      if (changes.length === 0) return void io.stdout.write(`Versions ${older.version} and ${newer.version} are the same.\n`);
+      if (changes.length === 0) return io.stdout.write(`Versions ${older.version} and ${newer.version} are the same.\n`);
       const rows = changes.map(({ path, gone, added }) => [formatPath(path), gone.join(', '), added.join(', ')]);
       io.stdout.write(renderTable(['field', `only in ${older.version}`, `only in ${newer.version}`], rows, io.stdout));
     });
@@ -67,7 +67,7 @@ async function overview(io: Io, command: Command): Promise<void> {
     return { namespace, version: newest?.version ?? null, fields: newest?.fields.length ?? null, conflicts, since: newest?.validFrom ?? null };
   });
   if (globalsOf(command).json) return printJson(io, { collections: rows });
-  if (rows.length === 0) return void io.stdout.write('None yet.\n');
+  if (rows.length === 0) return io.stdout.write('None yet.\n');
   const cells = rows.map((row) => [row.namespace, row.version, row.fields, row.conflicts, row.since]);
   io.stdout.write(renderTable(['collection', 'version', 'fields', 'fields with conflicts', 'since'], cells, io.stdout));
 }

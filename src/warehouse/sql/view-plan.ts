@@ -208,7 +208,8 @@ function freeName(path: readonly string[], taken: ReadonlySet<string>): string {
 /** `plain`, or with a hash of `identity` behind it when it is too long or not free. */
 export function distinctName(plain: string, identity: string, isFree: (name: string) => boolean): string {
   const digest = createHash('sha256').update(identity).digest('hex');
-  const stem = [...plain].slice(0, NAME_CHARS_MAX).join('');
+  // Never in the middle of a character.
+  const stem = Array.from(plain).slice(0, NAME_CHARS_MAX).join('');
   let name = stem === plain ? plain : `${stem}_${digest.slice(0, HASH_CHARS)}`;
   for (let chars = HASH_CHARS; !isFree(name); chars += 1) name = `${stem}_${digest.slice(0, chars)}`;
   return name;
