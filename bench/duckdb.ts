@@ -91,6 +91,7 @@ try {
   await timed('merge into empty silver', (EVENTS * (FILES - 1)) / FILES, () => warehouse.merge(ns, { rebuild: false }, signal));
   if (last !== undefined) await timed('load, the last file', EVENTS / FILES, () => warehouse.load([last], signal));
   await timed('merge into full silver', EVENTS / FILES, () => warehouse.merge(ns, { rebuild: false }, signal));
+  await timed('silver made again', EVENTS, () => warehouse.merge(ns, { rebuild: true }, signal));
   await timed('silver read in order of keys', EVENTS, async () => {
     for await (const _row of warehouse.silver(ns, signal));
   });

@@ -19,6 +19,8 @@ export interface Context {
   readonly catalog: Catalog;
   readonly columns: UserColumns;
   readonly deletes: 'soft' | 'hard';
+  /** What DuckDB may use: pieces of work are made to fit. */
+  readonly memoryLimitBytes: number;
 }
 
 export function columnsOf(context: Context, ns: Namespace): readonly UserColumn[] {

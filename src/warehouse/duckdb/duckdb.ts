@@ -30,13 +30,14 @@ import { isUnmerged, markCompleteThrough, MARKS_MAX, updateSourceCount, updateSt
 import { createSchema, SCHEMA_VERSION, selectSchemaExists, selectSchemaVersion, takeBatch } from '../sql/schema.ts';
 import { selectCurrent } from '../sql/silver.ts';
 import { allEntries, findEntry, listCollections, refreshAll, register, tablesOf, type Context } from './collections.ts';
-import { Database, type Session } from './database.ts';
+import { Database, MEMORY_LIMIT_BYTES, type Session } from './database.ts';
 import { duckDbDialect } from './dialect.ts';
 import { countFailed, learnCollection } from './learner.ts';
 import { Loader } from './loader.ts';
 import { mergeCollection, purgeIfComplete } from './merger.ts';
 import { loadedFiles, loadedLines, proveCollection } from './prover.ts';
 import { runQuery } from './query.ts';
+import { rebuildCollection, dropSpare } from './rebuild.ts';
 
 export interface DuckDbOptions {
   /** File, made when it is missing, or `:memory:`. */
@@ -57,8 +58,9 @@ export async function openDuckDb(options: DuckDbOptions): Promise<Warehouse> {
     catalog: catalogOf(duckDbDialect, SCHEMAS),
     columns: parseColumns(options.columns),
     deletes: options.deletes,
+    memoryLimitBytes: options.memoryLimitBytes ?? MEMORY_LIMIT_BYTES,
   };
-  return new DuckDbWarehouse(await Database.open(options.path, options.memoryLimitBytes), context, options.log);
+  return new DuckDbWarehouse(await Database.open(options.path, context.memoryLimitBytes), context, options.log);
 }
 
 class DuckDbWarehouse implements Warehouse {
@@ -93,6 +95,8 @@ class DuckDbWarehouse implements Warehouse {
       }
       await session.runAll(rest);
       await refreshAll(session, this.#context, version < SCHEMA_VERSION);
+      // Of a rebuild that was cut short.
+      for (const entry of await allEntries(session, this.#context)) await session.run(dropSpare(this.#context, entry));
       failpoint('warehouse.before-migrate-commit');
     });
     failpoint('warehouse.after-migrate-commit');
@@ -107,7 +111,10 @@ class DuckDbWarehouse implements Warehouse {
   }
 
   async merge(ns: Namespace, how: { readonly rebuild: boolean }, signal: AbortSignal): Promise<MergeResult> {
-    const result = await mergeCollection(this.#database, this.#context, ns, how, signal);
+    if (ns.coll === null) return { rows: 0 };
+    const result = how.rebuild
+      ? { rows: await rebuildCollection(this.#database, this.#context, ns, signal) }
+      : await mergeCollection(this.#database, this.#context, ns, signal);
     await learnCollection(this.#database, this.#context, ns, this.#log, signal);
     return result;
   }

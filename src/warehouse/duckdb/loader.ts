@@ -24,6 +24,8 @@ import { FileRejected, selectLines, Staging, withLongerLines, type StagedFile } 
 /** A transaction takes files up to these limits, at least one. */
 const GROUP_FILES_MAX = 64;
 const GROUP_BYTES_MAX = 256 * 1024 ** 2;
+/** The merge takes whole transactions, and holds their documents. */
+const GROUP_SHARE_OF_MEMORY = 1 / 8;
 /** Paths that one statement names. */
 const PATHS_MAX = 1000;
 
@@ -70,6 +72,7 @@ export class Loader {
     for (const group of groups(
       files.filter((file) => !known.has(file.line.path)),
       covered,
+      Math.min(GROUP_BYTES_MAX, this.#context.memoryLimitBytes * GROUP_SHARE_OF_MEMORY),
     )) {
       await this.#loadGroup(group, covered, tally, signal);
     }
@@ -221,7 +224,7 @@ function coverage(files: readonly SealedFile[]): Coverage {
 }
 
 /** Files by collection, those that replace most first, cut where a transaction would grow too large. */
-function groups(files: readonly SealedFile[], covered: Coverage): SealedFile[][] {
+function groups(files: readonly SealedFile[], covered: Coverage, bytesMax: number): SealedFile[][] {
   const weight = (file: SealedFile): number => covered.get(file.line.path)?.size ?? 0;
   const byCollection = Map.groupBy(files, (file) => formatNamespace(namespaceOf(file)));
   const out: SealedFile[][] = [];
@@ -229,7 +232,7 @@ function groups(files: readonly SealedFile[], covered: Coverage): SealedFile[][]
     let group: SealedFile[] = [];
     let bytes = 0;
     for (const file of list.toSorted((a, b) => weight(b) - weight(a))) {
-      if (group.length > 0 && (group.length >= GROUP_FILES_MAX || bytes + file.line.bytes > GROUP_BYTES_MAX)) {
+      if (group.length > 0 && (group.length >= GROUP_FILES_MAX || bytes + file.line.bytes > bytesMax)) {
         out.push(group);
         group = [];
         bytes = 0;
