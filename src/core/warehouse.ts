@@ -104,6 +104,8 @@ export interface Warehouse extends AsyncDisposable {
   merge(ns: Namespace, how: { readonly rebuild: boolean }, signal: AbortSignal): Promise<MergeResult>;
   /** Collections with bronze rows that no merge has folded yet. */
   unmerged(): Promise<readonly Namespace[]>;
+  /** Collections that are merged and not learnt from yet, after a crash between the two or an upgrade: the next merge does it. */
+  unlearnt(): Promise<readonly Namespace[]>;
   /** Everything of `ns` before `through` is loaded and merged. Never moves back. With hard deletes, purges tombstones below it. */
   markComplete(marks: readonly { readonly namespace: Namespace; readonly through: Timestamp }[]): Promise<void>;
   /** Registers collections that are not known yet (status DISCOVERED, ACTIVE with the first load). */

@@ -47,6 +47,8 @@ class FakeWarehouse implements Warehouse {
   /** Collections into which nothing can be loaded. */
   readonly broken = new Set<string>();
   readonly discovered: string[] = [];
+  readonly behindInLearning: Namespace[] = [];
+  readonly merges: string[] = [];
   /** Calls of any kind. */
   asked = 0;
 
@@ -84,6 +86,7 @@ class FakeWarehouse implements Warehouse {
 
   async merge(ns: Namespace): Promise<{ rows: number }> {
     const name = formatNamespace(ns);
+    this.merges.push(name);
     if (this.bad.has(name)) throw new SluiceError(WAREHOUSE_FAILED, name);
     const rows = this.unfolded.get(name) ?? 0;
     this.unfolded.delete(name);
@@ -129,6 +132,10 @@ class FakeWarehouse implements Warehouse {
       completeThrough: null,
     };
     return [...this.status].map(([name, status]) => ({ namespace: parseNamespace(name), status, ...none }));
+  }
+
+  async unlearnt(): Promise<readonly Namespace[]> {
+    return this.behindInLearning.splice(0);
   }
 
   async noteSourceCounts(): Promise<void> {}
@@ -248,6 +255,13 @@ describe('a loader', () => {
     const { warehouse, loader } = await setup();
     warehouse.unfolded.set('shop.old', 5);
     expect(await loader.catchUp(never)).toMatchObject({ merged: 111 });
+  });
+
+  it('has learnt what a former process had merged and not learnt from', async () => {
+    const { warehouse, loader } = await setup();
+    warehouse.behindInLearning.push(ORDERS, { db: 'shop', coll: 'old' });
+    await loader.catchUp(never);
+    expect(warehouse.merges.toSorted()).toEqual(['shop', 'shop.carts', 'shop.old', 'shop.orders']);
   });
 
   it('leaves half a ledger line alone until it is whole', async () => {

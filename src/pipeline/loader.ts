@@ -271,7 +271,8 @@ export class Loader {
   /** Everything that no merge has folded yet, of this call or of one that was cut short. */
   async #merge(paused: ReadonlySet<string>, tally: Tally, signal: AbortSignal): Promise<void> {
     const { stats, log } = this.#options;
-    const waiting = (await this.#warehouse.unmerged()).filter((ns) => !paused.has(formatNamespace(ns)));
+    const open = [...(await this.#warehouse.unmerged()), ...(await this.#warehouse.unlearnt())].map((ns) => [formatNamespace(ns), ns] as const);
+    const waiting = [...new Map(open)].filter(([name]) => !paused.has(name)).map(([, ns]) => ns);
     await inParallel(waiting, this.#warehouse.atOnce, async (ns) => {
       signal.throwIfAborted();
       const name = formatNamespace(ns);

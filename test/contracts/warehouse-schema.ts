@@ -141,6 +141,25 @@ export function describeSchema(bench: Bench): void {
       expect((await schema())?.columns.map(({ name }) => name)).toContain('days');
     });
 
+    it('is caught up with after a crash between the merge and the learning', async () => {
+      await takeDocs('{"a":1,"list":[1]}');
+      expect(await bench.warehouse.unlearnt()).toEqual([]);
+      await bench.warehouse[Symbol.asyncDispose]();
+      await bench.damage(
+        'update sluice.collection_registry set learnt_batch = null',
+        'delete from sluice.schema_history',
+        'delete from sluice.views',
+        'drop view gold.shop__orders',
+        'drop view gold.shop__orders__list',
+      );
+      await bench.reopen();
+      expect([await bench.warehouse.unmerged(), await bench.warehouse.unlearnt()]).toEqual([[], [ORDERS]]);
+      expect(await bench.merge(ORDERS)).toBe(0);
+      expect(await bench.warehouse.unlearnt()).toEqual([]);
+      expect(await only('gold.shop__orders')).toEqual({ a: 1, list: '[1]' });
+      expect(await bench.rows('select value from gold.shop__orders__list')).toEqual([[1]]);
+    });
+
     it('notes how many documents the source has', async () => {
       await bench.warehouse.discover([ORDERS]);
       await bench.warehouse.noteSourceCounts([{ namespace: ORDERS, count: 12 }]);

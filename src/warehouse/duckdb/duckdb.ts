@@ -124,6 +124,11 @@ class DuckDbWarehouse implements Warehouse {
     return entries.filter(isUnmerged).map(({ db, coll }) => ({ db, coll }));
   }
 
+  async unlearnt(): Promise<readonly Namespace[]> {
+    const entries = await this.#database.read((session) => allEntries(session, this.#context));
+    return entries.filter((entry) => entry.coll !== null && entry.learnt_batch < entry.merged_batch).map(({ db, coll }) => ({ db, coll }));
+  }
+
   async markComplete(marks: readonly { readonly namespace: Namespace; readonly through: Timestamp }[]): Promise<void> {
     await this.#write(async (session) => {
       await register(
