@@ -112,8 +112,10 @@ export function describeSilver(bench: Bench): void {
     it('keeps the columns that the user named, the views and the merges to come when it is made again', async () => {
       await bench.reopen({ columns: { 'shop.orders': { number: 'fullDocument.n DOUBLE' } } });
       await bench.take(ORDERS, [insert(1), insert(2, '"other"'), { n: 5, op: 'drop' }, insert(6), remove(7)]);
-      await bench.take(ORDERS, [insert(8)]);
+      await bench.load(await bench.files.seal(ORDERS, [insert(8)]));
       for (let again = 0; again < 2; again += 1) await bench.merge(ORDERS, true);
+      // What was not merged yet is in it, and is not merged again.
+      expect([await bench.warehouse.unmerged(), await bench.merge(ORDERS)]).toEqual([[], 0]);
       expect(await row()).toEqual(wanted({ op: 'insert', state: 8, from: 8, versions: 3, first: 6 }));
       await bench.take(ORDERS, [update(9)]);
       await bench.reopen({ columns: { 'shop.orders': { number: 'fullDocument.n DOUBLE' } } });
