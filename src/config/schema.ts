@@ -265,7 +265,7 @@ const Warehouse = z.strictObject({
   load: filled()
     .refine((value) => value === 'sealed' || isCron(value), { error: 'must be sealed or a cron line of five fields, such as "10 * * * *"' })
     .default('sealed')
-    .describe('When files are loaded: `sealed` (as they seal), or on a cron line.'),
+    .describe('When files are loaded: `sealed` (as they seal), or at the times of a cron line, in UTC.'),
   memoryLimit: size(64 * MIB, 2 ** 42)
     .prefault('2GiB')
     .describe('Memory that DuckDB may use.'),

@@ -12,6 +12,7 @@ import { never, type Bench, type WarehouseUnderTest } from './warehouse-bench.ts
 import { describeLoading } from './warehouse-loading.ts';
 import { describePlantedFaults, describeProof } from './warehouse-proof.ts';
 import { describeReading } from './warehouse-reading.ts';
+import { describeSchema } from './warehouse-schema.ts';
 import { describeSilver } from './warehouse-silver.ts';
 
 export function describeWarehouse(name: string, make: () => Promise<WarehouseUnderTest>): void {
@@ -54,6 +55,7 @@ export function describeWarehouse(name: string, make: () => Promise<WarehouseUnd
     describeLoading(bench);
     describeSilver(bench);
     describeReading(bench);
+    describeSchema(bench);
     describeProof(bench);
   });
   describePlantedFaults(name, make);

@@ -12,10 +12,13 @@ import { parseColumns } from '../sql/columns.ts';
 import { SCHEMAS } from '../sql/dialect.ts';
 import { catalogOf, tableStem } from '../sql/names.ts';
 import { countFaults, firstFaults, proofStatements, selectLoadedFiles, selectLoadedLines } from '../sql/proof.ts';
+import { countFailedCasts, createChildView, createView, insertView, selectViews } from '../sql/gold.ts';
 import * as registry from '../sql/registry.ts';
+import * as history from '../sql/schema-history.ts';
 import { createSchema, takeBatch } from '../sql/schema.ts';
 import { applyBaseline, countLive, emptySilver, mergeRange, purgeDeleted, selectCurrent } from '../sql/silver.ts';
 import type { Statement } from '../sql/statement.ts';
+import type { ViewPlan } from '../sql/view-plan.ts';
 import { duckDbDialect as dialect } from './dialect.ts';
 
 const ns = { db: 'shop', coll: 'Orders of 2026' };
@@ -46,9 +49,28 @@ const entry: registry.Entry = {
   table_name: tables.stem,
   last_batch: 8,
   merged_batch: 7,
+  learnt_batch: 6,
   baseline_applied: position,
   baseline: position,
   complete_through: '2026-11-21T00:00:00.000Z',
+};
+const version = { version: 2, hash: 'e3b0c442', documents: 12, fields: '[]', plan: '{"columns":[],"children":[]}' };
+const plan: ViewPlan = {
+  columns: [
+    { name: 'total', path: ['total'], type: 'DECIMAL(38,2)', guarded: true },
+    { name: 'order', path: ['order'], type: 'VARCHAR', guarded: false },
+    { name: 'address_city', path: ['address', 'city'], type: 'JSON', guarded: false },
+    { name: "it's", path: ["it's", 'a/b~c'], type: 'HEX', guarded: false },
+  ],
+  children: [
+    {
+      path: ['items'],
+      columns: [
+        { name: 'value', path: [], type: 'BIGINT', guarded: true },
+        { name: 'sku', path: ['sku'], type: 'VARCHAR', guarded: false },
+      ],
+    },
+  ],
 };
 const { cleared, recover } = registry.clearFailures(catalog, ns, [line.path]);
 const lines: Statement = { text: "SELECT 1 AS number, CAST('{}' AS JSON) AS line, ['', '', '', '', ''] AS facts", values: [] };
@@ -56,7 +78,12 @@ const lines: Statement = { text: "SELECT 1 AS number, CAST('{}' AS JSON) AS line
 const files: Readonly<Record<string, readonly Statement[]>> = {
   schema: createSchema(dialect, catalog),
   collection: [...createTables(dialect, tables, ns), createHistory(dialect, catalog, tables, ns)],
-  columns: [...addColumns(dialect, catalog, tables, own), dialect.columnComments(SCHEMAS.silver, tables.stem), dropColumn(dialect, tables, 'total')],
+  columns: [
+    ...addColumns(dialect, catalog, tables, own),
+    dialect.columnComments(SCHEMAS.silver, tables.stem),
+    dialect.columnComments(SCHEMAS.silver, null),
+    dropColumn(dialect, tables, 'total'),
+  ],
   load: [
     takeBatch(catalog),
     registry.selectKnown(catalog, [line.path, 'other.jsonl']),
@@ -82,6 +109,23 @@ const files: Readonly<Record<string, readonly Statement[]>> = {
     purgeDeleted(tables, '2026-11-21T00:00:00.000Z'),
     selectCurrent(tables),
   ],
+  learn: [
+    history.selectShapes(dialect, catalog, tables, { after: 3, upTo: 7 }, 100),
+    history.selectDecimalWidths(dialect, tables, { after: 3, upTo: 7 }, [['total'], ['price', 'net']]),
+    history.selectNewestSchema(catalog, ns),
+    history.selectHistory(catalog, ns),
+    history.selectPlans(catalog),
+    history.insertVersion(catalog, ns, version),
+    history.updateVersion(catalog, ns, version),
+    history.markLearnt(catalog, ns, 7),
+  ],
+  gold: [
+    createView(dialect, catalog, tables, plan),
+    createChildView(dialect, catalog, tables, catalog.view('shop__Orders of 2026__items'), plan.children[0]!),
+    countFailedCasts(dialect, catalog, tables, plan.columns),
+    selectViews(catalog),
+    insertView(catalog, 'shop__Orders of 2026__items', 'shop.Orders of 2026', '["items"]'),
+  ],
   proof: [
     selectLoadedFiles(dialect, catalog, tables, ns),
     selectLoadedFiles(dialect, catalog, null, ns),
@@ -94,8 +138,12 @@ const files: Readonly<Record<string, readonly Statement[]>> = {
     registry.insertEntry(catalog, ns, tables.stem),
     registry.selectEntries(catalog),
     registry.selectCollections(catalog),
+    registry.updateSourceCount(catalog, ns, 12),
     registry.updateStatus(catalog, ns, 'PAUSED', 'by hand'),
-    registry.markCompleteThrough(catalog, ns, at),
+    registry.markCompleteThrough(catalog, [
+      { namespace: ns, through: at },
+      { namespace: { db: 'shop', coll: 'b' }, through: at },
+    ]),
   ],
 };
 

@@ -6,6 +6,7 @@
  * Files of a collection share a transaction, because a commit costs more than a small file; one that cannot be loaded
  * is set aside with its reason, and the others of its group go on by themselves.
  */
+import { SluiceError } from '../../core/error.ts';
 import { formatNamespace, type Namespace } from '../../core/namespace.ts';
 import { laterTimestamp, type Timestamp } from '../../core/time.ts';
 import type { LoadResult, SealedFile } from '../../core/warehouse.ts';
@@ -23,6 +24,8 @@ import { FileRejected, selectLines, Staging, withLongerLines, type StagedFile } 
 /** A transaction takes files up to these limits, at least one. */
 const GROUP_FILES_MAX = 64;
 const GROUP_BYTES_MAX = 256 * 1024 ** 2;
+/** The merge takes whole transactions, and holds their documents. */
+const GROUP_SHARE_OF_MEMORY = 1 / 8;
 /** Paths that one statement names. */
 const PATHS_MAX = 1000;
 
@@ -69,6 +72,7 @@ export class Loader {
     for (const group of groups(
       files.filter((file) => !known.has(file.line.path)),
       covered,
+      Math.min(GROUP_BYTES_MAX, this.#context.memoryLimitBytes * GROUP_SHARE_OF_MEMORY),
     )) {
       await this.#loadGroup(group, covered, tally, signal);
     }
@@ -93,7 +97,7 @@ export class Loader {
     }
   }
 
-  /** One transaction for all; when a file spoils it, one for each of the others. */
+  /** One transaction for all. A file that spoils it is set aside, and those before and after it go on; if none can be named, halves do. */
   async #commit(staged: readonly StagedFile[], covered: Coverage, tally: Tally, signal: AbortSignal): Promise<void> {
     try {
       const done = await this.#transaction(staged, covered, signal);
@@ -112,11 +116,24 @@ export class Loader {
             signal,
           );
       }
-      const blamed = error instanceof LineTooLong ? new FileRejected(error.staged.file, headline(error.cause), error) : error;
-      if (!(blamed instanceof FileRejected)) throw error;
-      await this.#reject(blamed, tally);
-      for (const one of staged) if (one.file !== blamed.file) await this.#commit([one], covered, tally, signal);
+      for (const rest of await this.#setAside(staged, error, tally)) await this.#commit(rest, covered, tally, signal);
     }
+  }
+
+  /** @returns what is left to be loaded, in groups of their own */
+  async #setAside(staged: readonly StagedFile[], error: unknown, tally: Tally): Promise<readonly (readonly StagedFile[])[]> {
+    const blamed = error instanceof LineTooLong ? new FileRejected(error.staged.file, headline(error.cause), error) : error;
+    if (blamed instanceof FileRejected) {
+      await this.#reject(blamed, tally);
+      const at = staged.findIndex((one) => one.file === blamed.file);
+      return [staged.slice(0, at), staged.slice(at + 1)].filter((rest) => rest.length > 0);
+    }
+    const cause = error instanceof SluiceError ? error.cause : error;
+    const [first] = staged;
+    if (first === undefined || !blamesFile(cause)) throw error;
+    if (staged.length > 1) return [staged.slice(0, staged.length / 2), staged.slice(staged.length / 2)];
+    await this.#reject(new FileRejected(first.file, headline(cause), error), tally);
+    return [];
   }
 
   async #transaction(staged: readonly StagedFile[], covered: Coverage, signal: AbortSignal): Promise<{ files: number; rows: number }> {
@@ -207,7 +224,7 @@ function coverage(files: readonly SealedFile[]): Coverage {
 }
 
 /** Files by collection, those that replace most first, cut where a transaction would grow too large. */
-function groups(files: readonly SealedFile[], covered: Coverage): SealedFile[][] {
+function groups(files: readonly SealedFile[], covered: Coverage, bytesMax: number): SealedFile[][] {
   const weight = (file: SealedFile): number => covered.get(file.line.path)?.size ?? 0;
   const byCollection = Map.groupBy(files, (file) => formatNamespace(namespaceOf(file)));
   const out: SealedFile[][] = [];
@@ -215,7 +232,7 @@ function groups(files: readonly SealedFile[], covered: Coverage): SealedFile[][]
     let group: SealedFile[] = [];
     let bytes = 0;
     for (const file of list.toSorted((a, b) => weight(b) - weight(a))) {
-      if (group.length > 0 && (group.length >= GROUP_FILES_MAX || bytes + file.line.bytes > GROUP_BYTES_MAX)) {
+      if (group.length > 0 && (group.length >= GROUP_FILES_MAX || bytes + file.line.bytes > bytesMax)) {
         out.push(group);
         group = [];
         bytes = 0;
