@@ -3,10 +3,13 @@
  * and Blob endpoints.
  */
 import { execFile } from 'node:child_process';
-import { dirname } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import type { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { DemoResult } from '../../src/app/demo/demo.ts';
 import type { PipelineStatus } from '../../src/app/types.ts';
 import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
 import { RunProcess } from '../crash/run-process.ts';
@@ -101,6 +104,19 @@ describe('a pipeline to a storage account', () => {
     expect(verify.code, verify.stdout).toBe(0);
     const silver = await sluice(configFile, '--json', 'query', `select count(*) as n from silver.${db}__a`);
     expect(silver.stdout).toMatch(/^\{"n":"?52"?\}\s*$/);
+  });
+
+  it('is shown by the demo with a storage account of its own, and proved', async () => {
+    await using work = await Workspace.make();
+    const env = { ...process.env, XDG_STATE_HOME: work.folder, SLUICE_DEMO_MONGODB_URI: set.uri };
+    const args = [LAUNCHER, 'demo', '--azure-fake', '--seconds', '1', '--json'];
+    const { stdout } = await promisify(execFile)(process.execPath, args, { env, cwd: work.folder });
+    const { report, look } = JSON.parse(stdout) as DemoResult;
+    expect(report.ok).toBe(true);
+    expect(report.checks.map(({ name }) => name)).toContain('events');
+    // The account is gone, so that nothing in it is worth a look.
+    expect(look.join('\n')).not.toContain('verify');
+    expect(await readdir(join(work.folder, 'sluice-demo'))).not.toContain('lake');
   });
 
   it('tells a wrong key at once, with what to do', async () => {
