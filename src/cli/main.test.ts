@@ -77,7 +77,6 @@ describe('sluice', () => {
   it('says of flags and keys that they are not built yet', async () => {
     for (const args of [
       ['demo', '--bus'],
-      ['demo', '--azure-fake'],
       ['run', '--role', 'produce'],
       ['status', '--config', 'later.yaml'],
     ]) {

@@ -119,6 +119,9 @@ export function newCheckpoint(pipeline: string, layout: string): Checkpoint {
 
 export const checkpointPath = (pipeline: string): LakePath => `_sluice/${pipeline}/checkpoint.json`;
 export const ledgerFolder = (pipeline: string): LakePath => `_sluice/${pipeline}/ledger`;
+/** @param number 0, or that of a further file of its day: the storage takes no more appends to the one before */
+export const ledgerPath = (pipeline: string, day: string, number: number): LakePath =>
+  `${ledgerFolder(pipeline)}/${day}${number === 0 ? '' : `.part-${String(number).padStart(4, '0')}`}.jsonl`;
 export const hourFilePath = (pipeline: string, hour: string): LakePath => `_sluice/${pipeline}/hours/${hour}.json`;
 export const PIPELINE_FILE: LakePath = '_sluice/pipeline.json';
 

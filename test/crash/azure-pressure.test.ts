@@ -152,7 +152,7 @@ describe('a million events of one busy collection', () => {
 });
 
 describe('an append blob', () => {
-  it('is rolled before it takes no more blocks', async () => {
+  it('is rolled before it takes no more blocks; the ledger goes on in a further one', async () => {
     const { endpoint, persistence, location } = await connect(options('blocks', { writer: 'append-blob' }));
     const writer = { ...appendBlobs(endpoint), appendsMax: 3 };
     const lake = new AzureLake({
@@ -168,6 +168,9 @@ describe('an append blob', () => {
     await run({ lake, events: 100, batchEvents: 10, capture: { flushBytesMax: 1 } });
     const parts = server.paths('blocks').filter((path) => path.includes('/events-'));
     expect(parts).toHaveLength(4);
+    const ledgers = server.paths('blocks').filter((path) => path.includes('/ledger/'));
+    expect(ledgers.map((path) => path.split('/').at(-1))).toEqual(['20261121.jsonl', '20261121.part-0001.jsonl']);
+    for (const path of ledgers) expect(server.node('blocks', path).blocks).toBeLessThanOrEqual(3);
     expect(await rowsOf(lake)).toBe(100);
   });
 });

@@ -16,6 +16,8 @@ import { SEED } from '../seed.ts';
 const SCHEDULES = Number(process.env['SLUICE_SCHEDULES'] ?? 500);
 const MS_PER_SCHEDULE_MAX = 200;
 const KINDS: readonly StoreKind[] = ['append blobs', 'files'];
+/** Where the search for a schedule that needs a rule begins: few show that a part must be fenced before it is read. */
+const FROM_SEED: Partial<Record<keyof Rules, number>> = { fenceFirst: 6_100 };
 const FINGERPRINTS = [['A'], ['A'], ['A', 'B'], ['A', 'A', 'B', 'C']] as const;
 
 /** All that is wrong after the schedule of this seed. */
@@ -53,10 +55,11 @@ describe('a lake of objects behind a bad network', () => {
 
   it.each(Object.keys(RULES) as (keyof Rules)[])('is wrong after some schedule without the rule %s', { timeout: 300_000 }, async (rule) => {
     const rules = { ...RULES, [rule]: false };
-    for (let seed = 1; ; seed += 1) {
+    const from = FROM_SEED[rule] ?? 1;
+    for (let seed = from; ; seed += 1) {
       const { faults } = await outcome(seed, rules);
       if (faults.length > 0) return;
-      expect(seed, `nothing found without ${rule}`).toBeLessThan(10_000);
+      expect(seed - from, `nothing found without ${rule}`).toBeLessThan(10_000);
     }
   });
 });

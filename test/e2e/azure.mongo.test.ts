@@ -3,10 +3,16 @@
  * and Blob endpoints.
  */
 import { execFile } from 'node:child_process';
-import { dirname } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import type { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { DemoResult } from '../../src/app/demo/demo.ts';
+import { runCommandLine } from '../../src/cli/main.ts';
+import { testIo } from '../../src/cli/test-io.ts';
+import { loadConfig } from '../../src/config/load.ts';
 import type { PipelineStatus } from '../../src/app/types.ts';
 import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
 import { RunProcess } from '../crash/run-process.ts';
@@ -101,6 +107,36 @@ describe('a pipeline to a storage account', () => {
     expect(verify.code, verify.stdout).toBe(0);
     const silver = await sluice(configFile, '--json', 'query', `select count(*) as n from silver.${db}__a`);
     expect(silver.stdout).toMatch(/^\{"n":"?52"?\}\s*$/);
+  });
+
+  it('is shown by the demo with a storage account of its own, and proved', async () => {
+    await using work = await Workspace.make();
+    const env = { ...process.env, XDG_STATE_HOME: work.folder, SLUICE_DEMO_MONGODB_URI: set.uri };
+    const args = [LAUNCHER, 'demo', '--azure-fake', '--seconds', '1', '--json'];
+    const { stdout } = await promisify(execFile)(process.execPath, args, { env, cwd: work.folder });
+    const { report, look } = JSON.parse(stdout) as DemoResult;
+    expect(report.ok).toBe(true);
+    expect(report.checks.map(({ name }) => name)).toContain('events');
+    // The account is gone, so that nothing in it is worth a look.
+    expect(look.join('\n')).not.toContain('verify');
+    expect(await readdir(join(work.folder, 'sluice-demo'))).not.toContain('lake');
+  });
+
+  it('is set up by init, which asks the account at once', async () => {
+    await using work = await Workspace.make();
+    const init = async (key: string): Promise<Said> => {
+      const url = `${account.url}/initiated/lake`;
+      const io = testIo({ cwd: work.folder, env: { LAKE_SECRET: key } });
+      const code = await runCommandLine(io, ['init', '--yes', '--uri', set.uri, '--lake', url, '--lake-auth', 'accountKey', '--warehouse', 'none']);
+      return { code, stdout: io.out(), stderr: io.err() };
+    };
+    account.account.createContainer('initiated', 'dfs');
+    const refused = await init(Buffer.alloc(64, 1).toString('base64'));
+    expect([refused.code, refused.stderr.slice(0, 8)]).toEqual([69, 'SLC-1114']);
+    expect(await readdir(work.folder)).toEqual([]);
+    expect((await init(account.account.key)).code).toBe(0);
+    const { lake } = await loadConfig({ env: { LAKE_SECRET: 'k' }, cwd: work.folder });
+    expect(lake).toMatchObject({ kind: 'azure', url: `${account.url}/initiated/lake`, auth: { kind: 'accountKey', key: 'k' } });
   });
 
   it('tells a wrong key at once, with what to do', async () => {

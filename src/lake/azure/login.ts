@@ -52,13 +52,15 @@ function fromConnectionString(text: string): Login {
 async function credentialOf(auth: AzureAuth): Promise<TokenCredential> {
   const identity = await import('@azure/identity');
   const { clientId, tenantId } = auth;
+  const cloud = { disableInstanceDiscovery: isPrivateCloud(process.env['AZURE_AUTHORITY_HOST']) };
   switch (auth.kind) {
     case 'default':
-      return new identity.DefaultAzureCredential();
+      return new identity.DefaultAzureCredential(cloud);
     case 'managedIdentity':
       return clientId === undefined ? new identity.ManagedIdentityCredential() : new identity.ManagedIdentityCredential({ clientId });
     case 'workloadIdentity':
       return new identity.WorkloadIdentityCredential({
+        ...cloud,
         ...(clientId !== undefined && { clientId }),
         ...(tenantId !== undefined && { tenantId }),
         ...(auth['tokenFile'] !== undefined && { tokenFilePath: auth['tokenFile'] }),
@@ -66,14 +68,26 @@ async function credentialOf(auth: AzureAuth): Promise<TokenCredential> {
     case 'servicePrincipal': {
       const certificate = auth['certificateFile'];
       if (certificate !== undefined)
-        return new identity.ClientCertificateCredential(tenantId ?? '', clientId ?? '', { certificatePath: certificate });
-      return new identity.ClientSecretCredential(tenantId ?? '', clientId ?? '', auth['clientSecret'] ?? '');
+        return new identity.ClientCertificateCredential(tenantId ?? '', clientId ?? '', { certificatePath: certificate }, cloud);
+      return new identity.ClientSecretCredential(tenantId ?? '', clientId ?? '', auth['clientSecret'] ?? '', cloud);
     }
     case 'azureCli':
       return new identity.AzureCliCredential();
     default:
       throw new SluiceError(CONFIG_INVALID, `lake.auth.kind ${auth.kind} is not known`);
   }
+}
+
+const PUBLIC_CLOUDS = /(?:^|\.)(?:microsoftonline\.(?:com|us|cn)|windows\.net|chinacloudapi\.cn)$/;
+
+/**
+ * Of an authority that it does not know the SDK asks the public cloud first, which knows nothing of a private or disconnected one, if
+ * it can be reached from there at all. Whoever names an authority in the environment trusts it.
+ */
+function isPrivateCloud(authority: string | undefined): boolean {
+  if (authority === undefined || authority === '') return false;
+  const url = URL.parse(authority.includes('://') ? authority : `https://${authority}`);
+  return url !== null && !PUBLIC_CLOUDS.test(url.hostname);
 }
 
 /**
