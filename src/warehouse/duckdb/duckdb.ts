@@ -18,12 +18,13 @@ import { catalogOf } from '../sql/names.ts';
 import { isUnmerged, markCompleteThrough, updateStatus } from '../sql/registry.ts';
 import { createSchema, SCHEMA_VERSION, selectSchemaExists, selectSchemaVersion, takeBatch } from '../sql/schema.ts';
 import { selectCurrent } from '../sql/silver.ts';
-import { allEntries, findEntry, listCollections, refreshTables, register, tablesOf, type Context } from './collections.ts';
-import { Database, type Session } from './database.ts';
+import { allEntries, findEntry, listCollections, refreshTables, register, tablesOf, type Context } from '../steps/collections.ts';
+import type { Session } from '../steps/session.ts';
+import { Database } from './database.ts';
 import { duckDbDialect } from './dialect.ts';
 import { Loader } from './loader.ts';
-import { mergeCollection, purgeIfComplete } from './merger.ts';
-import { loadedFiles, loadedLines, proveCollection } from './prover.ts';
+import { mergeCollection, purgeIfComplete } from '../steps/merger.ts';
+import { loadedFiles, loadedLines, proveCollection } from '../steps/prover.ts';
 import { runQuery } from './query.ts';
 
 export interface DuckDbOptions {
@@ -92,7 +93,8 @@ class DuckDbWarehouse implements Warehouse {
   }
 
   async merge(ns: Namespace, how: { readonly rebuild: boolean }, signal: AbortSignal): Promise<MergeResult> {
-    return mergeCollection(this.#database, this.#context, ns, how, signal);
+    const { catalog } = this.#context;
+    return mergeCollection((work) => this.#database.write(takeBatch(catalog), work, signal), this.#context, ns, how);
   }
 
   async unmerged(): Promise<readonly Namespace[]> {

@@ -8,29 +8,21 @@ import { failpoint } from '../../ops/failpoint.ts';
 import { selectBatches } from '../sql/bronze.ts';
 import type { Tables } from '../sql/names.ts';
 import { isUnmerged, markMerged, type Entry } from '../sql/registry.ts';
-import { takeBatch } from '../sql/schema.ts';
 import { applyBaseline, countLive, emptySilver, mergeRange, purgeDeleted, type Range } from '../sql/silver.ts';
 import { columnsOf, findEntry, tablesOf, type Context } from './collections.ts';
-import type { Database, Session } from './database.ts';
+import type { Session, Write } from './session.ts';
 
 /** A piece takes batches up to these limits, at least one. */
 const PIECE_ROWS_MAX = 500_000;
 const PIECE_BYTES_MAX = 512 * 1024 ** 2;
 
-export async function mergeCollection(
-  database: Database,
-  context: Context,
-  ns: Namespace,
-  how: { readonly rebuild: boolean },
-  signal: AbortSignal,
-): Promise<MergeResult> {
+export async function mergeCollection(write: Write, context: Context, ns: Namespace, how: { readonly rebuild: boolean }): Promise<MergeResult> {
   if (ns.coll === null) return { rows: 0 };
-  const within = <T>(work: (session: Session) => Promise<T>): Promise<T> => database.write(takeBatch(context.catalog), work, signal);
   // A rebuild is one transaction: nobody sees a half-empty table.
-  if (how.rebuild) return { rows: await within((session) => rebuild(session, context, ns)) };
+  if (how.rebuild) return { rows: await write((session) => rebuild(session, context, ns)) };
   let rows = 0;
   for (;;) {
-    const piece = await within((session) => mergePiece(session, context, ns));
+    const piece = await write((session) => mergePiece(session, context, ns));
     failpoint('warehouse.after-merge-commit');
     rows += piece.rows;
     if (!piece.more) return { rows };

@@ -9,7 +9,7 @@ import type { UserColumn, UserColumns } from '../sql/columns.ts';
 import type { Dialect } from '../sql/dialect.ts';
 import { tableStem, type Catalog, type Tables } from '../sql/names.ts';
 import { insertEntry, selectCollections, selectEntries, selectEntry, selectStems, type Entry } from '../sql/registry.ts';
-import type { Session } from './database.ts';
+import type { Session } from './session.ts';
 
 /** What every step of load and merge needs to know. */
 export interface Context {
