@@ -36,10 +36,10 @@ export function insertRows(catalog: Catalog, tables: Tables, path: string, batch
 export function insertLedger(catalog: Catalog, line: SealedLine, batch: number | null, loadMs: number): Statement {
   return sql`
     INSERT INTO ${catalog.ledger}
-      (path, collection, state, hour, bytes, rows, first_position, last_position, first_at, last_at, sha256, epoch, batch, loaded_at, load_ms)
+      (path, collection, state, hour, bytes, "rows", first_position, last_position, first_at, last_at, sha256, epoch, batch, loaded_at, load_ms)
     VALUES (
       ${line.path}, ${formatNamespace(line)}, 'LOADED', ${line.hour}, ${line.bytes}, ${line.rows}, ${line.first}, ${line.last},
-      CAST(${isoOf(line.firstAt)} AS TIMESTAMPTZ), CAST(${isoOf(line.lastAt)} AS TIMESTAMPTZ), ${line.sha256}, ${line.epoch}, ${batch}, now(), ${loadMs}
+      CAST(${isoOf(line.firstAt)} AS TIMESTAMPTZ), CAST(${isoOf(line.lastAt)} AS TIMESTAMPTZ), ${line.sha256}, ${line.epoch}, ${batch}, CURRENT_TIMESTAMP, ${loadMs}
     )`;
 }
 
@@ -53,7 +53,7 @@ export function insertSuperseded(catalog: Catalog, ns: Namespace, path: string, 
 /** A file that replaces others, some of which are loaded: it is never loaded any more. */
 export function insertSkipped(catalog: Catalog, line: SealedLine): Statement {
   return sql`
-    INSERT INTO ${catalog.ledger} (path, collection, state, hour, bytes, rows, sha256, epoch)
+    INSERT INTO ${catalog.ledger} (path, collection, state, hour, bytes, "rows", sha256, epoch)
     VALUES (${line.path}, ${formatNamespace(line)}, 'SKIPPED', ${line.hour}, ${line.bytes}, ${line.rows}, ${line.sha256}, ${line.epoch})`;
 }
 
@@ -80,6 +80,6 @@ export function insertBaselines(dialect: Dialect, catalog: Catalog, tables: Tabl
 /** Batches of a collection that come after a mark, oldest first, with what they weigh. */
 export function selectBatches(catalog: Catalog, ns: Namespace, after: number): Statement {
   return sql`
-    SELECT batch, sum(rows) AS rows, sum(bytes) AS bytes FROM ${catalog.ledger}
+    SELECT batch, sum("rows") AS "rows", sum(bytes) AS bytes FROM ${catalog.ledger}
     WHERE collection = ${formatNamespace(ns)} AND batch > ${after} GROUP BY batch ORDER BY batch`;
 }

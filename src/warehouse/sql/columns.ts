@@ -102,5 +102,5 @@ function bad(where: string, what: string): SluiceError {
 export function columnValue(dialect: Dialect, catalog: Catalog, column: UserColumn, document: string): Statement {
   const pointer = column.path.map((part) => `/${part.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
   const read = column.type === 'UUID' ? catalog.uuidText : catalog.scalar;
-  return text(`TRY_CAST(${read.text}(${dialect.valueAt(document, pointer)}) AS ${column.type})`);
+  return text(dialect.tryCast(`${read.text}(${dialect.valueAt(document, pointer)})`, column.type));
 }

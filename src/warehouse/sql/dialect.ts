@@ -32,6 +32,17 @@ export interface Dialect {
   textAt(document: string, pointer: string): string;
   /** The value at `pointer` as JSON. */
   valueAt(document: string, pointer: string): string;
+  /** A moment from whole seconds since 1970. */
+  fromSeconds(seconds: string): string;
+  /** Whole seconds that have gone by since a moment. */
+  secondsSince(moment: string): string;
+  /** `a <nextJoin> b ON b.x > a.x <nextOnly(key of a, b.x)>`: each row of a, with the first row of b after it if there is one. */
+  readonly nextJoin: string;
+  nextOnly(leftKey: string, right: string): string;
+  /** A type that a user has named for a column, as this warehouse calls it. */
+  columnType(type: string): string;
+  /** A text as that type; NULL when it does not fit. */
+  tryCast(expression: string, type: string): string;
   /** MD5 of a text, hex. */
   digestText(expression: string): string;
   /** The first and the last 8 bytes of the MD5 of a text, each as a little-endian number whose sum cannot overflow. */

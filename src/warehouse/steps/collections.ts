@@ -70,13 +70,15 @@ export async function refreshTables(session: Session, context: Context, entry: E
   await session.run(createHistory(context.dialect, context.catalog, tables, entry));
   const wanted = columnsOf(context, entry);
   const commented = context.dialect.columnComments(context.catalog.schemas.silver, tables.stem);
-  const present = new Map((await session.all<{ name: string; comment: string }>(commented)).map((column) => [column.name, column.comment]));
-  const kept = wanted.filter((column) => present.get(column.name) === column.definition);
+  const present = new Map((await session.all<{ name: string; comment: string }>(commented)).map((column) => [column.name.toLowerCase(), column]));
+  const kept = wanted.filter((column) => present.get(column.name.toLowerCase())?.comment === column.definition);
   // A column whose definition has changed, or that is no longer named, goes: all that it holds is in the document.
-  for (const name of present.keys()) {
-    if (!kept.some((column) => column.name === name)) await session.run(dropColumn(context.dialect, tables, name));
+  for (const [key, { name }] of present) {
+    if (!kept.some((column) => column.name.toLowerCase() === key)) await session.run(dropColumn(context.dialect, tables, name));
   }
   const missing = wanted.filter((column) => !kept.includes(column));
+  // One without a comment was being filled when its process was killed, where such a thing is no transaction.
+  for (const { name } of missing) await session.run(dropColumn(context.dialect, tables, name));
   if (missing.length > 0) await session.runAll(addColumns(context.dialect, context.catalog, tables, missing));
 }
 
