@@ -16,7 +16,6 @@ function missing(config: Config): string[] {
   if (lake.kind === 'azure') found.push('`lake.url` on Azure; use file:./lake');
   if (lake.retention !== null) found.push('`lake.retention`; leave it out: everything is kept for now');
   if (config.bus !== null) found.push('`bus`; leave it out: sluice then goes from MongoDB to the lake directly');
-  if (warehouse?.kind === 'snowflake') found.push('`warehouse.url` on Snowflake; use duckdb:./warehouse.duckdb');
   if (warehouse !== null && warehouse.load !== 'sealed') found.push('`warehouse.load` with a cron line; use sealed, or call `sluice load` from cron');
   if (config.dump !== null) found.push('`dump`; leave it out and use mongodump');
   return found;

@@ -170,15 +170,15 @@ export class Database implements Reads, AsyncDisposable {
   /** A rollback goes on when the work it belongs to was aborted. */
   readonly #rolling = new AbortController().signal;
 
+  /** A login that failed is not tried again here: the driver has done so. */
   async #again<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     for (let attempt = 1, locked = 1; ;) {
       try {
         return await work();
       } catch (error) {
-        const cause = error instanceof SluiceError ? error.cause : error;
         if (error instanceof UnknownCommit) throw failure(error.cause, this.target.description);
-        if (isLockTimeout(cause) && locked < LOCK_ATTEMPTS_MAX) locked += 1;
-        else if (isConnectionLost(cause) && attempt < ATTEMPTS_MAX) attempt += 1;
+        if (isLockTimeout(error) && locked < LOCK_ATTEMPTS_MAX) locked += 1;
+        else if (isConnectionLost(error) && attempt < ATTEMPTS_MAX) attempt += 1;
         else throw failure(error, this.target.description);
         await systemClock.sleep(PAUSE_MS * attempt, signal ?? this.#closing.signal);
       }

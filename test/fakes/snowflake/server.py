@@ -210,21 +210,31 @@ def column_of(field):
     return dict(name=field.name, type=kind, nullable=True, length=None, byteLength=None, precision=38, scale=9 if "time" in kind else 0)
 
 
-def remembered(cur, database, sql):
-    """What fakesnow makes of a statement takes it much longer than running it: kept by the statement's text."""
-    transform, count = cur._transform, iter(range(99))
-
-    def again(expression, params):
-        key = (database if DEPENDS.search(sql) else None, sql, next(count))
-        if key not in made:
-            made[key] = transform(expression, params)
-        return made[key].copy()
-
-    return again
-
-
+# What fakesnow makes of a statement takes it much longer than running it: kept by the statement's text, without the names of tables.
 made = {}
-DEPENDS = re.compile(r"information_schema|^\s*(?:SHOW|USE|DESC|CREATE SCHEMA)", re.I)
+NAMES = re.compile(r'\b(bronze|silver)\.("(?:[^"]|"")+"|\w+)', re.I)
+PLAIN = re.compile(r"\s*(?:SELECT|WITH|INSERT|UPDATE|DELETE|MERGE|CREATE (?:OR REPLACE )?(?:TABLE|VIEW)|ALTER TABLE)\b", re.I)
+
+
+def translated(cur, sql):
+    """The statement for DuckDB and its kind."""
+    names = []
+
+    def number(match):
+        schema, name = match.groups()
+        stored = name if name.startswith('"') else f'"{name.upper()}"'
+        if (schema, stored) not in names:
+            names.append((schema, stored))
+        return f'{schema}."@{names.index((schema, stored))}@"'
+
+    general = NAMES.sub(number, sql)
+    if general not in made:
+        expression = parse_one(general)
+        made[general] = statement_type_id(expression), cur._transform(expression, None).sql(dialect="duckdb")
+    type_id, text = made[general]
+    return type_id, re.sub(r'"@(\d+)@"', lambda match: names[int(match.group(1))][1], text)
+
+
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
 
@@ -289,19 +299,21 @@ def execute(session, sql, params):
     if word in ("COMMIT", "ROLLBACK"):
         end(session, word)
         return answer([("status", "text")], [["Statement executed successfully."]], 0x5000)
-    type_id = statement_type_id(parse_one(sql))
-    if word == "MERGE":
-        # fakesnow makes several statements of it, over a table of another database; DuckDB has MERGE by now.
-        cur._transform_explode = lambda expression: [expression]
-    # fakesnow looks for session variables inside of texts, too, and finds `$timestamp`.
-    cur._inline_variables = lambda command: command
-    cur._transform = remembered(cur, conn.database, sql)
-    cur.execute(sql, binding_params=params, server=True)
-    table = cur._arrow_table
-    if table is None:
+    if PLAIN.match(sql) and "information_schema" not in sql.lower():
+        type_id, text = translated(cur, sql)
+        duck = conn._duck_conn
+        duck.execute(text, list(params) if params else None)
+        table = duck.to_arrow_table()
+    else:
+        type_id = statement_type_id(parse_one(sql))
+        # fakesnow looks for session variables inside of texts, too, and finds `$timestamp`.
+        cur._inline_variables = lambda command: command
+        cur.execute(sql, binding_params=params, server=True)
+        table = cur._arrow_table
+    if table is None or (type_id != SELECT and word not in ("INSERT", "UPDATE", "DELETE", "MERGE", "SHOW", "DESCRIBE", "DESC", "LIST")):
         return answer([("status", "text")], [["Statement executed successfully."]], type_id)
-    if type_id != SELECT and word not in ("SHOW", "DESCRIBE", "DESC", "LIST"):
-        return answer([(f.name, "text" if pa.types.is_string(f.type) else "fixed") for f in table.schema], zip(*[c.to_pylist() for c in table.columns]), type_id)
+    if type_id != SELECT and word in ("INSERT", "UPDATE", "DELETE", "MERGE"):
+        return answer([("number of rows", "fixed")], [[table.column(0)[0].as_py()]], type_id)
     rowtype = [column_of(field) for field in table.schema]
     kinds = [column["type"] for column in rowtype]
     columns = [c.to_pylist() for c in table.columns]
@@ -411,6 +423,12 @@ async def login(request):
     return JSONResponse(out)
 
 
+CODES = [
+    (duckdb.ConstraintException, ("100072", "22000")),
+    (duckdb.ConversionException, ("100038", "22018")),
+    (duckdb.CatalogException, ("002003", "42S02")),
+    (duckdb.ParserException, ("001003", "42000")),
+]
 NEEDS_WAREHOUSE = re.compile(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE|MERGE|COPY)", re.I)
 
 
@@ -439,8 +457,9 @@ async def query(request):
         return failed(f"{e.errno or 0:06d}", e.sqlstate or "", e.msg or "")
     except duckdb.InterruptException:
         return failed("000604", "57014", "SQL execution canceled")
-    except duckdb.ConstraintException as e:
-        return failed("100072", "22000", f"NULL result in a non-nullable column: {e}")
+    except duckdb.Error as e:
+        code, state = next((codes for kind, codes in CODES if isinstance(e, kind)), ("000904", "42000"))
+        return failed(code, state, str(e))
     except Exception as e:
         return failed("000904", "42000", f"{type(e).__name__}: {e}")
     finally:
