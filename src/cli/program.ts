@@ -13,6 +13,7 @@ import { enableImagesCommand } from './commands/enable-images.ts';
 import { initCommand } from './commands/init.ts';
 import { loadCommand, mergeCommand } from './commands/load.ts';
 import { queryCommand } from './commands/query.ts';
+import { renderCommand } from './commands/render.ts';
 import { runCommand } from './commands/run.ts';
 import { pauseCommands, sealCommand } from './commands/seal.ts';
 import { statusCommand } from './commands/status.ts';
@@ -64,6 +65,7 @@ export function buildProgram(io: Io): Command {
   mergeCommand(program, io);
   queryCommand(program, io);
   verifyCommand(program, io);
+  renderCommand(program, io);
   enableImagesCommand(program, io);
   configCommand(program, io);
   completionCommand(program, io);

@@ -37,7 +37,7 @@ export function countLive(tables: Tables, range: Range): Statement {
  * One row per key of the range: the newest state, the newest document, how many rows, the first sight. Its columns have
  * the names of silver's, which no column of the user can have.
  */
-function fold(dialect: Dialect, catalog: Catalog, tables: Tables, range: Range, columns: readonly UserColumn[]): Statement {
+export function foldRange(dialect: Dialect, catalog: Catalog, tables: Tables, range: Range, columns: readonly UserColumn[]): Statement {
   const hasDocument = text(`${dialect.typeAt('doc', '/fullDocument')} = 'OBJECT'`);
   return sql`
     WITH states AS (
@@ -88,7 +88,7 @@ export function mergeRange(dialect: Dialect, catalog: Catalog, tables: Tables, r
   return sql`
     MERGE INTO ${tables.silver} AS s
     USING (
-      ${fold(dialect, catalog, tables, range, columns)}
+      ${foldRange(dialect, catalog, tables, range, columns)}
     ) AS b ON s.key = b.key
     WHEN MATCHED THEN UPDATE SET
       ${text(updates.join(',\n'))}
