@@ -24,10 +24,13 @@ function parseError(statement: string): string | null {
   return result.success ? null : `${result.error}: ${statement}`;
 }
 
-/** Written so that the parser takes it: `key` as a first column, and columns of an external table. */
+/** Written so that the parser takes it: `key` as a first column, and an external table without what is not a table's. */
 function known(statement: string): string {
-  const external = /^CREATE EXTERNAL TABLE/.test(statement);
-  return statement.replaceAll(/INSERT\s+\(key,/g, 'INSERT ("KEY",').replaceAll(external ? / AS \(.*\)(?=,?$)/gm : /(?!)/g, '');
+  if (!/^CREATE EXTERNAL TABLE/.test(statement)) return statement.replaceAll(/INSERT\s+\(key,/g, 'INSERT ("KEY",');
+  return statement
+    .replace('EXTERNAL ', '')
+    .replaceAll(/ AS \(.*\)(?=,?$)/gm, '')
+    .replace(/\n\)\n[\s\S]*$/, '\n)');
 }
 
 /** Statements inside of a statement: the parser takes what lies between `$$`, or behind AS, as it is. */

@@ -76,6 +76,9 @@ function collectionsOf(config: Config, args: RenderArgs): (Namespace & { readonl
         next: 'Name them: sluice render snowflake shop.orders shop.customers; `sluice status` lists what was captured.',
       });
     }
+    // Procedures stand between these marks, where nothing can be escaped.
+    if (name.includes('$$'))
+      throw new SluiceError(USAGE, `${name} holds $$, which a procedure of Snowflake cannot name; let sluice load it (--mode copy)`);
     return { db: ns.db, coll: ns.coll };
   });
 }

@@ -13,8 +13,11 @@ import { SluiceError, type ErrorKind } from '../../core/error.ts';
 import { CONFIG_INVALID, WAREHOUSE_REFUSED, WAREHOUSE_UNAVAILABLE } from '../../core/errors.ts';
 import type { SealedFile, Warehouse } from '../../core/warehouse.ts';
 import { silentLog } from '../../ops/log.ts';
-import type { SnowflakeAuth } from './connection.ts';
+import { SnowflakeConnection, type SnowflakeAuth } from './connection.ts';
+import { planCollection } from './render/plan.ts';
+import { renderSnowflake } from './render/render.ts';
 import { openSnowflake } from './snowflake.ts';
+import { parseTarget } from './target.ts';
 
 const insert = (n: number, key = `"${n % 3}"`): TestEvent => ({ n, op: 'insert', key, doc: `{"n":${n}}` });
 const PAT: SnowflakeAuth = { kind: 'pat', user: 'SLUICE', token: 'good-token' };
@@ -187,6 +190,24 @@ describe.skipIf(standInMissing !== null)('Snowflake', () => {
       expect((await loading).rejected).toEqual([]);
       expect((await warehouse.collections()).map((row) => row.rows)).toEqual([1, 1, 1]);
     });
+  });
+
+  it('takes the schemas and tables that `sluice render snowflake` made for its own', async () => {
+    const url = standIn.url('RENDERED');
+    const collection = planCollection({ db: 'shop', coll: 'orders' }, [], 'shop/orders/', []);
+    const plan = { pipeline: 'p', mode: 'copy', database: 'RENDERED', warehouse: 'W', loader: 'L', reader: 'R', user: null, lake: null } as const;
+    const made = renderSnowflake({ ...plan, compression: 'none', tenant: null, queue: null, mail: [], eventsPerDay: 1, collections: [collection] });
+    const connection = await SnowflakeConnection.open(parseTarget(url), PAT, 'test', never);
+    // Roles, warehouses and grants are not to be had there.
+    const statements = made.filter(({ name }) => /^(?:04|05|06)/.test(name)).flatMap((file) => file.statements);
+    for (const text of statements.filter((one) => !/^USE |FILE FORMAT/.test(one))) {
+      for (const _time of [1, 2]) await connection.run({ text, values: [] }, { limitMs: 60_000, tag: 'test', signal: never });
+    }
+    await connection.close();
+    const warehouse = open(url);
+    expect(await warehouse.load([await files.seal(ORDERS, [insert(1)])], never)).toMatchObject({ files: 1, rows: 1, rejected: [] });
+    await warehouse.merge(ORDERS, { rebuild: false }, never);
+    expect(await warehouse.prove(ORDERS, 10, never)).toEqual([]);
   });
 
   it('never lets a query write', async () => {

@@ -77,7 +77,7 @@ AS
 function loadRecent(collection: PlannedCollection, prefix: string): string {
   const name = text(formatNamespace(collection.ns));
   const from = stagePath(collection);
-  return `CREATE OR REPLACE PROCEDURE ${objectOf(collection, 'load_recent')}("recent_hours" NUMBER)
+  return `CREATE OR REPLACE PROCEDURE ${objectOf(collection, 'load_recent')}(recent_hours NUMBER)
 RETURNS VARCHAR
 LANGUAGE SQL
 EXECUTE AS OWNER
@@ -88,7 +88,7 @@ DECLARE
   batch NUMBER;
   wrong NUMBER;
   taken NUMBER;
-  oldest VARCHAR DEFAULT TO_CHAR(DATEADD('hour', -"recent_hours", CURRENT_TIMESTAMP), 'YYYYMMDD-HH24');
+  oldest VARCHAR DEFAULT TO_CHAR(DATEADD('hour', -recent_hours, CURRENT_TIMESTAMP), 'YYYYMMDD-HH24');
 BEGIN
   ${indent(inline(createIncoming('sluice')))};
   CREATE OR REPLACE TEMPORARY TABLE sluice.sealed AS

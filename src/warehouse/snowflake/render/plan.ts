@@ -82,10 +82,14 @@ export function objectOf(collection: PlannedCollection, suffix: string): string 
   return `${dialect.identifier(SCHEMAS.sluice)}.${dialect.identifier(`${collection.tables.stem}_${suffix}`)}`;
 }
 
-/** A statement with its values written out, for a file. */
+const PIECES = /'(?:[^'\\]|''|\\[\s\S])*'|"(?:[^"]|"")*"|\$\$[\s\S]*?\$\$|\?/g;
+
+/** A statement with its values written out, for a file. A question mark inside of a text or of a function is none of ours. */
 export function inline(statement: Statement): string {
-  let next = 0;
-  return statement.text.replaceAll('?', () => literal(statement.values[next++] ?? null));
+  const left = [...statement.values];
+  const written = statement.text.replaceAll(PIECES, (piece) => (piece === '?' ? literal(left.shift() ?? null) : piece));
+  if (left.length > 0) throw new Error(`${left.length} values have no place in ${statement.text}`);
+  return written;
 }
 
 function literal(value: SqlValue): string {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { harmsData, mayRunTwice, syntaxError, unknownOptions } from '../../../../test/snowflake-sql.ts';
 import { parseColumns } from '../../sql/columns.ts';
-import { MODES, planCollection, type Mode, type Plan, type PlannedCollection } from './plan.ts';
+import { sql } from '../../sql/statement.ts';
+import { inline, MODES, planCollection, type Mode, type Plan, type PlannedCollection } from './plan.ts';
 import { fileText, renderSnowflake } from './render.ts';
 
 const columns = parseColumns({ 'shop.orders': { total: 'fullDocument.total DECIMAL(18,2)' } });
@@ -67,6 +68,13 @@ describe.each(MODES)('what is rendered for mode %s', (mode) => {
     const started = files.find((file) => file.name === '11_start.sql')?.statements.join('\n') ?? '';
     const tasks = statements.flatMap((statement) => /^CREATE TASK IF NOT EXISTS (.+)$/m.exec(statement)?.[1] ?? []);
     for (const task of tasks) expect(started).toContain(`ALTER TASK IF EXISTS ${task} RESUME`);
+  });
+});
+
+describe('a value in a file', () => {
+  it('stands where its mark was, and nowhere else', () => {
+    const statement = sql`SELECT ${"it's ?"}, '?', "?", $$ a ? b : c $$, ${null}, ${7}, ${true}`;
+    expect(inline(statement)).toBe(`SELECT 'it''s ?', '?', "?", $$ a ? b : c $$, NULL, 7, TRUE`);
   });
 });
 

@@ -154,12 +154,12 @@ AS $$
     while (i < s.length && ',]} \t\r\n'.indexOf(s[i]) < 0) i++;
     return i;
   }
-  function unquoted(s) { return s.indexOf('\\') < 0 NULL s.slice(1, -1) : JSON.parse(s); }
+  function unquoted(s) { return s.indexOf('\\') < 0 ? s.slice(1, -1) : JSON.parse(s); }
   function inside(s, i, part) {
     var array = s[i] === '[', n = 0, k, e;
     if (!array && s[i] !== '{') return -1;
     for (i = space(s, i + 1); i < s.length && s[i] !== '}' && s[i] !== ']'; n++) {
-      k = array NULL String(n) : null;
+      k = array ? String(n) : null;
       if (!array) {
         e = end(s, i);
         k = unquoted(s.slice(i, e));
@@ -180,13 +180,13 @@ AS $$
     return s.slice(i, end(s, i));
   }
   function at(s, pointer) {
-    return find(s, pointer === '' NULL [] : pointer.slice(1).split('/').map(function (part) {
+    return find(s, pointer === '' ? [] : pointer.slice(1).split('/').map(function (part) {
       return part.replace(/~1/g, '/').replace(/~0/g, '~');
     }));
   }
   function plain(v) {
     if (v === null || v === 'null') return null;
-    return v[0] === '"' NULL JSON.parse(v) : v;
+    return v[0] === '"' ? JSON.parse(v) : v;
   }
   return find(line, [name]);
 $$;
@@ -216,12 +216,12 @@ AS $$
     while (i < s.length && ',]} \t\r\n'.indexOf(s[i]) < 0) i++;
     return i;
   }
-  function unquoted(s) { return s.indexOf('\\') < 0 NULL s.slice(1, -1) : JSON.parse(s); }
+  function unquoted(s) { return s.indexOf('\\') < 0 ? s.slice(1, -1) : JSON.parse(s); }
   function inside(s, i, part) {
     var array = s[i] === '[', n = 0, k, e;
     if (!array && s[i] !== '{') return -1;
     for (i = space(s, i + 1); i < s.length && s[i] !== '}' && s[i] !== ']'; n++) {
-      k = array NULL String(n) : null;
+      k = array ? String(n) : null;
       if (!array) {
         e = end(s, i);
         k = unquoted(s.slice(i, e));
@@ -242,13 +242,13 @@ AS $$
     return s.slice(i, end(s, i));
   }
   function at(s, pointer) {
-    return find(s, pointer === '' NULL [] : pointer.slice(1).split('/').map(function (part) {
+    return find(s, pointer === '' ? [] : pointer.slice(1).split('/').map(function (part) {
       return part.replace(/~1/g, '/').replace(/~0/g, '~');
     }));
   }
   function plain(v) {
     if (v === null || v === 'null') return null;
-    return v[0] === '"' NULL JSON.parse(v) : v;
+    return v[0] === '"' ? JSON.parse(v) : v;
   }
   return find(line, ['documentKey', '_id']);
 $$;
@@ -278,12 +278,12 @@ AS $$
     while (i < s.length && ',]} \t\r\n'.indexOf(s[i]) < 0) i++;
     return i;
   }
-  function unquoted(s) { return s.indexOf('\\') < 0 NULL s.slice(1, -1) : JSON.parse(s); }
+  function unquoted(s) { return s.indexOf('\\') < 0 ? s.slice(1, -1) : JSON.parse(s); }
   function inside(s, i, part) {
     var array = s[i] === '[', n = 0, k, e;
     if (!array && s[i] !== '{') return -1;
     for (i = space(s, i + 1); i < s.length && s[i] !== '}' && s[i] !== ']'; n++) {
-      k = array NULL String(n) : null;
+      k = array ? String(n) : null;
       if (!array) {
         e = end(s, i);
         k = unquoted(s.slice(i, e));
@@ -304,13 +304,13 @@ AS $$
     return s.slice(i, end(s, i));
   }
   function at(s, pointer) {
-    return find(s, pointer === '' NULL [] : pointer.slice(1).split('/').map(function (part) {
+    return find(s, pointer === '' ? [] : pointer.slice(1).split('/').map(function (part) {
       return part.replace(/~1/g, '/').replace(/~0/g, '~');
     }));
   }
   function plain(v) {
     if (v === null || v === 'null') return null;
-    return v[0] === '"' NULL JSON.parse(v) : v;
+    return v[0] === '"' ? JSON.parse(v) : v;
   }
   return at(doc, pointer);
 $$;
@@ -340,12 +340,12 @@ AS $$
     while (i < s.length && ',]} \t\r\n'.indexOf(s[i]) < 0) i++;
     return i;
   }
-  function unquoted(s) { return s.indexOf('\\') < 0 NULL s.slice(1, -1) : JSON.parse(s); }
+  function unquoted(s) { return s.indexOf('\\') < 0 ? s.slice(1, -1) : JSON.parse(s); }
   function inside(s, i, part) {
     var array = s[i] === '[', n = 0, k, e;
     if (!array && s[i] !== '{') return -1;
     for (i = space(s, i + 1); i < s.length && s[i] !== '}' && s[i] !== ']'; n++) {
-      k = array NULL String(n) : null;
+      k = array ? String(n) : null;
       if (!array) {
         e = end(s, i);
         k = unquoted(s.slice(i, e));
@@ -366,13 +366,13 @@ AS $$
     return s.slice(i, end(s, i));
   }
   function at(s, pointer) {
-    return find(s, pointer === '' NULL [] : pointer.slice(1).split('/').map(function (part) {
+    return find(s, pointer === '' ? [] : pointer.slice(1).split('/').map(function (part) {
       return part.replace(/~1/g, '/').replace(/~0/g, '~');
     }));
   }
   function plain(v) {
     if (v === null || v === 'null') return null;
-    return v[0] === '"' NULL JSON.parse(v) : v;
+    return v[0] === '"' ? JSON.parse(v) : v;
   }
   return plain(at(doc, pointer));
 $$;
@@ -402,12 +402,12 @@ AS $$
     while (i < s.length && ',]} \t\r\n'.indexOf(s[i]) < 0) i++;
     return i;
   }
-  function unquoted(s) { return s.indexOf('\\') < 0 NULL s.slice(1, -1) : JSON.parse(s); }
+  function unquoted(s) { return s.indexOf('\\') < 0 ? s.slice(1, -1) : JSON.parse(s); }
   function inside(s, i, part) {
     var array = s[i] === '[', n = 0, k, e;
     if (!array && s[i] !== '{') return -1;
     for (i = space(s, i + 1); i < s.length && s[i] !== '}' && s[i] !== ']'; n++) {
-      k = array NULL String(n) : null;
+      k = array ? String(n) : null;
       if (!array) {
         e = end(s, i);
         k = unquoted(s.slice(i, e));
@@ -428,13 +428,13 @@ AS $$
     return s.slice(i, end(s, i));
   }
   function at(s, pointer) {
-    return find(s, pointer === '' NULL [] : pointer.slice(1).split('/').map(function (part) {
+    return find(s, pointer === '' ? [] : pointer.slice(1).split('/').map(function (part) {
       return part.replace(/~1/g, '/').replace(/~0/g, '~');
     }));
   }
   function plain(v) {
     if (v === null || v === 'null') return null;
-    return v[0] === '"' NULL JSON.parse(v) : v;
+    return v[0] === '"' ? JSON.parse(v) : v;
   }
   var v = at(doc, pointer);
     if (v === null) return null;
@@ -444,7 +444,7 @@ AS $$
       case '"': return 'VARCHAR';
       case 't': case 'f': return 'BOOLEAN';
       case 'n': return 'NULL';
-      default: return /[.eE]/.test(v) NULL 'DOUBLE' : 'BIGINT';
+      default: return /[.eE]/.test(v) ? 'DOUBLE' : 'BIGINT';
     }
 $$;
 
@@ -473,12 +473,12 @@ AS $$
     while (i < s.length && ',]} \t\r\n'.indexOf(s[i]) < 0) i++;
     return i;
   }
-  function unquoted(s) { return s.indexOf('\\') < 0 NULL s.slice(1, -1) : JSON.parse(s); }
+  function unquoted(s) { return s.indexOf('\\') < 0 ? s.slice(1, -1) : JSON.parse(s); }
   function inside(s, i, part) {
     var array = s[i] === '[', n = 0, k, e;
     if (!array && s[i] !== '{') return -1;
     for (i = space(s, i + 1); i < s.length && s[i] !== '}' && s[i] !== ']'; n++) {
-      k = array NULL String(n) : null;
+      k = array ? String(n) : null;
       if (!array) {
         e = end(s, i);
         k = unquoted(s.slice(i, e));
@@ -499,13 +499,13 @@ AS $$
     return s.slice(i, end(s, i));
   }
   function at(s, pointer) {
-    return find(s, pointer === '' NULL [] : pointer.slice(1).split('/').map(function (part) {
+    return find(s, pointer === '' ? [] : pointer.slice(1).split('/').map(function (part) {
       return part.replace(/~1/g, '/').replace(/~0/g, '~');
     }));
   }
   function plain(v) {
     if (v === null || v === 'null') return null;
-    return v[0] === '"' NULL JSON.parse(v) : v;
+    return v[0] === '"' ? JSON.parse(v) : v;
   }
   if (value[0] !== '{') return plain(value);
     var wrappers = ['$numberDecimal', '$numberLong', '$numberInt', '$numberDouble', '$oid', '$symbol'];
@@ -517,9 +517,9 @@ AS $$
     if (date === null) return value;
     if (date[0] !== '{') return plain(date);
     var ms = plain(find(date, ['$numberLong']));
-    var moment = new Date(ms === null NULL NaN : Number(ms));
+    var moment = new Date(ms === null ? NaN : Number(ms));
     if (isNaN(moment.getTime())) return null;
-    return /^\d{4}-/.test(moment.toISOString()) NULL moment.toISOString() : null;
+    return /^\d{4}-/.test(moment.toISOString()) ? moment.toISOString() : null;
 $$;
 
 CREATE OR REPLACE FUNCTION sluice.uuid_text("value" VARCHAR)
@@ -547,12 +547,12 @@ AS $$
     while (i < s.length && ',]} \t\r\n'.indexOf(s[i]) < 0) i++;
     return i;
   }
-  function unquoted(s) { return s.indexOf('\\') < 0 NULL s.slice(1, -1) : JSON.parse(s); }
+  function unquoted(s) { return s.indexOf('\\') < 0 ? s.slice(1, -1) : JSON.parse(s); }
   function inside(s, i, part) {
     var array = s[i] === '[', n = 0, k, e;
     if (!array && s[i] !== '{') return -1;
     for (i = space(s, i + 1); i < s.length && s[i] !== '}' && s[i] !== ']'; n++) {
-      k = array NULL String(n) : null;
+      k = array ? String(n) : null;
       if (!array) {
         e = end(s, i);
         k = unquoted(s.slice(i, e));
@@ -573,15 +573,15 @@ AS $$
     return s.slice(i, end(s, i));
   }
   function at(s, pointer) {
-    return find(s, pointer === '' NULL [] : pointer.slice(1).split('/').map(function (part) {
+    return find(s, pointer === '' ? [] : pointer.slice(1).split('/').map(function (part) {
       return part.replace(/~1/g, '/').replace(/~0/g, '~');
     }));
   }
   function plain(v) {
     if (v === null || v === 'null') return null;
-    return v[0] === '"' NULL JSON.parse(v) : v;
+    return v[0] === '"' ? JSON.parse(v) : v;
   }
-  var written = value[0] === '{' NULL plain(find(value, ['$uuid'])) : plain(value);
+  var written = value[0] === '{' ? plain(find(value, ['$uuid'])) : plain(value);
     var hex = '';
     if (written === null && value[0] === '{') {
       var base64 = plain(find(value, ['$binary', 'base64']));
@@ -596,7 +596,7 @@ AS $$
           bits &= (1 << held) - 1;
         }
       }
-    } else hex = (written === null NULL '' : written).replace(/[-{}]/g, '').toLowerCase();
+    } else hex = (written === null ? '' : written).replace(/[-{}]/g, '').toLowerCase();
     if (!/^[0-9a-f]{32}$/.test(hex)) return null;
     return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
 $$;
@@ -612,7 +612,7 @@ AS $$
     var time = meta && meta.clusterTime && meta.clusterTime.$timestamp;
     if (!meta || typeof meta.position !== 'string') return 'is no event: its position is null';
     if (typeof meta.operationType !== 'string') return 'is no event: its operation is null';
-    return time && Number.isInteger(time.t) && Number.isInteger(time.i) NULL null : 'is no event: its cluster time is null';
+    return time && Number.isInteger(time.t) && Number.isInteger(time.i) ? null : 'is no event: its cluster time is null';
 $$;
 
 CREATE OR REPLACE VIEW sluice.pipeline_health AS

@@ -163,12 +163,12 @@ AS $$
     while (i < s.length && ',]} \t\r\n'.indexOf(s[i]) < 0) i++;
     return i;
   }
-  function unquoted(s) { return s.indexOf('\\') < 0 NULL s.slice(1, -1) : JSON.parse(s); }
+  function unquoted(s) { return s.indexOf('\\') < 0 ? s.slice(1, -1) : JSON.parse(s); }
   function inside(s, i, part) {
     var array = s[i] === '[', n = 0, k, e;
     if (!array && s[i] !== '{') return -1;
     for (i = space(s, i + 1); i < s.length && s[i] !== '}' && s[i] !== ']'; n++) {
-      k = array NULL String(n) : null;
+      k = array ? String(n) : null;
       if (!array) {
         e = end(s, i);
         k = unquoted(s.slice(i, e));
@@ -189,13 +189,13 @@ AS $$
     return s.slice(i, end(s, i));
   }
   function at(s, pointer) {
-    return find(s, pointer === '' NULL [] : pointer.slice(1).split('/').map(function (part) {
+    return find(s, pointer === '' ? [] : pointer.slice(1).split('/').map(function (part) {
       return part.replace(/~1/g, '/').replace(/~0/g, '~');
     }));
   }
   function plain(v) {
     if (v === null || v === 'null') return null;
-    return v[0] === '"' NULL JSON.parse(v) : v;
+    return v[0] === '"' ? JSON.parse(v) : v;
   }
   return find(line, [name]);
 $$;
@@ -225,12 +225,12 @@ AS $$
     while (i < s.length && ',]} \t\r\n'.indexOf(s[i]) < 0) i++;
     return i;
   }
-  function unquoted(s) { return s.indexOf('\\') < 0 NULL s.slice(1, -1) : JSON.parse(s); }
+  function unquoted(s) { return s.indexOf('\\') < 0 ? s.slice(1, -1) : JSON.parse(s); }
   function inside(s, i, part) {
     var array = s[i] === '[', n = 0, k, e;
     if (!array && s[i] !== '{') return -1;
     for (i = space(s, i + 1); i < s.length && s[i] !== '}' && s[i] !== ']'; n++) {
-      k = array NULL String(n) : null;
+      k = array ? String(n) : null;
       if (!array) {
         e = end(s, i);
         k = unquoted(s.slice(i, e));
@@ -251,13 +251,13 @@ AS $$
     return s.slice(i, end(s, i));
   }
   function at(s, pointer) {
-    return find(s, pointer === '' NULL [] : pointer.slice(1).split('/').map(function (part) {
+    return find(s, pointer === '' ? [] : pointer.slice(1).split('/').map(function (part) {
       return part.replace(/~1/g, '/').replace(/~0/g, '~');
     }));
   }
   function plain(v) {
     if (v === null || v === 'null') return null;
-    return v[0] === '"' NULL JSON.parse(v) : v;
+    return v[0] === '"' ? JSON.parse(v) : v;
   }
   return find(line, ['documentKey', '_id']);
 $$;
@@ -287,12 +287,12 @@ AS $$
     while (i < s.length && ',]} \t\r\n'.indexOf(s[i]) < 0) i++;
     return i;
   }
-  function unquoted(s) { return s.indexOf('\\') < 0 NULL s.slice(1, -1) : JSON.parse(s); }
+  function unquoted(s) { return s.indexOf('\\') < 0 ? s.slice(1, -1) : JSON.parse(s); }
   function inside(s, i, part) {
     var array = s[i] === '[', n = 0, k, e;
     if (!array && s[i] !== '{') return -1;
     for (i = space(s, i + 1); i < s.length && s[i] !== '}' && s[i] !== ']'; n++) {
-      k = array NULL String(n) : null;
+      k = array ? String(n) : null;
       if (!array) {
         e = end(s, i);
         k = unquoted(s.slice(i, e));
@@ -313,13 +313,13 @@ AS $$
     return s.slice(i, end(s, i));
   }
   function at(s, pointer) {
-    return find(s, pointer === '' NULL [] : pointer.slice(1).split('/').map(function (part) {
+    return find(s, pointer === '' ? [] : pointer.slice(1).split('/').map(function (part) {
       return part.replace(/~1/g, '/').replace(/~0/g, '~');
     }));
   }
   function plain(v) {
     if (v === null || v === 'null') return null;
-    return v[0] === '"' NULL JSON.parse(v) : v;
+    return v[0] === '"' ? JSON.parse(v) : v;
   }
   return at(doc, pointer);
 $$;
@@ -349,12 +349,12 @@ AS $$
     while (i < s.length && ',]} \t\r\n'.indexOf(s[i]) < 0) i++;
     return i;
   }
-  function unquoted(s) { return s.indexOf('\\') < 0 NULL s.slice(1, -1) : JSON.parse(s); }
+  function unquoted(s) { return s.indexOf('\\') < 0 ? s.slice(1, -1) : JSON.parse(s); }
   function inside(s, i, part) {
     var array = s[i] === '[', n = 0, k, e;
     if (!array && s[i] !== '{') return -1;
     for (i = space(s, i + 1); i < s.length && s[i] !== '}' && s[i] !== ']'; n++) {
-      k = array NULL String(n) : null;
+      k = array ? String(n) : null;
       if (!array) {
         e = end(s, i);
         k = unquoted(s.slice(i, e));
@@ -375,13 +375,13 @@ AS $$
     return s.slice(i, end(s, i));
   }
   function at(s, pointer) {
-    return find(s, pointer === '' NULL [] : pointer.slice(1).split('/').map(function (part) {
+    return find(s, pointer === '' ? [] : pointer.slice(1).split('/').map(function (part) {
       return part.replace(/~1/g, '/').replace(/~0/g, '~');
     }));
   }
   function plain(v) {
     if (v === null || v === 'null') return null;
-    return v[0] === '"' NULL JSON.parse(v) : v;
+    return v[0] === '"' ? JSON.parse(v) : v;
   }
   return plain(at(doc, pointer));
 $$;
@@ -411,12 +411,12 @@ AS $$
     while (i < s.length && ',]} \t\r\n'.indexOf(s[i]) < 0) i++;
     return i;
   }
-  function unquoted(s) { return s.indexOf('\\') < 0 NULL s.slice(1, -1) : JSON.parse(s); }
+  function unquoted(s) { return s.indexOf('\\') < 0 ? s.slice(1, -1) : JSON.parse(s); }
   function inside(s, i, part) {
     var array = s[i] === '[', n = 0, k, e;
     if (!array && s[i] !== '{') return -1;
     for (i = space(s, i + 1); i < s.length && s[i] !== '}' && s[i] !== ']'; n++) {
-      k = array NULL String(n) : null;
+      k = array ? String(n) : null;
       if (!array) {
         e = end(s, i);
         k = unquoted(s.slice(i, e));
@@ -437,13 +437,13 @@ AS $$
     return s.slice(i, end(s, i));
   }
   function at(s, pointer) {
-    return find(s, pointer === '' NULL [] : pointer.slice(1).split('/').map(function (part) {
+    return find(s, pointer === '' ? [] : pointer.slice(1).split('/').map(function (part) {
       return part.replace(/~1/g, '/').replace(/~0/g, '~');
     }));
   }
   function plain(v) {
     if (v === null || v === 'null') return null;
-    return v[0] === '"' NULL JSON.parse(v) : v;
+    return v[0] === '"' ? JSON.parse(v) : v;
   }
   var v = at(doc, pointer);
     if (v === null) return null;
@@ -453,7 +453,7 @@ AS $$
       case '"': return 'VARCHAR';
       case 't': case 'f': return 'BOOLEAN';
       case 'n': return 'NULL';
-      default: return /[.eE]/.test(v) NULL 'DOUBLE' : 'BIGINT';
+      default: return /[.eE]/.test(v) ? 'DOUBLE' : 'BIGINT';
     }
 $$;
 
@@ -482,12 +482,12 @@ AS $$
     while (i < s.length && ',]} \t\r\n'.indexOf(s[i]) < 0) i++;
     return i;
   }
-  function unquoted(s) { return s.indexOf('\\') < 0 NULL s.slice(1, -1) : JSON.parse(s); }
+  function unquoted(s) { return s.indexOf('\\') < 0 ? s.slice(1, -1) : JSON.parse(s); }
   function inside(s, i, part) {
     var array = s[i] === '[', n = 0, k, e;
     if (!array && s[i] !== '{') return -1;
     for (i = space(s, i + 1); i < s.length && s[i] !== '}' && s[i] !== ']'; n++) {
-      k = array NULL String(n) : null;
+      k = array ? String(n) : null;
       if (!array) {
         e = end(s, i);
         k = unquoted(s.slice(i, e));
@@ -508,13 +508,13 @@ AS $$
     return s.slice(i, end(s, i));
   }
   function at(s, pointer) {
-    return find(s, pointer === '' NULL [] : pointer.slice(1).split('/').map(function (part) {
+    return find(s, pointer === '' ? [] : pointer.slice(1).split('/').map(function (part) {
       return part.replace(/~1/g, '/').replace(/~0/g, '~');
     }));
   }
   function plain(v) {
     if (v === null || v === 'null') return null;
-    return v[0] === '"' NULL JSON.parse(v) : v;
+    return v[0] === '"' ? JSON.parse(v) : v;
   }
   if (value[0] !== '{') return plain(value);
     var wrappers = ['$numberDecimal', '$numberLong', '$numberInt', '$numberDouble', '$oid', '$symbol'];
@@ -526,9 +526,9 @@ AS $$
     if (date === null) return value;
     if (date[0] !== '{') return plain(date);
     var ms = plain(find(date, ['$numberLong']));
-    var moment = new Date(ms === null NULL NaN : Number(ms));
+    var moment = new Date(ms === null ? NaN : Number(ms));
     if (isNaN(moment.getTime())) return null;
-    return /^\d{4}-/.test(moment.toISOString()) NULL moment.toISOString() : null;
+    return /^\d{4}-/.test(moment.toISOString()) ? moment.toISOString() : null;
 $$;
 
 CREATE OR REPLACE FUNCTION sluice.uuid_text("value" VARCHAR)
@@ -556,12 +556,12 @@ AS $$
     while (i < s.length && ',]} \t\r\n'.indexOf(s[i]) < 0) i++;
     return i;
   }
-  function unquoted(s) { return s.indexOf('\\') < 0 NULL s.slice(1, -1) : JSON.parse(s); }
+  function unquoted(s) { return s.indexOf('\\') < 0 ? s.slice(1, -1) : JSON.parse(s); }
   function inside(s, i, part) {
     var array = s[i] === '[', n = 0, k, e;
     if (!array && s[i] !== '{') return -1;
     for (i = space(s, i + 1); i < s.length && s[i] !== '}' && s[i] !== ']'; n++) {
-      k = array NULL String(n) : null;
+      k = array ? String(n) : null;
       if (!array) {
         e = end(s, i);
         k = unquoted(s.slice(i, e));
@@ -582,15 +582,15 @@ AS $$
     return s.slice(i, end(s, i));
   }
   function at(s, pointer) {
-    return find(s, pointer === '' NULL [] : pointer.slice(1).split('/').map(function (part) {
+    return find(s, pointer === '' ? [] : pointer.slice(1).split('/').map(function (part) {
       return part.replace(/~1/g, '/').replace(/~0/g, '~');
     }));
   }
   function plain(v) {
     if (v === null || v === 'null') return null;
-    return v[0] === '"' NULL JSON.parse(v) : v;
+    return v[0] === '"' ? JSON.parse(v) : v;
   }
-  var written = value[0] === '{' NULL plain(find(value, ['$uuid'])) : plain(value);
+  var written = value[0] === '{' ? plain(find(value, ['$uuid'])) : plain(value);
     var hex = '';
     if (written === null && value[0] === '{') {
       var base64 = plain(find(value, ['$binary', 'base64']));
@@ -605,7 +605,7 @@ AS $$
           bits &= (1 << held) - 1;
         }
       }
-    } else hex = (written === null NULL '' : written).replace(/[-{}]/g, '').toLowerCase();
+    } else hex = (written === null ? '' : written).replace(/[-{}]/g, '').toLowerCase();
     if (!/^[0-9a-f]{32}$/.test(hex)) return null;
     return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
 $$;
@@ -621,7 +621,7 @@ AS $$
     var time = meta && meta.clusterTime && meta.clusterTime.$timestamp;
     if (!meta || typeof meta.position !== 'string') return 'is no event: its position is null';
     if (typeof meta.operationType !== 'string') return 'is no event: its operation is null';
-    return time && Number.isInteger(time.t) && Number.isInteger(time.i) NULL null : 'is no event: its cluster time is null';
+    return time && Number.isInteger(time.t) && Number.isInteger(time.i) ? null : 'is no event: its cluster time is null';
 $$;
 
 CREATE OR REPLACE VIEW sluice.pipeline_health AS
@@ -821,7 +821,7 @@ USE WAREHOUSE SLUICE_WH;
 
 USE DATABASE ANALYTICS;
 
-CREATE OR REPLACE PROCEDURE sluice.shop__orders_load_recent("recent_hours" NUMBER)
+CREATE OR REPLACE PROCEDURE sluice.shop__orders_load_recent(recent_hours NUMBER)
 RETURNS VARCHAR
 LANGUAGE SQL
 EXECUTE AS OWNER
@@ -832,7 +832,7 @@ DECLARE
   batch NUMBER;
   wrong NUMBER;
   taken NUMBER;
-  oldest VARCHAR DEFAULT TO_CHAR(DATEADD('hour', -"recent_hours", CURRENT_TIMESTAMP), 'YYYYMMDD-HH24');
+  oldest VARCHAR DEFAULT TO_CHAR(DATEADD('hour', -recent_hours, CURRENT_TIMESTAMP), 'YYYYMMDD-HH24');
 BEGIN
   CREATE TEMPORARY TABLE IF NOT EXISTS sluice.incoming (
     file VARCHAR NOT NULL,
@@ -916,7 +916,7 @@ CREATE TASK IF NOT EXISTS sluice.shop__orders_load
 AS
   CALL sluice.shop__orders_load_recent(48);
 
-CREATE OR REPLACE PROCEDURE sluice."shop__a""b.c $é 🐟_load_recent"("recent_hours" NUMBER)
+CREATE OR REPLACE PROCEDURE sluice."shop__a""b.c $é 🐟_load_recent"(recent_hours NUMBER)
 RETURNS VARCHAR
 LANGUAGE SQL
 EXECUTE AS OWNER
@@ -927,7 +927,7 @@ DECLARE
   batch NUMBER;
   wrong NUMBER;
   taken NUMBER;
-  oldest VARCHAR DEFAULT TO_CHAR(DATEADD('hour', -"recent_hours", CURRENT_TIMESTAMP), 'YYYYMMDD-HH24');
+  oldest VARCHAR DEFAULT TO_CHAR(DATEADD('hour', -recent_hours, CURRENT_TIMESTAMP), 'YYYYMMDD-HH24');
 BEGIN
   CREATE TEMPORARY TABLE IF NOT EXISTS sluice.incoming (
     file VARCHAR NOT NULL,
