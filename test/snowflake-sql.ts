@@ -26,7 +26,7 @@ function parseError(statement: string): string | null {
 
 /** Written so that the parser takes it: `key` as a first column, and an external table without what is not a table's. */
 function known(statement: string): string {
-  if (!/^CREATE EXTERNAL TABLE/.test(statement)) return statement.replaceAll(/INSERT\s+\(key,/g, 'INSERT ("KEY",');
+  if (!statement.startsWith('CREATE EXTERNAL TABLE')) return statement.replaceAll(/INSERT\s+\(key,/g, 'INSERT ("KEY",');
   return statement
     .replace('EXTERNAL ', '')
     .replaceAll(/ AS \(.*\)(?=,?$)/gm, '')
@@ -36,10 +36,10 @@ function known(statement: string): string {
 /** Statements inside of a statement: the parser takes what lies between `$$`, or behind AS, as it is. */
 function bodiesOf(statement: string): string[] {
   const external = [...statement.matchAll(/ AS \((.*)\)(?=,?$)/gm)].map((match) => `SELECT ${match[1] ?? ''}`);
-  if (/^CREATE EXTERNAL TABLE/.test(statement)) return external;
+  if (statement.startsWith('CREATE EXTERNAL TABLE')) return external;
   const task = /^CREATE (?:TASK|DYNAMIC TABLE|PIPE) .*?\nAS\n(.*)$/s.exec(statement)?.[1];
   // `ALTER PIPE … REFRESH` and `ALTER EXTERNAL TABLE … REFRESH` are no SQL to it.
-  if (task !== undefined) return / REFRESH$/.test(task) ? [] : [task.trim()];
+  if (task !== undefined) return task.endsWith(' REFRESH') ? [] : [task.trim()];
   const alert = /\n {2}IF \(EXISTS \((.*)\)\)\n {2}THEN (.*)$/s.exec(statement);
   if (alert !== null) return [alert[1] ?? '', alert[2] ?? ''];
   const procedure = /^CREATE OR REPLACE PROCEDURE .*?\$\$(.*)\$\$$/s.exec(statement)?.[1];

@@ -60,7 +60,7 @@ async function snowflake({ url, auth, deletes, columns }: SnowflakeConfig, confi
 
 export function snowflakeAuth(auth: AuthConfig | null): SnowflakeAuth | null {
   if (auth === null) return null;
-  const text = (name: string): string => String(auth[name] ?? '');
+  const text = (name: string): string => auth[name] ?? '';
   const perhaps = (name: string): string | undefined => (typeof auth[name] === 'string' ? auth[name] : undefined);
   if (auth.kind === 'keyPair')
     return { kind: 'keyPair', user: text('user'), privateKeyFile: text('privateKeyFile'), passphrase: perhaps('passphrase') };

@@ -164,7 +164,6 @@ http: { port: 8080, host: 0.0.0.0, token: 0123-token }
       'on Azure',
       'lake.retention',
       '`bus`',
-      'Snowflake',
       'cron line',
       '`dump`',
     ]) {

@@ -11,9 +11,6 @@ import { join, sql, text, type Statement } from '../sql/statement.ts';
 import { compressionOf } from '../steps/staging.ts';
 import { textOf } from './dialect.ts';
 
-/** Names that FILES takes. */
-export const FILES_MAX = 1000;
-
 /** The stage of a local lake: files are put there, copied, and removed. */
 export function createStage(schema: string): Statement {
   return sql`CREATE STAGE IF NOT EXISTS ${text(schema)}.incoming COMMENT = 'sluice: files on their way from a local lake'`;
@@ -37,7 +34,7 @@ export function removeFiles(stage: string): Statement {
   return sql`REMOVE ${textOf(stage)}`;
 }
 
-/** Lines of files of one compression, exactly as they are: no escape, no quote, no delimiter within a line. */
+/** Lines of files of one compression, at most 1,000 of them, exactly as they are: no escape, no quote, no delimiter within a line. */
 export function copyLines(schema: string, stage: string, names: readonly string[], compression: ReturnType<typeof compressionOf>): Statement {
   const kind = { uncompressed: 'NONE', gzip: 'GZIP', zstd: 'ZSTD' }[compression];
   return sql`

@@ -57,7 +57,7 @@ async function credentials(auth: SnowflakeAuth): Promise<Partial<ConnectionOptio
   let privateKey: string;
   try {
     const key = createPrivateKey({ key: await readFile(auth.privateKeyFile), passphrase: auth.passphrase });
-    privateKey = key.export({ type: 'pkcs8', format: 'pem' }).toString();
+    privateKey = key.export({ type: 'pkcs8', format: 'pem' });
   } catch (error) {
     throw new SluiceError(WAREHOUSE_REFUSED, `the private key ${auth.privateKeyFile} cannot be read: ${reasonOf(error)}`, {
       cause: error,

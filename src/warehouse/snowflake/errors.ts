@@ -50,7 +50,7 @@ const NETWORK: ReadonlySet<string> = new Set(['401001', '401002', '401003', '402
 
 /** `390144` of a driver's error, in six digits. */
 export function codeOf(error: unknown): string {
-  const code = typeof error === 'object' && error !== null && 'code' in error ? (error as { code: unknown }).code : undefined;
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
   return typeof code === 'string' || typeof code === 'number' ? String(code).padStart(6, '0') : '';
 }
 

@@ -23,12 +23,16 @@ function plain(value: unknown, type: string): Plain {
   // A number fetched as text is `NULL` when there is none.
   if (value === null || value === undefined || (value === 'NULL' && (type === 'fixed' || type === 'real'))) return null;
   if (typeof value === 'boolean') return value;
-  if (type === 'fixed') return fixed(String(value));
-  if (type === 'real') return real(String(value));
-  if (type === 'date') return value instanceof Date ? value.toISOString().slice(0, 10) : String(value).slice(0, 10);
+  if (type === 'fixed') return fixed(asText(value));
+  if (type === 'real') return real(asText(value));
+  if (type === 'date') return value instanceof Date ? value.toISOString().slice(0, 10) : asText(value).slice(0, 10);
   if (type.startsWith('timestamp')) return moment(value);
   if (typeof value === 'number') return value;
   return typeof value === 'string' ? value : (JSON.parse(JSON.stringify(value)) as Plain);
+}
+
+function asText(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 function fixed(digits: string): Plain {

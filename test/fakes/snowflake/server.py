@@ -89,16 +89,22 @@ FUNCTION = re.compile(
 )
 
 
+compiled = {}
+
+
 def create_function(session, match):
     name, arguments, _type, body = match.groups()
     names = re.findall(r'"(\w+)"', arguments)
-    engine = f"js_{uuid.uuid4().hex}"
     duck = session.conn._duck_conn
-    fs.shared_fs.duck_conn.create_function(
-        engine, javascript(names, body), ["VARCHAR"] * len(names), "VARCHAR", type="arrow", null_handling="special"
-    )
+    key = (tuple(names), body)
+    engine = compiled.get(key)
+    if engine is None:
+        engine = compiled[key] = f"js_{len(compiled)}"
+        fs.shared_fs.duck_conn.create_function(
+            engine, javascript(names, body), ["VARCHAR"] * len(names), "VARCHAR", type="arrow", null_handling="special"
+        )
     given = ", ".join(names)
-    duck.execute(f"CREATE OR REPLACE MACRO {session.conn.database}.{name}({given}) AS main.{engine}({given})".replace("main.", ""))
+    duck.execute(f"CREATE OR REPLACE MACRO {session.conn.database}.{name}({given}) AS {engine}({given})")
 
 
 # --- Stages ------------------------------------------------------------------------------------------------------------------

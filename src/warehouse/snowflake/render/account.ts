@@ -1,8 +1,5 @@
 /** Objects of the account: roles, warehouse, database, integrations, grants. They are the work of an administrator. */
-import { dialect, QUEUE_PLACEHOLDER, TENANT_PLACEHOLDER, type Plan } from './plan.ts';
-
-const id = dialect.identifier;
-const text = dialect.string;
+import { id, QUEUE_PLACEHOLDER, TENANT_PLACEHOLDER, text, type Plan } from './plan.ts';
 
 /** By events per day. A loader is idle most of the time: it pays to be small and to be suspended soon. */
 const SIZES: readonly (readonly [eventsPerDayMax: number, size: string, suspendSeconds: number])[] = [

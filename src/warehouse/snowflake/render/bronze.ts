@@ -5,10 +5,8 @@ import { createHistory, createTables } from '../../sql/collection.ts';
 import { createSchema } from '../../sql/schema.ts';
 import { createIncoming, createStage } from '../bronze.ts';
 import { isClustered, locationOf } from './account.ts';
-import { catalog, dialect, inline, minuteOf, objectOf, type Plan, type PlannedCollection } from './plan.ts';
+import { catalog, dialect, id, inline, minuteOf, objectOf, text, type Plan, type PlannedCollection } from './plan.ts';
 
-const id = dialect.identifier;
-const text = dialect.string;
 const FILES_MAX = 1000;
 const RECENT_HOURS = 48;
 

@@ -61,6 +61,8 @@ export interface RenderedFile {
 
 export const dialect = snowflakeDialect;
 export const catalog: Catalog = catalogOf(dialect, SCHEMAS);
+export const id = (name: string): string => dialect.identifier(name);
+export const text = (value: string): string => dialect.string(value);
 export const TENANT_PLACEHOLDER = '<tenant id of the storage account>';
 export const QUEUE_PLACEHOLDER = 'https://<account>.queue.core.windows.net/<queue>';
 

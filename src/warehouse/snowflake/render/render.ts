@@ -6,11 +6,8 @@
  */
 import { roles, warehouse, integrations, grants } from './account.ts';
 import { asLoader, copyTasks, externalTables, pipes, schemas, stage, tables } from './bronze.ts';
-import { dialect, objectOf, type Plan, type PlannedCollection, type RenderedFile } from './plan.ts';
+import { id, objectOf, text, type Plan, type PlannedCollection, type RenderedFile } from './plan.ts';
 import { dynamicTables, foldedViews, mergeTasks } from './silver.ts';
-
-const id = dialect.identifier;
-const text = dialect.string;
 
 export function renderSnowflake(plan: Plan): readonly RenderedFile[] {
   const loads = { copy: null, task: copyTasks, dynamic: copyTasks, pipe: pipes, external: externalTables }[plan.mode];

@@ -4,10 +4,7 @@ import { DOCUMENT_OPERATIONS } from '../../sql/collection.ts';
 import { applyBaseline, foldRange, mergeRange, type Range } from '../../sql/silver.ts';
 import { text as trusted } from '../../sql/statement.ts';
 import { asLoader, indent } from './bronze.ts';
-import { catalog, dialect, inline, objectOf, type Plan, type PlannedCollection } from './plan.ts';
-
-const id = dialect.identifier;
-const text = dialect.string;
+import { catalog, dialect, id, inline, objectOf, text, type Plan, type PlannedCollection } from './plan.ts';
 
 /** Stand for what is known when it runs. */
 const [AFTER, UP_TO, BASELINE] = [424_241, 424_243, '@baseline@'];
