@@ -13,6 +13,7 @@ import { SluiceError, type ErrorKind } from '../../core/error.ts';
 import { CONFIG_INVALID, WAREHOUSE_REFUSED, WAREHOUSE_UNAVAILABLE } from '../../core/errors.ts';
 import type { SealedFile, Warehouse } from '../../core/warehouse.ts';
 import { silentLog } from '../../ops/log.ts';
+import { putFiles } from './bronze.ts';
 import { SnowflakeConnection, type SnowflakeAuth } from './connection.ts';
 import { planCollection } from './render/plan.ts';
 import { renderSnowflake } from './render/render.ts';
@@ -119,6 +120,41 @@ describe.skipIf(standInMissing !== null)('Snowflake', () => {
       expect(results.reduce((sum, result) => sum + result.files, 0)).toBe(9);
       expect((await loaders[0]?.collections())?.map((row) => row.rows)).toEqual([3, 3, 3]);
     });
+  });
+
+  it('copies files from where they are when a stage lies over the lake, plain and compressed, whatever it is the stage of', async () => {
+    const sealed = [
+      await files.seal(ORDERS, [insert(1), insert(2)], { path: 'shop/orders/a.jsonl' }),
+      await files.seal(ORDERS, [insert(3)], { path: 'shop/orders/b.jsonl.gz', compression: 'gz' }),
+      await files.seal(ORDERS, [insert(4)], { path: 'shop/orders/c.jsonl.zst', compression: 'zst' }),
+      await files.seal(ORDERS, [insert(5)], { path: 'shop/orders/x/a.jsonl' }),
+    ];
+    // The stand-in has no lake: its stage is filled as a lake would be.
+    const connection = await SnowflakeConnection.open(parseTarget(standIn.url('STAGED')), PAT, 'test', never);
+    for (const { line, localPath } of sealed) {
+      const put = putFiles(localPath ?? '', `@lakes.shop/prod/${line.path.slice(0, line.path.lastIndexOf('/'))}`);
+      await connection.run(put, { limitMs: 60_000, tag: 'test', signal: never });
+    }
+    await connection.close();
+    const warehouse = await ready(standIn.url('STAGED', { stage: 'lakes.shop/prod' }));
+    const gone = { ...sealed[0]!, localPath: null, line: { ...sealed[0]!.line, path: 'shop/orders/none.jsonl' } };
+    const unread = sealed.map((file) => ({
+      ...file,
+      localPath: null,
+      read: () => {
+        throw new Error('it is not read here');
+      },
+    }));
+    const { rejected, ...result } = await warehouse.load([...unread, gone], never);
+    expect(result).toMatchObject({ files: 4, rows: 5 });
+    expect(rejected).toMatchObject([{ path: 'shop/orders/none.jsonl' }]);
+    expect((await warehouse.query('select file, row_number, key from bronze.shop__orders order by 1, 2', 10, never)).rows).toEqual([
+      ['shop/orders/a.jsonl', 1, '"1"'],
+      ['shop/orders/a.jsonl', 2, '"2"'],
+      ['shop/orders/b.jsonl.gz', 1, '"0"'],
+      ['shop/orders/c.jsonl.zst', 1, '"1"'],
+      ['shop/orders/x/a.jsonl', 1, '"2"'],
+    ]);
   });
 
   describe('a poisoned file', () => {
