@@ -67,7 +67,7 @@ export function statementsOf(dialect: Dialect, own: OwnStatements): Readonly<Rec
       ...own.begin(catalog),
       registry.selectKnown(catalog, [line.path, 'other.jsonl']),
       ...own.insert(catalog, tables, line),
-      insertLedger(catalog, line, 8, 250),
+      insertLedger(catalog, [line], 8, 250),
       insertSuperseded(catalog, ns, 'old.jsonl', line.path),
       insertSkipped(catalog, line),
       insertBaselines(dialect, catalog, tables, ns, 8),

@@ -161,7 +161,7 @@ export class Loader {
       }
       if (rows !== line.rows) throw new FileRejected(staged.file, `it has ${rows} rows, its ledger line says ${line.rows}`);
     }
-    await session.run(insertLedger(catalog, line, line.rows > 0 ? batch : null, Math.round(performance.now() - began)));
+    await session.run(insertLedger(catalog, [line], batch, Math.round(performance.now() - began)));
   }
 
   async #reject({ file, message }: FileRejected, tally: Tally): Promise<void> {

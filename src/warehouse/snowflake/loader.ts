@@ -172,11 +172,18 @@ export class Loader {
         const loadMs = Math.round((performance.now() - began) / plan.length);
         for (const { file } of plan) {
           const { line } = file;
-          await session.run(insertLedger(catalog, line, line.rows > 0 ? batch : null, loadMs));
           sum.rows += line.rows;
           sum.bytes += line.bytes;
           if (line.lastAt !== null) sum.lastAt = sum.lastAt === null ? line.lastAt : laterTimestamp(sum.lastAt, line.lastAt);
         }
+        await session.run(
+          insertLedger(
+            catalog,
+            plan.map(({ file }) => file.line),
+            batch,
+            loadMs,
+          ),
+        );
         if (sum.rows > 0) await session.run(insertBaselines(dialect, catalog, tables, ns, batch));
         await session.run(addLoaded(catalog, ns, sum, sum.rows > 0 ? batch : null));
         failpoint('warehouse.before-load-commit');

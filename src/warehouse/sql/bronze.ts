@@ -33,14 +33,19 @@ export function insertRows(catalog: Catalog, tables: Tables, path: string, batch
     FROM (SELECT *, make_timestamp(CAST(facts[4] AS BIGINT) * 1000000) AS moment FROM (${lines}))`;
 }
 
-export function insertLedger(catalog: Catalog, line: SealedLine, batch: number | null, loadMs: number): Statement {
+export function insertLedger(catalog: Catalog, lines: readonly SealedLine[], batch: number, loadMs: number): Statement {
+  const rows = lines.map(
+    (line) => sql`
+    (
+      ${line.path}, ${formatNamespace(line)}, 'LOADED', ${line.hour}, ${line.bytes}, ${line.rows}, ${line.first}, ${line.last},
+      CAST(${isoOf(line.firstAt)} AS TIMESTAMPTZ), CAST(${isoOf(line.lastAt)} AS TIMESTAMPTZ), ${line.sha256}, ${line.epoch}, ${line.rows > 0 ? batch : null},
+      CURRENT_TIMESTAMP, ${loadMs}
+    )`,
+  );
   return sql`
     INSERT INTO ${catalog.ledger}
       (path, collection, state, hour, bytes, "rows", first_position, last_position, first_at, last_at, sha256, epoch, batch, loaded_at, load_ms)
-    VALUES (
-      ${line.path}, ${formatNamespace(line)}, 'LOADED', ${line.hour}, ${line.bytes}, ${line.rows}, ${line.first}, ${line.last},
-      CAST(${isoOf(line.firstAt)} AS TIMESTAMPTZ), CAST(${isoOf(line.lastAt)} AS TIMESTAMPTZ), ${line.sha256}, ${line.epoch}, ${batch}, CURRENT_TIMESTAMP, ${loadMs}
-    )`;
+    VALUES ${rows}`;
 }
 
 /** A file that `by` replaces: it is never loaded any more. */

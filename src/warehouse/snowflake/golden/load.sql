@@ -54,7 +54,8 @@ INSERT INTO sluice.load_ledger
   (path, collection, state, hour, bytes, "rows", first_position, last_position, first_at, last_at, sha256, epoch, batch, loaded_at, load_ms)
 VALUES (
   ?, ?, 'LOADED', ?, ?, ?, ?, ?,
-  CAST(? AS TIMESTAMPTZ), CAST(? AS TIMESTAMPTZ), ?, ?, ?, CURRENT_TIMESTAMP, ?
+  CAST(? AS TIMESTAMPTZ), CAST(? AS TIMESTAMPTZ), ?, ?, ?,
+  CURRENT_TIMESTAMP, ?
 );
 -- ["shop/Orders of 2026/events.jsonl","shop.Orders of 2026","20261121-00",4096,12,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04","2026-11-21T00:00:00.000Z","2026-11-21T00:00:00.000Z","e3b0c442",2,8,250]
 
