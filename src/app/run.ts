@@ -13,7 +13,7 @@ import { Capture } from '../pipeline/capture.ts';
 import { Loader } from '../pipeline/loader.ts';
 import type { Serving } from './control.ts';
 import { captureOptions, makeSource, openLake, openWarehouse } from './compose.ts';
-import { LoadLoop } from './load-loop.ts';
+import { LoadLoop, REST_MS } from './load-loop.ts';
 import { RunControl } from './run-control.ts';
 import type { RunOptions } from './types.ts';
 
@@ -112,7 +112,7 @@ async function openLoads(running: Running, options: RunOptions, clock: Clock): P
   running.warehouse = await openWarehouse(config, log);
   if (running.warehouse === null) return;
   const loader = new Loader(lake, running.warehouse, { pipeline: config.pipeline, filesPerLoadMax: FILES_PER_LOAD_MAX, log, stats });
-  running.loads = new LoadLoop(loader, clock, stats, log);
+  running.loads = new LoadLoop(loader, clock, stats, log, config.warehouse?.kind === 'snowflake' ? REST_MS : 0);
 }
 
 /** A load that is under way may end; one that takes too long is rolled back by the warehouse when it is closed. */

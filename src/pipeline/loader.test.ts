@@ -23,6 +23,8 @@ import { parseHourName, type Timestamp } from '../core/time.ts';
 import type { CollectionRow, CollectionStatus, LoadResult, SealedFile, Warehouse } from '../core/warehouse.ts';
 import { openMemoryLake } from '../lake/memory/memory.ts';
 import { silentLog } from '../ops/log.ts';
+import { LoadLoop, REST_MS } from '../app/load-loop.ts';
+import type { Clock } from '../core/clock.ts';
 import { newStats, type PipelineStats } from '../ops/stats.ts';
 import { checkpointPath, encodeCheckpoint, type Checkpoint } from './checkpoint.ts';
 import { Loader, type LoaderOptions } from './loader.ts';
@@ -167,6 +169,40 @@ describe('a loader', () => {
     expect(await loader.catchUp(never)).toMatchObject({ files: 1, rows: 3, merged: 3 });
     expect(warehouse.loads.at(-1)).toEqual([pathOf(OPEN)]);
     expect(warehouse.complete.get('shop.orders')).toEqual(WATERMARK);
+  });
+
+  it('tells from the lake alone whether anything was sealed', async () => {
+    const { lake, loader } = await setup();
+    expect(await loader.hasNews(never)).toBe(true);
+    await loader.catchUp(never);
+    expect(await loader.hasNews(never)).toBe(false);
+    await sealOpen(lake);
+    expect(await loader.hasNews(never)).toBe(true);
+  });
+
+  it('leaves a warehouse alone that is to rest, until something is sealed or somebody asks', async () => {
+    const { lake, loader, stats } = await setup();
+    const stop = new AbortController();
+    const rounds: string[] = [];
+    let [now, sleeps] = [0, 0];
+    // Each sleep is a step of the story.
+    const story: Record<number, () => unknown> = {
+      3: () => sealOpen(lake),
+      5: () => loop.notify(),
+      7: () => (now += REST_MS),
+      9: () => stop.abort(),
+    };
+    const clock: Clock = {
+      now: () => now,
+      sleep: async () => {
+        now += 5_000;
+        sleeps += 1;
+        await story[sleeps]?.();
+      },
+    };
+    const loop = new LoadLoop(loader, clock, stats, silentLog, REST_MS);
+    await loop.run(stop.signal, ({ files }) => void rounds.push(`${sleeps}: ${files}`));
+    expect(rounds).toEqual(['0: 7', '3: 1', '5: 0', '7: 0']);
   });
 
   it('loads in batches', async () => {

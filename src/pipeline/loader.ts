@@ -100,6 +100,14 @@ export class Loader {
     return { files, rows, merged, rejected };
   }
 
+  /** Was anything sealed since the last call of {@link catchUp}? Asks the lake alone: a warehouse that sleeps is not woken. */
+  async hasNews(signal: AbortSignal): Promise<boolean> {
+    for await (const { path, etag } of this.#lake.list(ledgerFolder(this.#options.pipeline), signal)) {
+      if (this.#followed.get(path)?.etag !== etag) return true;
+    }
+    return false;
+  }
+
   async #readCheckpoint(signal: AbortSignal): Promise<Checkpoint | null> {
     const path = checkpointPath(this.#options.pipeline);
     if ((await this.#lake.stat(path)) === null) return null;
