@@ -1,127 +1,104 @@
 /**
- * Capture to disk, durable, from a real mongod: sluice against the plain way (the driver's `watch`, `JSON.stringify`, a
- * file stream) over the same backlog in the same run. Prints events/s, the ratio, and µs of CPU per event.
+ * Capture to disk, durable, from a real mongod: sluice against what the server can give to a reader that does nothing, and
+ * against the plain way, over the same backlog in the same run.
+ *
+ * `npm run bench -- capture [case …]`; without a case all of them. `BENCH_EVENTS` scales the number of events of 1.2 KB.
  */
-import { createWriteStream } from 'node:fs';
-import { mkdtemp, open, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { once } from 'node:events';
-import { MongoClient, type ResumeToken } from 'mongodb';
-import { pino } from 'pino';
-import { findMongod } from '../src/app/demo/mongod.ts';
-import { startReplicaSet } from '../src/app/demo/replica-set.ts';
-import { systemClock } from '../src/core/clock.ts';
-import { LAYOUT_PRESETS } from '../src/core/layout.ts';
-import { openLocalLake } from '../src/lake/local/local.ts';
-import { newStats } from '../src/ops/stats.ts';
-import { Capture } from '../src/pipeline/capture.ts';
-import { MongoSource } from '../src/source/mongo/mongo-source.ts';
+import type { MongoClient } from 'mongodb';
+import type { StreamOptions } from '../src/source/mongo/stream-plan.ts';
+import { bestOf, insertDocuments, run, startServer, tokenOf, type Run } from './backlog.ts';
+import { STREAM } from './pipeline.ts';
+import { report, type Row } from './report.ts';
+import type { Subject } from './subject.ts';
 
 const EVENTS = Number(process.env['BENCH_EVENTS'] ?? 200_000);
-const log = pino({ level: 'silent' });
-const { signal } = new AbortController();
-const folder = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
+const TIMES = Number(process.env['BENCH_TIMES'] ?? 2);
 
-async function fill(client: MongoClient): Promise<void> {
+interface Case {
+  readonly name: string;
+  readonly events: number;
+  readonly fill: (client: MongoClient, events: number) => Promise<void>;
+  readonly stream?: Partial<StreamOptions>;
+  readonly json?: 'canonical';
+  readonly compression?: 'gzip' | 'zstd';
+  /** More than ceiling and sluice. */
+  readonly beside?: readonly Subject['kind'][];
+}
+
+const inserts =
+  (bytes: number) =>
+  (client: MongoClient, events: number): Promise<void> =>
+    insertDocuments(client, events, bytes);
+
+/** Changes of documents that are there, `events` in number. */
+async function updates(client: MongoClient, events: number): Promise<void> {
   const collection = client.db('bench').collection('events');
-  for (let n = 0; n < EVENTS; n += 20_000) {
-    const documents = Array.from({ length: Math.min(20_000, EVENTS - n) }, (_, i) => ({
-      n: n + i,
-      name: `customer ${n + i}`,
-      at: new Date(),
-      amount: Math.random() * 1000,
-      tags: ['new', 'web', 'promo'],
-      address: { street: 'Example Street 12', city: 'Berlin', zip: '10115', country: 'DE' },
-      note: 'x'.repeat(600),
+  for (let n = 0; n < events; n += 5_000) {
+    const models = Array.from({ length: Math.min(5_000, events - n) }, (_, i) => ({
+      updateOne: { filter: { n: (n + i) % 20_000 }, update: { $set: { amount: Math.random(), at: new Date() } } },
     }));
-    await collection.insertMany(documents);
+    await collection.bulkWrite(models);
   }
 }
 
-async function measured(work: () => Promise<number>): Promise<{ events: number; perSecond: number; cpuPerEvent: number }> {
-  const cpu = process.cpuUsage();
-  const from = performance.now();
-  const events = await work();
-  const ms = performance.now() - from;
-  const { user, system } = process.cpuUsage(cpu);
-  return { events, perSecond: (events / ms) * 1000, cpuPerEvent: (user + system) / events };
-}
-
-async function sluice(uri: string, token: Uint8Array): Promise<number> {
-  const stats = newStats();
-  const options = { include: ['bench.*'], exclude: [], match: {}, fullDocument: 'off', fullDocumentBeforeChange: 'off' } as const;
-  await using source = new MongoSource({ uri, ...options, json: 'relaxed', maxLineBytes: 1e8, unavailableAfterMs: 60_000 }, systemClock, stats, log);
-  await using lake = await openLocalLake(join(folder, 'lake'));
-  const stop = new AbortController();
-  const capture = new Capture(
-    {
-      pipeline: 'bench',
-      startAt: { kind: 'token', token },
-      collections: ['bench.*'],
-      layout: LAYOUT_PRESETS.hive,
-      compression: 'none',
-      rollBytesMax: 256 << 20,
-      rollAgeMs: 3_600_000,
-      partsOpenMax: 2_000,
-      flushBytesMax: 4 << 20,
-      flushAgeMs: 0,
-      checkpointIntervalMs: 1_000,
-      untilIdleMs: null,
-      wait: false,
-      takeOver: false,
-      acceptGap: false,
-    },
-    { source, lake, clock: systemClock, stats, log },
-  );
-  const watching = setInterval(() => {
-    if (stats.events >= EVENTS) stop.abort();
-  }, 5);
-  await capture.run(stop.signal);
-  clearInterval(watching);
-  return stats.events;
-}
-
-async function plain(client: MongoClient, resumeAfter: ResumeToken): Promise<number> {
-  const path = join(folder, 'plain.jsonl');
-  const out = createWriteStream(path);
-  const stream = client.db('bench').watch([], { resumeAfter });
-  let events = 0;
-  for await (const event of stream) {
-    if (!out.write(`${JSON.stringify(event)}\n`)) await once(out, 'drain');
-    events += 1;
-    if (events === EVENTS) break;
+async function transactions(client: MongoClient, events: number): Promise<void> {
+  for (let n = 0; n < events; n += 100) {
+    await client.withSession((session) =>
+      session.withTransaction(() =>
+        client
+          .db('bench')
+          .collection('events')
+          .insertMany(
+            Array.from({ length: 100 }, (_, i) => ({ n: n + i, note: 'x'.repeat(1000) })),
+            { session },
+          ),
+      ),
+    );
   }
-  await stream.close();
-  out.end();
-  await once(out, 'finish');
-  const file = await open(path, 'r+');
-  await file.datasync();
-  await file.close();
-  return events;
 }
 
-try {
-  const mongod = await findMongod({ onProgress: (text) => console.log(text), signal, log });
-  await using set = await startReplicaSet({ mongod, signal });
-  await using client = new MongoClient(set.uri);
-  await client.connect();
-  await client.db('bench').createCollection('events');
-  const stream = client.db('bench').watch();
-  await stream.tryNext();
-  const token = stream.resumeToken;
-  await stream.close();
-  await fill(client);
-  const { serialize } = await import('bson');
-  const first = await measured(() => plain(client, token));
-  const second = await measured(() => sluice(set.uri, serialize(token as Record<string, unknown>)));
-  for (const [name, { events, perSecond, cpuPerEvent }] of [
-    ['watch + stringify', first],
-    ['sluice', second],
-  ] as const) {
-    console.log(`${name.padEnd(18)} ${events} events  ${Math.round(perSecond).toLocaleString('en')}/s  ${cpuPerEvent.toFixed(1)} µs CPU/event`);
-  }
-  console.log(`ratio ${(second.perSecond / first.perSecond).toFixed(2)}`);
-} finally {
-  await rm(folder, { recursive: true, force: true });
+const CASES: readonly Case[] = [
+  { name: '1.2 KB', events: EVENTS, fill: inserts(1_200), beside: ['plain', 'plain, durable', 'sluice, driver'] },
+  { name: '250 B', events: EVENTS * 2, fill: inserts(250), beside: ['plain'] },
+  { name: '20 KB', events: EVENTS / 10, fill: inserts(20_000), beside: ['plain'] },
+  { name: '1 MB', events: EVENTS / 500, fill: inserts(1_000_000), beside: ['plain'] },
+  { name: 'canonical', events: EVENTS, fill: inserts(1_200), json: 'canonical' },
+  { name: 'gzip', events: EVENTS / 2, fill: inserts(1_200), compression: 'gzip' },
+  { name: 'zstd', events: EVENTS / 2, fill: inserts(1_200), compression: 'zstd' },
+  { name: 'transactions', events: EVENTS / 4, fill: transactions },
+  { name: 'updates', events: EVENTS / 2, fill: updates },
+  { name: 'updates, updateLookup', events: EVENTS / 4, fill: updates, stream: { fullDocument: 'updateLookup' }, beside: ['plain'] },
+  { name: 'updates, post-images', events: EVENTS / 4, fill: updates, stream: { fullDocument: 'whenAvailable' } },
+];
+
+function rowOf(name: string, kind: string, it: Run, { ceiling, plain }: { readonly ceiling: Run; readonly plain?: Run }): Row {
+  return {
+    events: name,
+    reader: kind,
+    'events/s': (it.events / it.ms) * 1000,
+    'of the ceiling': ceiling.ms / it.ms,
+    'mongod busy': it.serverCpuMs / it.ms,
+    ...(plain === undefined ? {} : { 'times plain': plain.ms / it.ms }),
+    'µs CPU': (it.cpuMs * 1000) / it.events,
+    'µs CPU mongod': (it.serverCpuMs * 1000) / it.events,
+    'RSS MB': it.rssMaxBytes / 1e6,
+    'loop p99 ms': it.loopDelayP99Ms,
+  };
 }
+
+async function measure({ name, events, fill, stream, json, compression, beside = [] }: Case): Promise<Row[]> {
+  await using set = await startServer();
+  const client = await set.connect();
+  await client.db('bench').createCollection('events', { changeStreamPreAndPostImages: { enabled: stream?.fullDocument === 'whenAvailable' } });
+  await client.db('bench').collection('events').createIndex({ n: 1 });
+  if (fill === updates) await insertDocuments(client, 20_000, 1_200);
+  const token = await tokenOf(client);
+  await fill(client, events);
+  const of = { token, events, stream: { ...STREAM, ...stream }, json: json ?? 'relaxed', compression: compression ?? 'none' } as const;
+  const kinds = ['ceiling', 'sluice', ...beside] as const;
+  const best = await bestOf(kinds, TIMES, (kind) => run(set, { ...of, kind }));
+  return kinds.map((kind) => rowOf(name, kind, best[kind], best));
+}
+
+const wanted = process.argv.slice(2);
+for (const each of CASES.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) report('capture', await measure(each));

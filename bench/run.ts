@@ -1,18 +1,19 @@
 /**
- * `npm run bench -- <name>`: runs one benchmark, or lists them. Each prints ratios against the plain way of the same run.
+ * `npm run bench [-- <name> [arguments]]`: runs one benchmark, or all of them, one after another. Each compares sluice with the
+ * plain way or with a ceiling in the same run, and prints a table; `BENCH_JSON=<file>` keeps the rows as JSON lines.
  */
-import { readdirSync } from 'node:fs';
-import { basename } from 'node:path';
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 
-const names = readdirSync(import.meta.dirname)
-  .filter((file) => file.endsWith('.ts') && file !== basename(import.meta.filename))
-  .map((file) => basename(file, '.ts'));
-const [wanted] = process.argv.slice(2);
-if (wanted === undefined || !names.includes(wanted)) {
-  console.log(`npm run bench -- <name>, one of: ${names.join(', ')}`);
-  process.exitCode = wanted === undefined ? 0 : 2;
+const NAMES = ['transcoder', 'capture', 'collections', 'lag', 'duckdb', 'registry', 'azure', 'cli'];
+const [wanted, ...rest] = process.argv.slice(2);
+if (wanted !== undefined && !NAMES.includes(wanted)) {
+  console.log(`npm run bench [-- <name>], one of: ${NAMES.join(', ')}`);
+  process.exitCode = 2;
 } else {
-  // What is left on the command line is the benchmark's own.
-  process.argv.splice(2, 1);
-  await import(`./${wanted}.ts`);
+  for (const name of wanted === undefined ? NAMES : [wanted]) {
+    if (wanted === undefined) console.log(`\n${name}`);
+    const { status } = spawnSync(process.execPath, [fileURLToPath(new URL(`${name}.ts`, import.meta.url)), ...rest], { stdio: 'inherit' });
+    if (status !== 0) process.exitCode = 1;
+  }
 }

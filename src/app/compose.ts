@@ -17,19 +17,44 @@ import type { RunOptions } from './types.ts';
 export async function makeSource(config: Config, clock: Clock, stats: PipelineStats, log: Logger): Promise<Source> {
   const { EJSON } = await import('bson');
   const { MongoSource } = await import('../source/mongo/mongo-source.ts');
-  const { uri, include, exclude, match, fullDocument, fullDocumentBeforeChange, unavailableAfterMs } = config.source;
+  const { uri, include, exclude, match, fullDocument, fullDocumentBeforeChange, exhaust, unavailableAfterMs } = config.source;
   const { json, maxLineBytes } = config.lake;
   const parsed = EJSON.deserialize({ ...match }) as Record<string, unknown>;
   return new MongoSource(
-    { uri, include, exclude, match: parsed, fullDocument, fullDocumentBeforeChange, json, maxLineBytes, unavailableAfterMs },
+    { uri, include, exclude, match: parsed, fullDocument, fullDocumentBeforeChange, json, maxLineBytes, exhaust, unavailableAfterMs },
     clock,
     stats,
     log,
   );
 }
 
-export async function openLake(config: Config): Promise<Lake> {
-  if (config.lake.kind !== 'local') throw new SluiceError(NOT_BUILT, '`lake.url` on Azure; use file:./lake');
+/** How long a lake on Azure may be silent: a command says soon that it is, a run holds the source back and waits. */
+const LAKE_PATIENCE_COMMAND_MS = 30_000;
+const LAKE_PATIENCE_RUN_MS = 10 * 60_000;
+
+export interface LakeUse {
+  readonly log: Logger;
+  /** Of a run, whose lake may be away for a while; a command gives up sooner. */
+  readonly stats?: PipelineStats;
+  /** The end of the run. */
+  readonly stop?: AbortSignal;
+}
+
+export async function openLake(config: Config, { log, stats, stop }: LakeUse): Promise<Lake> {
+  const { lake } = config;
+  if (lake.kind === 'azure') {
+    const { openAzureLake } = await import('../lake/azure/open.ts');
+    const patienceMs = stats === undefined ? LAKE_PATIENCE_COMMAND_MS : LAKE_PATIENCE_RUN_MS;
+    return openAzureLake({
+      url: lake.url,
+      writer: lake.writer,
+      auth: lake.auth,
+      patienceMs,
+      log,
+      ...(stats && { traffic: stats.lake }),
+      ...(stop && { stop }),
+    });
+  }
   const { openLocalLake } = await import('../lake/local/local.ts');
   return openLocalLake(config.lake.root);
 }
@@ -85,6 +110,7 @@ export async function captureOptions(
     partsOpenMax: lake.maxOpenParts,
     flushBytesMax: lake.flush.maxBytes,
     flushAgeMs: lake.flush.maxAgeMs,
+    readAheadBytesMax: lake.flush.maxBytes,
     checkpointIntervalMs: config.checkpoint.intervalMs,
     untilIdleMs: options.untilIdleMs,
     wait: options.wait,

@@ -13,7 +13,7 @@ import type { CommandOptions, SealSummary } from './types.ts';
 export async function sealPipeline(config: Config, options: CommandOptions, signal: AbortSignal): Promise<SealSummary> {
   const { log } = options;
   const stats = newStats();
-  await using lake = await openLake(config);
+  await using lake = await openLake(config, { log });
   await using source = await makeSource(config, systemClock, stats, log);
   const how = { untilIdleMs: null, wait: false, takeOver: false, acceptGap: false };
   const capture = new Capture(await captureOptions(config, how), { source, lake, clock: systemClock, stats, log });

@@ -5,9 +5,6 @@
 const COMMANDS: Readonly<Record<string, string>> = {
   snapshot: 'Snapshots are not built yet: the lake begins at `source.startAt`.',
   dump: 'Use mongodump.',
-  discover: 'Use `sluice status`: it lists every collection that was captured.',
-  collections: 'Use `sluice status`: it lists every collection that was captured.',
-  schema: 'Read the documents in silver with `sluice query`.',
   compact: 'Leave the hour files as they are; every reader takes several parts.',
   reshape: 'Nothing takes its place yet.',
   restore: 'Read the versions in bronze with `sluice query`.',

@@ -44,6 +44,7 @@ export interface SourceConfig {
   readonly fullDocumentBeforeChange: FullDocumentBeforeChange;
   readonly startAt: StartAtConfig;
   readonly onHistoryLost: 'fail' | 'repair';
+  readonly exhaust: boolean;
   readonly unavailableAfterMs: number;
   readonly mask: Readonly<Record<string, MaskRule>>;
 }

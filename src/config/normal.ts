@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { LAYOUT_PRESETS, hoursPerPart, isPerEvent } from '../core/layout.ts';
 import { isLiteral, parseGlob } from '../core/namespace.ts';
-import type { Config, LakeConfig, StartAtConfig, SnowflakeConfig, WarehouseConfig } from './config.ts';
+import type { AuthConfig, Config, LakeConfig, SnowflakeConfig, StartAtConfig, WarehouseConfig } from './config.ts';
 import type { FileConfig } from './schema.ts';
 import { templateProblems } from './template.ts';
 
@@ -36,6 +36,7 @@ export function normalise(from: FileConfig, file: string | null, folder: string)
       fullDocumentBeforeChange: from.source.fullDocumentBeforeChange,
       startAt: startAt(from.source.startAt, report),
       onHistoryLost: from.source.onHistoryLost,
+      exhaust: from.source.exhaust,
       unavailableAfterMs: from.source.unavailableAfter,
       mask: from.source.mask,
     },
@@ -139,6 +140,9 @@ function lake(from: FileConfig['lake'], folder: string, report: Report): LakeCon
     report('conflict', 'lake.writer', '`lake.writer` is for Azure, but `lake.url` is a local folder: leave it out');
   if (local && from.auth.kind !== 'default')
     report('conflict', 'lake.auth', '`lake.auth` is for Azure, but `lake.url` is a local folder: leave it out');
+  const { auth } = from;
+  if (auth.kind === 'servicePrincipal' && (auth.clientSecret === undefined) === (auth.certificateFile === undefined))
+    report('invalid', 'lake.auth', 'needs either clientSecret or certificateFile');
   return {
     url: from.url,
     kind: local ? 'local' : 'azure',
@@ -151,9 +155,15 @@ function lake(from: FileConfig['lake'], folder: string, report: Report): LakeCon
     maxOpenParts: from.maxOpenParts,
     maxLineBytes: from.maxLineBytes,
     writer: from.writer ?? null,
-    auth: from.auth,
+    auth: withFiles(auth, folder),
     retention: from.retention === undefined ? null : { hoursMs: from.retention.hours ?? null, dumpsMs: from.retention.dumps ?? null },
   };
+}
+
+/** Paths of files start from the folder of the configuration, as everywhere. */
+function withFiles(auth: AuthConfig, folder: string): AuthConfig {
+  const files = ['tokenFile', 'certificateFile'].flatMap((key) => (auth[key] === undefined ? [] : [[key, resolve(folder, auth[key])]]));
+  return { ...auth, ...(Object.fromEntries(files) as Record<string, string>) };
 }
 
 function warehouse(from: NonNullable<FileConfig['warehouse']>, folder: string, report: Report): WarehouseConfig {

@@ -49,6 +49,14 @@ function integer(min: number, max: number) {
   });
 }
 
+/** Text comes from the environment. */
+function yesOrNo() {
+  return z
+    .union([z.boolean(), z.enum(['true', 'false'])], { error: 'must be true or false' })
+    .transform((value) => value === true || value === 'true')
+    .meta({ shape: '`true`, `false`' });
+}
+
 const text = () => z.string({ error: (issue) => (issue.input === undefined ? undefined : 'must be text (put it in quotes)') });
 const filled = () => text().min(1, { error: 'must not be empty' });
 const secret = () => filled().meta({ shape: 'secret' });
@@ -103,6 +111,11 @@ const Source = z.strictObject({
     .describe(
       'What to do when the oplog no longer reaches back: `fail` stops with the gap recorded, `repair` snapshots what is affected and goes on.',
     ),
+  exhaust: yesOrNo()
+    .prefault(true)
+    .describe(
+      'Lets the server send changes without being asked for each batch, on a connection of its own. `false` asks for each: slower, for proxies that do not pass this on.',
+    ),
   unavailableAfter: duration(1000, DAY_MS)
     .prefault('1m')
     .describe('How long the server may be away before it is logged as an error. sluice keeps trying for ever.'),
@@ -130,15 +143,24 @@ const LakeAuth = z.discriminatedUnion('kind', [
     tenantId: filled().optional(),
     tokenFile: filled().optional(),
   }),
-  z.strictObject({ kind: z.literal('servicePrincipal'), tenantId: filled(), clientId: filled(), clientSecret: secret() }),
+  z.strictObject({
+    kind: z.literal('servicePrincipal'),
+    tenantId: filled(),
+    clientId: filled(),
+    clientSecret: secret().optional(),
+    certificateFile: filled().optional().describe('PEM file with certificate and private key, in place of a secret.'),
+  }),
   z.strictObject({ kind: z.literal('azureCli') }),
 ]);
 
 const Lake = z.strictObject({
   url: filled().describe(
-    'Where the files go: `file:./lake` (relative to this file) or `file:/data/lake`; on Azure `abfss://container@account.dfs.core.windows.net/prefix` or `https://account.blob.core.windows.net/container/prefix`.',
+    'Where the files go: `file:./lake` (relative to this file) or `file:/data/lake`; on Azure `abfss://container@account.dfs.core.windows.net/prefix` or `https://account.blob.core.windows.net/container/prefix`, emulators as `http://127.0.0.1:10000/account/container/prefix` (docs/azure.md).',
   ),
-  writer: z.enum(['dfs', 'append-blob']).optional().describe('Azure only: how parts grow. The default follows the URL.'),
+  writer: z
+    .enum(['dfs', 'append-blob'])
+    .optional()
+    .describe('Azure only: how parts grow, as files of ADLS Gen2 or as append blobs. The default follows the URL.'),
   auth: LakeAuth.default({ kind: 'default' }).describe(
     'Azure only: `default`, `accountKey`, `connectionString`, `sas`, `managedIdentity`, `workloadIdentity`, `servicePrincipal` or `azureCli`.',
   ),
@@ -245,7 +267,7 @@ const Warehouse = z.strictObject({
   load: filled()
     .refine((value) => value === 'sealed' || isCron(value), { error: 'must be sealed or a cron line of five fields, such as "10 * * * *"' })
     .default('sealed')
-    .describe('When files are loaded: `sealed` (as they seal), or on a cron line.'),
+    .describe('When files are loaded: `sealed` (as they seal), or at the times of a cron line, in UTC.'),
   memoryLimit: size(64 * MIB, 2 ** 42)
     .prefault('2GiB')
     .describe('Memory that DuckDB may use.'),

@@ -24,9 +24,9 @@ export class EventBatchBuilder {
   readonly #namespaces: Namespace[] = [];
   readonly #index = new Map<string, Map<string | null, number>>();
 
-  /** @param bytesExpected size of the lines if it can be guessed (then nothing is copied on the way) */
-  constructor(bytesExpected: number = LINES_BYTES_INITIAL, eventsExpected: number = EVENTS_INITIAL) {
-    this.buffer = Buffer.allocUnsafe(Math.max(bytesExpected, 1024));
+  /** @param buffer for the lines; another one takes its place when it is too small */
+  constructor(buffer: Buffer = Buffer.allocUnsafe(LINES_BYTES_INITIAL), eventsExpected: number = EVENTS_INITIAL) {
+    this.buffer = buffer;
     const n = Math.max(eventsExpected, 1);
     this.#ends = new Uint32Array(n);
     this.#ns = new Uint32Array(n);

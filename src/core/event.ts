@@ -102,4 +102,6 @@ export interface ChangeBatch {
   readonly resume: ResumePoint;
   /** Everything before this (exclusive) has been read, this batch included. */
   readonly watermark: Timestamp;
+  /** To be called once nobody reads `events.lines` any more; their memory is used again. */
+  readonly release?: () => void;
 }

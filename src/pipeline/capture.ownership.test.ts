@@ -3,6 +3,7 @@
  */
 import { afterEach, describe, expect, it } from 'vitest';
 import { CaptureBench, T0, events, folderOf, liveCaptures, turns } from '../../test/fakes/capture-bench.ts';
+import type { Lake } from '../core/lake.ts';
 import { LAYOUT_PRESETS } from '../core/layout.ts';
 
 const A = folderOf('a');
@@ -46,6 +47,27 @@ describe('ownership', () => {
     await fed(bench, { ...end(10) });
     const second = await fed(bench, { ...end(10) });
     await expect(second.done).rejects.toThrow(code('SLC-1106'));
+  });
+
+  it('is not ours when another owner begins the pipeline between two looks at it', async () => {
+    let isEarly = false;
+    class Early extends CaptureBench {
+      override async lake(): Promise<Lake> {
+        const lake = await super.lake();
+        const look = lake.stat.bind(lake);
+        lake.stat = async (path) => {
+          if (!isEarly || !path.endsWith('/checkpoint.json')) return await look(path);
+          isEarly = false;
+          return null;
+        };
+        return lake;
+      }
+    }
+    const bench = new Early();
+    await bench.runAndStop({ events: events([1, 'a']), ...end(10) });
+    isEarly = true;
+    await expect(bench.run({ events: events([1, 'a']), ...end(10) })).rejects.toThrow(code('SLC-1108'));
+    expect(bench.checkpoint().epoch).toBe(1);
   });
 
   it('that is lost ends the run without another write', async () => {

@@ -19,7 +19,7 @@ import {
 import type { ResumePoint } from '../core/event.ts';
 import type { Lake, Ownership } from '../core/lake.ts';
 import { isOtherDeployment, type Source, type StartAt } from '../core/source.ts';
-import { compareTimestamps, hourOf } from '../core/time.ts';
+import { compareTimestamps, hourOf, type Timestamp } from '../core/time.ts';
 import { failpoint } from '../ops/failpoint.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
@@ -37,6 +37,8 @@ export interface CaptureOptions extends WriterLimits {
   readonly collections: readonly string[];
   readonly flushBytesMax: number;
   readonly flushAgeMs: number;
+  /** Lines that are read while others are written. */
+  readonly readAheadBytesMax: number;
   readonly checkpointIntervalMs: number;
   /** Seals everything and ends when nothing has come for this long; `null`: runs until it is stopped. */
   readonly untilIdleMs: number | null;
@@ -224,7 +226,7 @@ export class Capture {
       const oldest = await source.resolve({ kind: 'oldest' }, signal);
       const isLost = compareTimestamps(oldest.clusterTime, gap.from) > 0;
       if (isLost || isOther) {
-        state.resume = isLost ? oldest : await source.resolve({ kind: 'time', at: gap.from }, signal);
+        state.resume = isLost ? oldest : await this.#onOther(gap.from, signal);
         gap.to = state.resume.clusterTime;
         state.fingerprint = fingerprint;
         log.warn({ gap }, 'going on after a gap, which stays recorded');
@@ -252,6 +254,16 @@ export class Capture {
     return state.resume;
   }
 
+  /**
+   * Where to go on with another deployment. Two deployments count within a second each for themselves: only from the next
+   * second on is whatever this one writes after all that the lake holds, and read.
+   */
+  async #onOther(from: Timestamp, signal: AbortSignal): Promise<ResumePoint> {
+    const { source, clock } = this.#parts;
+    await clock.sleep(1000, signal);
+    return await source.resolve({ kind: 'time', at: { t: from.t + 1, i: 0 } }, signal);
+  }
+
   async #firstPoint(signal: AbortSignal): Promise<ResumePoint> {
     try {
       return await this.#parts.source.resolve(this.#options.startAt, signal);
@@ -273,7 +285,7 @@ export class Capture {
     const always = new AbortController().signal;
     let heardAtMs = clock.now();
     let flushedAtMs = clock.now();
-    await using batches = new BatchPull(source, start, clock, signal);
+    await using batches = new BatchPull(source, start, signal, { clock, aheadBytesMax: this.#options.readAheadBytesMax });
     this.#batches = batches;
     if (this.#sealRequests.size > 0) batches.wake();
     for (;;) {
@@ -286,7 +298,7 @@ export class Capture {
         batch === 'woken' ||
         writer.plannedBytes === 0 ||
         writer.plannedBytes >= flushBytesMax ||
-        hasPassed(flushAgeMs, flushedAtMs, clock.now())
+        (!batches.isReady && hasPassed(flushAgeMs, flushedAtMs, clock.now()))
       ) {
         await this.#commit(committer, recovered, always);
         flushedAtMs = clock.now();

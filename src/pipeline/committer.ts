@@ -95,6 +95,8 @@ const OF_A_LAKE = /^_sluice\/|\.(?:jsonl?|gz|zst)$/;
 async function assertEmpty(lake: Lake, checkpoint: LakePath, signal: AbortSignal): Promise<void> {
   for await (const { path } of lake.list('', signal)) {
     if (path === PIPELINE_FILE || !OF_A_LAKE.test(path)) continue;
+    // Not missing: another owner has begun the pipeline since we looked.
+    if ((await lake.stat(checkpoint)) !== null) throw new SluiceError(LAKE_LOST_OWNERSHIP, `${checkpoint} has just been made`);
     throw new SluiceError(CHECKPOINT_BAD, `${checkpoint} is missing, but the lake holds ${path}`);
   }
 }

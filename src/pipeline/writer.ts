@@ -60,6 +60,8 @@ export class Writer {
   #rolled: LivePart[] = [];
   #last: { lines: Buffer; start: number } | null = null;
   #planned: ChangeBatch | null = null;
+  /** Of the batches that were added: their lines may be overwritten once these are appended. */
+  readonly #releases: (() => void)[] = [];
   #plannedEvents = 0;
   #plannedBytes = 0;
 
@@ -96,6 +98,7 @@ export class Writer {
   add(batch: ChangeBatch): void {
     const { events } = batch;
     this.#planned = batch;
+    if (batch.release !== undefined) this.#releases.push(batch.release);
     if (events.count === 0) return;
     this.#assertNotPassed(events);
     const routes: (Route | undefined)[] = [];
@@ -142,6 +145,7 @@ export class Writer {
     this.#planned = null;
     this.#plannedEvents = 0;
     this.#plannedBytes = 0;
+    for (const release of this.#releases.splice(0)) release();
     this.#retire();
   }
 
@@ -311,13 +315,13 @@ export class Writer {
     for (const part of this.#rolled) if (!left.has(part)) await putAside(part);
   }
 
-  /** Rolls what is too old, and the least recently used when too many are open. */
+  /** Rolls what is too old, what takes no more appends, and the least recently used when too many are open. */
   #retire(): void {
     const now = this.#clock.now();
     const open: Route[] = [];
     for (const route of this.#routes.values()) {
       if (route.part === null) continue;
-      if (hasPassed(this.#options.rollAgeMs, route.part.openedAtMs, now)) this.#roll(route);
+      if (route.part.appender?.isFull === true || hasPassed(this.#options.rollAgeMs, route.part.openedAtMs, now)) this.#roll(route);
       else open.push(route);
     }
     this.#rollExcess(open);

@@ -9,10 +9,13 @@ import { parseColumns } from '../../src/warehouse/sql/columns.ts';
 import { SCHEMAS, type Dialect } from '../../src/warehouse/sql/dialect.ts';
 import { catalogOf, tableStem, type Catalog, type Tables } from '../../src/warehouse/sql/names.ts';
 import { countFaults, firstFaults, proofStatements, selectLoadedFiles, selectLoadedLines } from '../../src/warehouse/sql/proof.ts';
+import { countFailedCasts, createChildView, createView, insertView, selectViews } from '../../src/warehouse/sql/gold.ts';
 import * as registry from '../../src/warehouse/sql/registry.ts';
+import * as history from '../../src/warehouse/sql/schema-history.ts';
 import { createSchema } from '../../src/warehouse/sql/schema.ts';
 import { applyBaseline, countLive, emptySilver, mergeRange, purgeDeleted, selectCurrent } from '../../src/warehouse/sql/silver.ts';
 import type { Statement } from '../../src/warehouse/sql/statement.ts';
+import type { ViewPlan } from '../../src/warehouse/sql/view-plan.ts';
 
 const ns = { db: 'shop', coll: 'Orders of 2026' };
 const columns = parseColumns({ 'shop.Orders of 2026': { total: 'fullDocument.total DECIMAL(18,2)', order: 'fullDocument.items.0.order id UUID' } });
@@ -40,9 +43,28 @@ const entry: registry.Entry = {
   table_name: tableStem(ns, []),
   last_batch: 8,
   merged_batch: 7,
+  learnt_batch: 6,
   baseline_applied: position,
   baseline: position,
   complete_through: '2026-11-21T00:00:00.000Z',
+};
+
+const version = { version: 2, hash: 'e3b0c442', documents: 12, fields: '[]', plan: '{"columns":[],"children":[]}' };
+const items = {
+  path: ['items'],
+  columns: [
+    { name: 'value', path: [], type: 'BIGINT', guarded: true },
+    { name: 'sku', path: ['sku'], type: 'VARCHAR', guarded: false },
+  ],
+} as const;
+const plan: ViewPlan = {
+  columns: [
+    { name: 'total', path: ['total'], type: 'DECIMAL(38,2)', guarded: true },
+    { name: 'order', path: ['order'], type: 'VARCHAR', guarded: false },
+    { name: 'address_city', path: ['address', 'city'], type: 'JSON', guarded: false },
+    { name: "it's", path: ["it's", 'a/b~c'], type: 'HEX', guarded: false },
+  ],
+  children: [items],
 };
 
 /** What differs: how a transaction begins, and how the rows of a file come in. */
@@ -61,6 +83,7 @@ export function statementsOf(dialect: Dialect, own: OwnStatements): Readonly<Rec
     columns: [
       ...addColumns(dialect, catalog, tables, named),
       dialect.columnComments(SCHEMAS.silver, tables.stem),
+      dialect.columnComments(SCHEMAS.silver, null),
       dropColumn(dialect, tables, 'total'),
     ],
     load: [
@@ -88,6 +111,23 @@ export function statementsOf(dialect: Dialect, own: OwnStatements): Readonly<Rec
       purgeDeleted(tables, '2026-11-21T00:00:00.000Z'),
       selectCurrent(tables),
     ],
+    learn: [
+      history.selectShapes(dialect, catalog, tables, { after: 3, upTo: 7 }, 100),
+      history.selectDecimalWidths(dialect, tables, { after: 3, upTo: 7 }, [['total'], ['price', 'net']]),
+      history.selectNewestSchema(catalog, ns),
+      history.selectHistory(catalog, ns),
+      history.selectPlans(catalog),
+      history.insertVersion(catalog, ns, version),
+      history.updateVersion(catalog, ns, version),
+      history.markLearnt(catalog, ns, 7),
+    ],
+    gold: [
+      createView(dialect, catalog, tables, plan),
+      createChildView(dialect, catalog, tables, catalog.view('shop__Orders of 2026__items'), items),
+      countFailedCasts(dialect, catalog, tables, plan.columns),
+      selectViews(catalog),
+      insertView(catalog, 'shop__Orders of 2026__items', 'shop.Orders of 2026', '["items"]'),
+    ],
     proof: [
       selectLoadedFiles(dialect, catalog, tables, ns),
       selectLoadedFiles(dialect, catalog, null, ns),
@@ -100,8 +140,12 @@ export function statementsOf(dialect: Dialect, own: OwnStatements): Readonly<Rec
       registry.insertEntry(catalog, ns, tables.stem),
       registry.selectEntries(catalog),
       registry.selectCollections(catalog),
+      registry.updateSourceCount(catalog, ns, 12),
       registry.updateStatus(catalog, ns, 'PAUSED', 'by hand'),
-      registry.markCompleteThrough(catalog, ns, at),
+      registry.markCompleteThrough(catalog, [
+        { namespace: ns, through: at },
+        { namespace: { db: 'shop', coll: 'b' }, through: at },
+      ]),
     ],
   };
 }

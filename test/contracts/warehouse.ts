@@ -12,6 +12,7 @@ import { never, type Bench, type WarehouseUnderTest } from './warehouse-bench.ts
 import { describeLoading } from './warehouse-loading.ts';
 import { describePlantedFaults, describeProof } from './warehouse-proof.ts';
 import { describeReading } from './warehouse-reading.ts';
+import { describeSchema } from './warehouse-schema.ts';
 import { describeSilver } from './warehouse-silver.ts';
 
 /** @param how `planted: false` leaves the planted faults out, where each of them takes its time */
@@ -59,6 +60,7 @@ export function describeWarehouse(
     describeLoading(bench);
     describeSilver(bench);
     describeReading(bench);
+    describeSchema(bench);
     describeProof(bench);
   });
   if (how.planted) describePlantedFaults(name, make);

@@ -237,6 +237,7 @@ export const OPTIONS: CaptureOptions = {
   partsOpenMax: 100,
   flushBytesMax: 1,
   flushAgeMs: 0,
+  readAheadBytesMax: 0,
   checkpointIntervalMs: 1_000,
   untilIdleMs: 30_000,
   wait: true,

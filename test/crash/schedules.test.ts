@@ -88,6 +88,8 @@ describe.each([
         {
           ...layout,
           rollBytesMax: [200, 400, 10_000][Math.floor(rnd() * 3)]!,
+          flushBytesMax: [1, 500, 10_000][Math.floor(rnd() * 3)]!,
+          readAheadBytesMax: [0, 1, 10_000][Math.floor(rnd() * 3)]!,
           ...(rnd() < 0.5 && { stopAfterBatches: Math.floor(rnd() * 4) }),
         },
       ]);

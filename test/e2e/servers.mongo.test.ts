@@ -275,19 +275,36 @@ describe('a server that has forgotten', () => {
     expect(await work.verify()).toEqual([]);
   });
 
-  it('is found out by an open cursor, too, that was overtaken while its process was frozen', async () => {
-    await using work = await Workspace.make();
-    const configFile = await work.writeConfig(settings('overtaken'));
-    await using process = await RunProcess.start(configFile).owner();
+  /** One change is captured, another one is made and forgotten while the process is frozen, which then goes on. */
+  async function freeze(work: Workspace, db: string, exhaust: boolean): Promise<RunProcess> {
+    const usual = settings(db);
+    const configFile = await work.writeConfig({ ...usual, source: { ...usual.source, exhaust } });
+    const process = await RunProcess.start(configFile).owner();
     await until('it runs', async () => (await work.checkpoint().catch(() => null))?.resume);
-    await client.db('overtaken').collection('a').insertOne({ n: 1 });
+    await client.db(db).collection('a').insertOne({ n: 1 });
     await until('it is in the lake', async () => (await eventsOf(work.lake)).length === 2);
     await process.kill('SIGSTOP');
-    await client.db('overtaken').collection('a').insertOne({ n: 2 });
+    await client.db(db).collection('a').insertOne({ n: 2 });
     await forget(client, await clusterTime(client));
     await process.kill('SIGCONT');
+    return process;
+  }
+
+  it('is found out by an open cursor, too, that was overtaken while its process was frozen', async () => {
+    await using work = await Workspace.make();
+    await using process = await freeze(work, 'overtaken', false);
     expect(await process.ended, process.stderr).toEqual({ code: 78, signal: null });
     expect((await work.checkpoint()).gaps).toMatchObject([{ to: null }]);
+    expect(await work.verify()).toEqual([]);
+  });
+
+  it('is none for a process that was frozen when the server had already sent by itself what it would forget', async () => {
+    await using work = await Workspace.make();
+    await using process = await freeze(work, 'sent', true);
+    await until('the change of that time is in the lake', async () => (await eventsOf(work.lake)).length === 3);
+    await process.kill('SIGTERM');
+    expect(await process.ended, process.stderr).toEqual({ code: 0, signal: null });
+    expect((await work.checkpoint()).gaps).toEqual([]);
     expect(await work.verify()).toEqual([]);
   });
 });

@@ -10,6 +10,7 @@ import { startMongo } from '../mongo.ts';
 import { clusterTime, differences, positionOf, readStream } from './change-stream.ts';
 import { eventsOf, type LakeLine } from './lake-files.ts';
 import { captureDuring, inTransaction, mark, PipelineRun, withoutMarks } from './pipeline-run.ts';
+import { until } from './until.ts';
 import { Workspace, type Settings } from './workspace.ts';
 
 let set: ReplicaSet;
@@ -156,8 +157,7 @@ describe('a restart', () => {
           await db.collection<Numbered>('c').insertOne({ _id: n }, { session });
         }
       });
-      const { operationTime } = await db.command({ ping: 1 });
-      await run.reaches(operationTime as Timestamp);
+      await until('the transaction is in the lake', async () => (await eventsOf(work.lake)).length === 9);
       await run.stop();
       const wide = { source: source([`${name}.*`]), lake: { json: 'canonical', compression } };
       const again = await new PipelineRun(work.config(wide)).running();

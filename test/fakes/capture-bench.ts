@@ -230,6 +230,7 @@ const OPTIONS: CaptureOptions = {
   partsOpenMax: 1_000,
   flushBytesMax: 1_000_000,
   flushAgeMs: 0,
+  readAheadBytesMax: 0,
   checkpointIntervalMs: 1_000,
   untilIdleMs: null,
   wait: false,

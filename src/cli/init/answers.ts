@@ -41,8 +41,13 @@ export function defaultUri(io: Io): string {
 
 /** The connection string that an answer stands for. @throws CONFIG_SECRET when it refers to something that is not there */
 export function resolveUri(io: Io, target: Target, written: string): string {
-  const result = interpolate(written, { env: io.env, folder: dirname(target.file), onSecret: (value) => io.secrets.add(value) });
-  const missing = [...result.missing, ...result.notBuilt];
+  const result = interpolate(written, {
+    env: io.env,
+    folder: dirname(target.file),
+    vault: () => undefined,
+    onSecret: (value) => io.secrets.add(value),
+  });
+  const { missing } = result;
   if (missing.length > 0) throw new SluiceError(CONFIG_SECRET, `the connection string ${missing.join('; ')}`);
   io.secrets.addUri(result.text);
   return result.text;

@@ -22,6 +22,7 @@ const OPTIONS = {
   fullDocumentBeforeChange: 'off',
   json: 'relaxed',
   maxLineBytes: 1e8,
+  exhaust: true,
   unavailableAfterMs: 1e6,
 } as const;
 /** The server does not get as far as to look at it. */

@@ -9,6 +9,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { Timestamp as BsonTimestamp, deserialize } from 'bson';
 import { MongoNetworkTimeoutError, MongoServerError, type Document, type MongoClient } from 'mongodb';
+import { BufferPool } from '../../core/buffer-pool.ts';
 import type { Clock } from '../../core/clock.ts';
 import { SluiceError } from '../../core/error.ts';
 import {
@@ -28,9 +29,11 @@ import type { Source, SourceIdentity, StartAt } from '../../core/source.ts';
 import type { Timestamp } from '../../core/time.ts';
 import type { Logger } from '../../ops/log.ts';
 import type { PipelineStats } from '../../ops/stats.ts';
+import { canTakeConnection } from './connection.ts';
 import { LineEncoder } from './encode/line.ts';
 import { encodeReply, type EncodedReply } from './encode/reply.ts';
 import { resumePointOf } from './encode/token.ts';
+import { ExhaustCursor } from './exhaust-cursor.ts';
 import { hostsOf, makeClient } from './inspect.ts';
 import { LARGE_STEPS, type LargeStep } from './large-events.ts';
 import { RawCursor, type OpenLimits } from './raw-cursor.ts';
@@ -43,12 +46,15 @@ export interface MongoSourceOptions extends StreamOptions {
   readonly uri: string;
   readonly json: 'relaxed' | 'canonical';
   readonly maxLineBytes: number;
+  /** Lets the server answer without being asked, on a connection of its own, where that can be had. */
+  readonly exhaust: boolean;
   /** After this long without an answer it is said aloud; there is no limit to the trying. */
   readonly unavailableAfterMs: number;
 }
 
 /** A server may search its oplog for long before it finds an event: more patience than this is given to no search. */
 const SILENCE_MS_MAX = 4 * 60 * 60_000;
+const POOL_BYTES_MAX = 32 * 1024 * 1024;
 const BACKOFF_MS_MIN = 100;
 const BACKOFF_MS_MAX = 10_000;
 /** For the look at the oplog's beginning, which takes no time; the search for the first event after it may. */
@@ -79,6 +85,8 @@ export class MongoSource implements Source {
   readonly #log: Logger;
   readonly #client: MongoClient;
   #stages: readonly Document[];
+  /** For the lines of batches. */
+  readonly #pool = new BufferPool(POOL_BYTES_MAX);
   /** How long the server may say nothing, though it was not asked to wait, until the socket is given up. */
   #silenceMsMax: number;
 
@@ -196,29 +204,30 @@ export class MongoSource implements Source {
   }
 
   /** Ends when the server closes the cursor (invalidate) or the signal aborts. */
-  async *#stream(after: ResumePoint, signal: AbortSignal, { batchSize, large }: Reading = {}): AsyncGenerator<ChangeBatch> {
-    const encoder = this.#encoder(large);
+  async *#stream(after: ResumePoint, signal: AbortSignal, reading: Reading = {}): AsyncGenerator<ChangeBatch> {
+    const encoder = this.#encoder(reading.large);
     const before = { lossy: this.#stats.linesLossy, oversize: this.#stats.linesOversize };
-    const limits = batchSize === undefined ? {} : { batchSize };
     // `startAfter` also goes on after an invalidate, where `resumeAfter` refuses.
     const start = { startAfter: deserialize(after.token, { promoteValues: false }) };
-    const cursor = await unlessAborted(this.#openCursor(start, limits, large), signal);
+    const cursor = await unlessAborted(this.#openStream(start, reading, signal), signal);
     let point = after;
     let isWhole = false;
     try {
       await unlessAborted(this.#assertHasCome(after), signal);
       for (let raw: Uint8Array | null = cursor.reply; raw !== null;) {
-        const next = cursor.more(raw, signal);
+        const next: Promise<Uint8Array | null> = cursor.more(raw, signal);
         // Until somebody awaits it, a failure must not count as unhandled.
         next.catch(() => {});
-        // The driver writes to the socket in a later turn: without this the server would idle while we encode.
+        // The driver writes to the socket in a later turn: without this the server would idle while we encode. And a reply that has
+        // come in may be taken without a wait: the event loop must have its turn all the same.
         await setImmediate();
-        const encoded = encodeReply(raw, encoder);
+        const encoded = encodeReply(raw, encoder, this.#pool);
         assertRising(encoded, point);
         point = resumeAfter(encoded, point);
         this.#stats.linesLossy = before.lossy + encoder.lossy;
         this.#stats.linesOversize = before.oversize + encoder.oversize;
-        yield { events: encoded.events, resume: point, watermark: point.clusterTime };
+        const { events } = encoded;
+        yield { events, resume: point, watermark: point.clusterTime, release: () => this.#pool.give(events.lines) };
         raw = await next;
       }
       isWhole = true;
@@ -258,11 +267,22 @@ export class MongoSource implements Source {
     return new LineEncoder({ json, maxLineBytes, database: level === 'cluster' ? null : database, collection });
   }
 
+  /** Where the server may send without being asked, it does. */
+  async #openStream(start: Document, { batchSize, large }: Reading, signal: AbortSignal): Promise<RawCursor | ExhaustCursor> {
+    if (batchSize !== undefined || large !== undefined || !this.#options.exhaust || !canTakeConnection(this.#client)) {
+      return await this.#openCursor(start, batchSize === undefined ? {} : { batchSize }, large);
+    }
+    return await ExhaustCursor.open(this.#client, this.#plan, this.#pipeline(start), this.#silenceMsMax, signal);
+  }
+
   async #openCursor(start: Document, limits: OpenLimits = {}, large?: LargeStep): Promise<RawCursor> {
-    const { database, collection, changeStream } = this.#plan;
     // What is left out is left out last: the user's own conditions may be about it.
-    const pipeline = [{ $changeStream: { ...changeStream, ...start } }, ...this.#stages, ...(large === undefined ? [] : [{ $unset: large.without }])];
-    return await RawCursor.open(this.#client, { database, collection }, pipeline, { silenceMsMax: this.#silenceMsMax, ...limits });
+    const pipeline = [...this.#pipeline(start), ...(large === undefined ? [] : [{ $unset: large.without }])];
+    return await RawCursor.open(this.#client, this.#plan, pipeline, { silenceMsMax: this.#silenceMsMax, ...limits });
+  }
+
+  #pipeline(start: Document): readonly Document[] {
+    return [{ $changeStream: { ...this.#plan.changeStream, ...start } }, ...this.#stages];
   }
 
   /** Where a stream that is opened like this begins, without reading an event. */

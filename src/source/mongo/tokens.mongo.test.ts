@@ -29,7 +29,12 @@ afterAll(async () => await set.stop());
 
 function sourceOf(db: string, uri = set.uri): MongoSource {
   const options = { include: [`${db}.*`], exclude: [], match: {}, fullDocument: 'off', fullDocumentBeforeChange: 'off', uri } as const;
-  return new MongoSource({ ...options, json: 'canonical', maxLineBytes: 1e8, unavailableAfterMs: 1e6 }, systemClock, newStats(), silentLog);
+  return new MongoSource(
+    { ...options, json: 'canonical', maxLineBytes: 1e8, exhaust: true, unavailableAfterMs: 1e6 },
+    systemClock,
+    newStats(),
+    silentLog,
+  );
 }
 
 /** Positions of the next `count` events after `after`. */

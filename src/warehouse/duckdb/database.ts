@@ -23,7 +23,7 @@ import { plainValue, type Plain } from './values.ts';
 
 export const MEMORY = ':memory:';
 
-const MEMORY_LIMIT_BYTES = 2 * 1024 ** 3;
+export const MEMORY_LIMIT_BYTES = 2 * 1024 ** 3;
 const THREADS_MAX = 4;
 /** How long a writer waits for another one before it gives up, and how often it looks. */
 const TURN_WAIT_MS_MAX = 10 * 60_000;
@@ -61,6 +61,11 @@ class Connected implements Session {
 
   async runAll(statements: readonly Statement[]): Promise<void> {
     for (const statement of statements) await this.run(statement);
+  }
+
+  /** All of DuckDB's statements are part of the transaction. */
+  async define(statement: Statement): Promise<void> {
+    await this.run(statement);
   }
 }
 

@@ -6,26 +6,39 @@
  */
 import { SluiceError } from '../../core/error.ts';
 import { WAREHOUSE_FAILED } from '../../core/errors.ts';
+import type { DocumentSchema } from '../../core/document-schema.ts';
 import { formatNamespace, type Namespace } from '../../core/namespace.ts';
 import type { Timestamp } from '../../core/time.ts';
-import type { CollectionRow, CollectionStatus, LoadResult, MergeResult, QueryResult, SealedFile, Warehouse } from '../../core/warehouse.ts';
+import type {
+  CollectionRow,
+  CollectionStatus,
+  LoadResult,
+  MergeResult,
+  QueryResult,
+  SchemaVersion,
+  SealedFile,
+  Warehouse,
+} from '../../core/warehouse.ts';
 import type { LoadedFile, LoadedLine, WarehouseFault } from '../../core/warehouse-proof.ts';
 import { failpoint } from '../../ops/failpoint.ts';
 import type { Logger } from '../../ops/log.ts';
 import { parseColumns } from '../sql/columns.ts';
 import { SCHEMAS } from '../sql/dialect.ts';
 import { catalogOf } from '../sql/names.ts';
-import { isUnmerged, markCompleteThrough, updateStatus } from '../sql/registry.ts';
+import { extendSchema, readSchema } from '../sql/learner.ts';
+import { isUnmerged, markCompleteThrough, MARKS_MAX, updateSourceCount, updateStatus } from '../sql/registry.ts';
 import { createSchema, SCHEMA_VERSION, selectSchemaExists, selectSchemaVersion, takeBatch } from '../sql/schema.ts';
 import { selectCurrent } from '../sql/silver.ts';
-import { allEntries, findEntry, listCollections, refreshTables, register, tablesOf, type Context } from '../steps/collections.ts';
-import type { Session } from '../steps/session.ts';
-import { Database } from './database.ts';
-import { duckDbDialect } from './dialect.ts';
-import { Loader } from './loader.ts';
+import { allEntries, findEntry, listCollections, refreshAll, register, tablesOf, type Context } from '../steps/collections.ts';
+import { countFailed, learnCollection } from '../steps/learner.ts';
 import { mergeCollection, purgeIfComplete } from '../steps/merger.ts';
 import { loadedFiles, loadedLines, proveCollection } from '../steps/prover.ts';
+import type { Session, Write } from '../steps/session.ts';
+import { Database, MEMORY_LIMIT_BYTES } from './database.ts';
+import { duckDbDialect } from './dialect.ts';
+import { Loader } from './loader.ts';
 import { runQuery } from './query.ts';
+import { rebuildCollection, dropSpare } from './rebuild.ts';
 
 export interface DuckDbOptions {
   /** File, made when it is missing, or `:memory:`. */
@@ -46,21 +59,27 @@ export async function openDuckDb(options: DuckDbOptions): Promise<Warehouse> {
     catalog: catalogOf(duckDbDialect, SCHEMAS),
     columns: parseColumns(options.columns),
     deletes: options.deletes,
+    memoryLimitBytes: options.memoryLimitBytes ?? MEMORY_LIMIT_BYTES,
   };
-  return new DuckDbWarehouse(await Database.open(options.path, options.memoryLimitBytes), context, options.log);
+  return new DuckDbWarehouse(await Database.open(options.path, context.memoryLimitBytes), context, options.log);
 }
 
 class DuckDbWarehouse implements Warehouse {
   readonly description: string;
+  /** Writers take turns in a file. */
+  readonly atOnce = 1;
+  readonly idleMarkMs = 5_000;
   readonly #database: Database;
   readonly #context: Context;
   readonly #loader: Loader;
+  readonly #log: Logger;
 
   constructor(database: Database, context: Context, log: Logger) {
     this.description = `duckdb:${database.path}`;
     this.#database = database;
     this.#context = context;
     this.#loader = new Loader(database, context, log);
+    this.#log = log;
   }
 
   async migrate(): Promise<void> {
@@ -76,9 +95,9 @@ class DuckDbWarehouse implements Warehouse {
         });
       }
       await session.runAll(rest);
-      for (const entry of await allEntries(session, this.#context)) {
-        if (entry.last_batch > 0) await refreshTables(session, this.#context, entry);
-      }
+      await refreshAll(session, this.#context, version < SCHEMA_VERSION);
+      // Of a rebuild that was cut short.
+      for (const entry of await allEntries(session, this.#context)) await session.run(dropSpare(this.#context, entry));
       failpoint('warehouse.before-migrate-commit');
     });
     failpoint('warehouse.after-migrate-commit');
@@ -93,13 +112,23 @@ class DuckDbWarehouse implements Warehouse {
   }
 
   async merge(ns: Namespace, how: { readonly rebuild: boolean }, signal: AbortSignal): Promise<MergeResult> {
-    const { catalog } = this.#context;
-    return mergeCollection((work) => this.#database.write(takeBatch(catalog), work, signal), this.#context, ns, how);
+    if (ns.coll === null) return { rows: 0 };
+    const write: Write = (work) => this.#database.write(takeBatch(this.#context.catalog), work, signal);
+    const result = how.rebuild
+      ? { rows: await rebuildCollection(this.#database, this.#context, ns, signal) }
+      : await mergeCollection(write, this.#context, ns);
+    await learnCollection(this.#database, write, this.#context, ns, { log: this.#log, signal });
+    return result;
   }
 
   async unmerged(): Promise<readonly Namespace[]> {
     const entries = await this.#database.read((session) => allEntries(session, this.#context));
     return entries.filter(isUnmerged).map(({ db, coll }) => ({ db, coll }));
+  }
+
+  async unlearnt(): Promise<readonly Namespace[]> {
+    const entries = await this.#database.read((session) => allEntries(session, this.#context));
+    return entries.filter((entry) => entry.coll !== null && entry.learnt_batch < entry.merged_batch).map(({ db, coll }) => ({ db, coll }));
   }
 
   async markComplete(marks: readonly { readonly namespace: Namespace; readonly through: Timestamp }[]): Promise<void> {
@@ -109,10 +138,10 @@ class DuckDbWarehouse implements Warehouse {
         this.#context,
         marks.map((mark) => mark.namespace),
       );
-      for (const { namespace, through } of marks) {
-        const moved = await session.run(markCompleteThrough(this.#context.catalog, namespace, through));
-        if (moved > 0) await purgeIfComplete(session, this.#context, namespace);
+      for (let from = 0; from < marks.length; from += MARKS_MAX) {
+        await session.run(markCompleteThrough(this.#context.catalog, marks.slice(from, from + MARKS_MAX)));
       }
+      if (this.#context.deletes === 'hard') for (const { namespace } of marks) await purgeIfComplete(session, this.#context, namespace);
       failpoint('warehouse.before-complete-commit');
     });
     failpoint('warehouse.after-complete-commit');
@@ -125,15 +154,36 @@ class DuckDbWarehouse implements Warehouse {
     await this.#write((session) => register(session, this.#context, namespaces));
   }
 
-  async setStatus(ns: Namespace, status: CollectionStatus, reason: string | null): Promise<void> {
+  async setStatus(ns: Namespace, status: CollectionStatus, reason: string | null, from?: readonly CollectionStatus[]): Promise<void> {
     await this.#write(async (session) => {
       await register(session, this.#context, [ns]);
-      await session.run(updateStatus(this.#context.catalog, ns, status, reason));
+      await session.run(updateStatus(this.#context.catalog, ns, status, reason, from));
     });
   }
 
   async collections(): Promise<readonly CollectionRow[]> {
     return this.#database.read((session) => listCollections(session, this.#context));
+  }
+
+  async noteSourceCounts(counts: readonly { readonly namespace: Namespace; readonly count: number }[]): Promise<void> {
+    await this.#write(async (session) => {
+      for (const { namespace, count } of counts) await session.run(updateSourceCount(this.#context.catalog, namespace, count));
+    });
+  }
+
+  async learn(ns: Namespace, seen: DocumentSchema): Promise<void> {
+    await this.#write(async (session) => {
+      const entry = await findEntry(session, this.#context, ns);
+      if (entry !== null) await extendSchema(session, this.#context, entry, seen);
+    });
+  }
+
+  async schema(ns: Namespace): Promise<readonly SchemaVersion[]> {
+    return this.#database.read((session) => readSchema(session, this.#context, ns));
+  }
+
+  async failedCasts(ns: Namespace, signal: AbortSignal): Promise<readonly { readonly column: string; readonly documents: number }[]> {
+    return countFailed(this.#database, this.#context, ns, signal);
   }
 
   async query(sql: string, limit: number, signal: AbortSignal): Promise<QueryResult> {

@@ -6,6 +6,7 @@
  * Files of a collection share a transaction, because a commit costs more than a small file; one that cannot be loaded
  * is set aside with its reason, and the others of its group go on by themselves.
  */
+import { SluiceError } from '../../core/error.ts';
 import { formatNamespace } from '../../core/namespace.ts';
 import { laterTimestamp, type Timestamp } from '../../core/time.ts';
 import type { LoadResult, SealedFile } from '../../core/warehouse.ts';
@@ -59,6 +60,7 @@ export class Loader {
     for (const group of groups(
       files.filter((file) => !known.has(file.line.path)),
       covered,
+      this.#context.memoryLimitBytes,
     )) {
       await this.#loadGroup(group, covered, tally, signal);
     }
@@ -87,7 +89,7 @@ export class Loader {
     }
   }
 
-  /** One transaction for all; when a file spoils it, one for each of the others. */
+  /** One transaction for all. A file that spoils it is set aside, and those before and after it go on; if none can be named, halves do. */
   async #commit(staged: readonly ReadableFile[], covered: Coverage, tally: Tally, signal: AbortSignal): Promise<void> {
     try {
       const done = await this.#transaction(staged, covered, signal);
@@ -106,11 +108,24 @@ export class Loader {
             signal,
           );
       }
-      const blamed = error instanceof LineTooLong ? new FileRejected(error.staged.file, headline(error.cause), error) : error;
-      if (!(blamed instanceof FileRejected)) throw error;
-      await this.#reject(blamed, tally);
-      for (const one of staged) if (one.file !== blamed.file) await this.#commit([one], covered, tally, signal);
+      for (const rest of await this.#setAside(staged, error, tally)) await this.#commit(rest, covered, tally, signal);
     }
+  }
+
+  /** @returns what is left to be loaded, in groups of their own */
+  async #setAside(staged: readonly ReadableFile[], error: unknown, tally: Tally): Promise<readonly (readonly ReadableFile[])[]> {
+    const blamed = error instanceof LineTooLong ? new FileRejected(error.staged.file, headline(error.cause), error) : error;
+    if (blamed instanceof FileRejected) {
+      await this.#reject(blamed, tally);
+      const at = staged.findIndex((one) => one.file === blamed.file);
+      return [staged.slice(0, at), staged.slice(at + 1)].filter((rest) => rest.length > 0);
+    }
+    const cause = error instanceof SluiceError ? error.cause : error;
+    const [first] = staged;
+    if (first === undefined || !blamesFile(cause)) throw error;
+    if (staged.length > 1) return [staged.slice(0, staged.length / 2), staged.slice(staged.length / 2)];
+    await this.#reject(new FileRejected(first.file, headline(cause), error), tally);
+    return [];
   }
 
   async #transaction(staged: readonly ReadableFile[], covered: Coverage, signal: AbortSignal): Promise<{ files: number; rows: number }> {

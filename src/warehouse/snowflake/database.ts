@@ -36,10 +36,13 @@ export interface Turn {
 class Connected implements Session {
   readonly #connection: SnowflakeConnection;
   readonly #how: RunHow;
+  readonly #beside: ((statement: Statement) => Promise<void>) | null;
 
-  constructor(connection: SnowflakeConnection, how: RunHow) {
+  /** @param beside runs what would end the transaction of this session */
+  constructor(connection: SnowflakeConnection, how: RunHow, beside: ((statement: Statement) => Promise<void>) | null = null) {
     this.#connection = connection;
     this.#how = how;
+    this.#beside = beside;
   }
 
   async all<T extends object>(statement: Statement): Promise<readonly T[]> {
@@ -53,6 +56,11 @@ class Connected implements Session {
 
   async runAll(statements: readonly Statement[]): Promise<void> {
     for (const statement of statements) await this.run(statement);
+  }
+
+  async define(statement: Statement): Promise<void> {
+    if (this.#beside === null) await this.run(statement);
+    else await this.#beside(statement);
   }
 }
 
@@ -145,7 +153,10 @@ export class Database implements Reads, AsyncDisposable {
 
   async #transaction<T>(work: (session: Session, turn: Turn) => Promise<T>, signal?: AbortSignal, temporary?: Statement): Promise<T> {
     return this.#with('write', signal, async (connection, how) => {
-      const session = new Connected(connection, how);
+      // DDL ends a transaction, so it takes a session of its own; others still wait at the row that this one holds.
+      const session = new Connected(connection, how, (statement) =>
+        this.#with('define', signal, async (other, itsHow) => void (await other.run(statement, itsHow))),
+      );
       if (temporary !== undefined && !this.#prepared.has(connection)) {
         await session.run(temporary);
         this.#prepared.add(connection);

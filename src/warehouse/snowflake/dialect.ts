@@ -67,11 +67,16 @@ export const snowflakeDialect: Dialect = {
   // Through a time, so that the text of a date may have one.
   tryCast: (expression, type) =>
     type === 'DATE' ? `CAST(TRY_CAST(${expression} AS TIMESTAMP_NTZ) AS DATE)` : `TRY_CAST(${expression} AS ${typeOf(type)})`,
+  // Elements as texts: an ARRAY of their values would not keep them digit for digit.
+  elements: (silver, pointer) => sql`
+    SELECT s.key, CAST(f.value AS VARCHAR) AS element, f.index AS element_index
+    FROM ${silver} s, LATERAL FLATTEN(input => PARSE_JSON(sluice.elements(s.doc, ${text(quote(pointer))}))) f
+    WHERE s.is_current`,
   digestText: (expression) => `MD5(${expression})`,
   digestNumbers: (expression) => ({ first: littleEndian(`LEFT(MD5(${expression}), 16)`), last: littleEndian(`RIGHT(MD5(${expression}), 16)`) }),
   columnComments: (schema, table) => sql`
-    SELECT column_name AS name, comment FROM information_schema.columns
-    WHERE table_schema = ${storedName(schema)} AND table_name = ${storedName(table)} AND comment IS NOT NULL AND comment <> ''`,
+    SELECT table_name, column_name AS name, comment FROM information_schema.columns
+    WHERE table_schema = ${storedName(schema)} AND ${table === null ? text('TRUE') : sql`table_name = ${storedName(table)}`} AND comment IS NOT NULL AND comment <> ''`,
   functions: createFunctions,
 };
 

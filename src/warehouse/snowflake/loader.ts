@@ -16,10 +16,9 @@ import type { LoadResult, SealedFile } from '../../core/warehouse.ts';
 import { failpoint } from '../../ops/failpoint.ts';
 import type { Logger } from '../../ops/log.ts';
 import { insertBaselines, insertLedger } from '../sql/bronze.ts';
-import { createTables } from '../sql/collection.ts';
 import type { Tables } from '../sql/names.ts';
 import { addLoaded, clearFailures, recordFailure } from '../sql/registry.ts';
-import { findEntry, refreshTables, register, tablesOf, type Context } from '../steps/collections.ts';
+import { defineTables, findEntry, register, tablesOf, type Context } from '../steps/collections.ts';
 import { coverage, groups, knownPaths, namespaceOf, settle, withReplaced, type Coverage, type Tally } from '../steps/loading.ts';
 import type { Session } from '../steps/session.ts';
 import { compressionOf, FileRejected, Staging } from '../steps/staging.ts';
@@ -80,6 +79,7 @@ export class Loader {
     for (const group of groups(
       files.filter((file) => !known.has(file.line.path)),
       covered,
+      this.#context.memoryLimitBytes,
     )) {
       await this.#loadGroup(group, covered, tally, signal);
     }
@@ -245,12 +245,7 @@ export class Loader {
     if (entry === null) throw new Error(`${formatNamespace(ns)} was registered and is not there`);
     const tables = tablesOf(this.#context, entry);
     const found = entry;
-    if (entry.last_batch === 0) {
-      await this.#database.define(async (session) => {
-        await session.runAll(createTables(this.#context.dialect, tables, ns));
-        await refreshTables(session, this.#context, found);
-      }, signal);
-    }
+    if (entry.last_batch === 0) await this.#database.define((session) => defineTables(session, this.#context, found), signal);
     return tables;
   }
 

@@ -7,6 +7,8 @@ import type { CollectionRow } from '../../core/warehouse.ts';
 import { addColumns, createHistory, createTables, dropColumn } from '../sql/collection.ts';
 import type { UserColumn, UserColumns } from '../sql/columns.ts';
 import type { Dialect } from '../sql/dialect.ts';
+import { selectViews } from '../sql/gold.ts';
+import { viewsAnew } from '../sql/learner.ts';
 import { tableStem, type Catalog, type Tables } from '../sql/names.ts';
 import { insertEntry, selectCollections, selectEntries, selectEntry, selectStems, type Entry } from '../sql/registry.ts';
 import type { Session } from './session.ts';
@@ -17,6 +19,8 @@ export interface Context {
   readonly catalog: Catalog;
   readonly columns: UserColumns;
   readonly deletes: 'soft' | 'hard';
+  /** What the database may use, where that is ours to say: pieces of work are made to fit. */
+  readonly memoryLimitBytes: number;
 }
 
 export function columnsOf(context: Context, ns: Namespace): readonly UserColumn[] {
@@ -38,13 +42,14 @@ export async function allEntries(session: Session, context: Context): Promise<re
 
 /** Registers those that are not known. Inside a write: two collections must not be given one name. */
 export async function register(session: Session, context: Context, namespaces: readonly Namespace[]): Promise<void> {
+  const views = (await session.all<{ name: string }>(selectViews(context.catalog))).map((view) => view.name);
   const stems = new Map<string, string>();
   for (const known of await session.all<Pick<Entry, 'collection' | 'table_name'>>(selectStems(context.catalog)))
     stems.set(known.collection, known.table_name);
   for (const ns of namespaces) {
     const collection = formatNamespace(ns);
     if (stems.has(collection)) continue;
-    const stem = tableStem(ns, [...stems.values()]);
+    const stem = tableStem(ns, [...stems.values()], views);
     stems.set(collection, stem);
     await session.run(insertEntry(context.catalog, ns, stem));
   }
@@ -57,24 +62,59 @@ export async function prepareTables(session: Session, context: Context, ns: Name
   if (entry === null) throw new Error(`${formatNamespace(ns)} was registered and is not there`);
   const tables = tablesOf(context, entry);
   if (entry.last_batch === 0) {
-    await session.runAll(createTables(context.dialect, tables, ns));
-    await refreshTables(session, context, entry);
+    await createObjects(session, context, ns, tables);
+    await refreshColumns(session, context, entry, []);
   }
   return { entry, tables };
 }
 
-/** Brings the history view and the user's columns of existing tables up to what this version and configuration say. */
-export async function refreshTables(session: Session, context: Context, entry: Entry): Promise<void> {
+/** Tables and history view of a registered collection, where DDL is no part of a transaction: some may be there, from a start that was cut short. */
+export async function defineTables(session: Session, context: Context, entry: Entry): Promise<void> {
+  const tables = tablesOf(context, entry);
+  await createObjects(session, context, entry, tables);
+  const present = await columnsPresent(session, context, tables.stem);
+  await refreshColumns(session, context, entry, [...present.values()].flat());
+}
+
+async function createObjects(session: Session, { dialect, catalog }: Context, ns: Namespace, tables: Tables): Promise<void> {
+  await session.runAll(createTables(dialect, tables, ns));
+  if (ns.coll !== null) await session.run(createHistory(dialect, catalog, tables, ns));
+}
+
+/** Brings all collections up to what this version and configuration say. @param upgrade the views of an older version are made anew */
+export async function refreshAll(session: Session, context: Context, upgrade: boolean): Promise<void> {
+  const { dialect, catalog } = context;
+  const comments = await columnsPresent(session, context, null);
+  for (const entry of await allEntries(session, context)) {
+    if (entry.last_batch === 0 || entry.coll === null) continue;
+    await refreshColumns(session, context, entry, comments.get(entry.table_name.toLowerCase()) ?? []);
+    if (upgrade) await session.run(createHistory(dialect, catalog, tablesOf(context, entry), entry));
+  }
+  if (upgrade) await session.runAll(await viewsAnew(session, context));
+}
+
+interface PresentColumn {
+  readonly table_name: string;
+  readonly name: string;
+  readonly comment: string;
+}
+
+/** The user's columns by table, in lower case. @param stem of one table, or `null` for all */
+async function columnsPresent(session: Session, { dialect, catalog }: Context, stem: string | null): Promise<ReadonlyMap<string, readonly PresentColumn[]>> {
+  const columns = await session.all<PresentColumn>(dialect.columnComments(catalog.schemas.silver, stem));
+  return Map.groupBy(columns, (column) => column.table_name.toLowerCase());
+}
+
+/** @param present the user's columns that the table has, with their definitions */
+async function refreshColumns(session: Session, context: Context, entry: Entry, present: readonly PresentColumn[]): Promise<void> {
   if (entry.coll === null) return;
   const tables = tablesOf(context, entry);
-  await session.run(createHistory(context.dialect, context.catalog, tables, entry));
   const wanted = columnsOf(context, entry);
-  const commented = context.dialect.columnComments(context.catalog.schemas.silver, tables.stem);
-  const present = new Map((await session.all<{ name: string; comment: string }>(commented)).map((column) => [column.name.toLowerCase(), column]));
-  const kept = wanted.filter((column) => present.get(column.name.toLowerCase())?.comment === column.definition);
+  const isSame = (column: UserColumn, other: PresentColumn): boolean => column.name.toLowerCase() === other.name.toLowerCase();
+  const kept = wanted.filter((column) => present.find((other) => isSame(column, other))?.comment === column.definition);
   // A column whose definition has changed, or that is no longer named, goes: all that it holds is in the document.
-  for (const [key, { name }] of present) {
-    if (!kept.some((column) => column.name.toLowerCase() === key)) await session.run(dropColumn(context.dialect, tables, name));
+  for (const other of present) {
+    if (!kept.some((column) => isSame(column, other))) await session.run(dropColumn(context.dialect, tables, other.name));
   }
   const missing = wanted.filter((column) => !kept.includes(column));
   // One without a comment was being filled when its process was killed, where such a thing is no transaction.

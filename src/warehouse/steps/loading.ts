@@ -11,6 +11,8 @@ import type { Session } from './session.ts';
 /** A transaction takes files up to these limits, at least one. */
 const GROUP_FILES_MAX = 64;
 const GROUP_BYTES_MAX = 256 * 1024 ** 2;
+/** The merge takes whole transactions, and holds their documents. */
+const GROUP_SHARE_OF_MEMORY = 1 / 8;
 /** Paths that one statement names. */
 const PATHS_MAX = 1000;
 
@@ -46,7 +48,8 @@ export function coverage(files: readonly SealedFile[]): Coverage {
 }
 
 /** Files by collection, those that replace most first, cut where a transaction would grow too large. */
-export function groups(files: readonly SealedFile[], covered: Coverage): SealedFile[][] {
+export function groups(files: readonly SealedFile[], covered: Coverage, memoryLimitBytes: number): SealedFile[][] {
+  const bytesMax = Math.min(GROUP_BYTES_MAX, memoryLimitBytes * GROUP_SHARE_OF_MEMORY);
   const weight = (file: SealedFile): number => covered.get(file.line.path)?.size ?? 0;
   const byCollection = Map.groupBy(files, (file) => formatNamespace(namespaceOf(file)));
   const out: SealedFile[][] = [];
@@ -54,7 +57,7 @@ export function groups(files: readonly SealedFile[], covered: Coverage): SealedF
     let group: SealedFile[] = [];
     let bytes = 0;
     for (const file of list.toSorted((a, b) => weight(b) - weight(a))) {
-      if (group.length > 0 && (group.length >= GROUP_FILES_MAX || bytes + file.line.bytes > GROUP_BYTES_MAX)) {
+      if (group.length > 0 && (group.length >= GROUP_FILES_MAX || bytes + file.line.bytes > bytesMax)) {
         out.push(group);
         group = [];
         bytes = 0;

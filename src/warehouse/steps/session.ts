@@ -10,6 +10,8 @@ export interface Session {
   /** @returns rows that changed */
   run(statement: Statement): Promise<number>;
   runAll(statements: readonly Statement[]): Promise<void>;
+  /** Makes a view. Where that would end the transaction it is done beside it, and stays when the transaction does not. */
+  define(statement: Statement): Promise<void>;
 }
 
 export interface Reads {

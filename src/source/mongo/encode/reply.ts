@@ -6,6 +6,7 @@
  */
 import { SluiceError } from '../../../core/error.ts';
 import { SOURCE_PROTOCOL } from '../../../core/errors.ts';
+import type { BufferPool } from '../../../core/buffer-pool.ts';
 import { EventBatchBuilder } from '../../../core/event-batch.ts';
 import type { EventBatch } from '../../../core/event.ts';
 import { ARRAY, DOCUMENT, INT64, cstringEnd, documentSize, elementsOf } from './bson.ts';
@@ -24,18 +25,20 @@ export interface EncodedReply {
 
 /** Bytes of line per byte of BSON that the first reply is expected to have. */
 const EXPANSION_EXPECTED = 1.6;
+const NO_LINES = Buffer.alloc(0);
 
 /**
  * @param cursor raw BSON of a reply's `cursor`: `{ firstBatch|nextBatch: […], postBatchResumeToken, id, ns }`
+ * @param pool where the buffer for the lines comes from
  * @throws BSON_BROKEN, SOURCE_PROTOCOL, SOURCE_ORDER: no event of the reply may then be used
  */
-export function encodeReply(cursor: Uint8Array, encoder: LineEncoder): EncodedReply {
+export function encodeReply(cursor: Uint8Array, encoder: LineEncoder, pool?: BufferPool): EncodedReply {
   const input = bufferOf(cursor);
   const view = viewOf(input);
   const { batchFrom, batchEnd, isFirst, token, id } = readCursor(input, view);
   const { count, bytesMax } = measureBatch(view, batchFrom, batchEnd);
   const room = Math.ceil((batchEnd - batchFrom) * EXPANSION_EXPECTED) + bytesMax * EXPANSION_MAX + META_BYTES_MAX;
-  const builder = new EventBatchBuilder(count === 0 ? 0 : room, count);
+  const builder = new EventBatchBuilder(count === 0 ? NO_LINES : (pool?.take(room) ?? Buffer.allocUnsafe(room)), count);
   if (isFirst) encoder.reset();
   encoder.start(input, builder);
   for (let p = batchFrom; p < batchEnd;) {

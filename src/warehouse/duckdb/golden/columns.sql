@@ -11,8 +11,12 @@ COMMENT ON COLUMN silver."shop__Orders of 2026".total IS 'fullDocument.total DEC
 
 COMMENT ON COLUMN silver."shop__Orders of 2026"."order" IS 'fullDocument.items.0.order id UUID';
 
-SELECT column_name AS name, comment FROM duckdb_columns()
-WHERE database_name = current_database() AND schema_name = ? AND table_name = ? AND comment IS NOT NULL;
+SELECT table_name, column_name AS name, comment FROM duckdb_columns()
+WHERE database_name = current_database() AND schema_name = ? AND comment IS NOT NULL AND table_name = ?;
 -- ["silver","shop__Orders of 2026"]
+
+SELECT table_name, column_name AS name, comment FROM duckdb_columns()
+WHERE database_name = current_database() AND schema_name = ? AND comment IS NOT NULL AND TRUE;
+-- ["silver"]
 
 ALTER TABLE silver."shop__Orders of 2026" DROP COLUMN IF EXISTS total;

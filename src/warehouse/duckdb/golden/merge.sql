@@ -1,10 +1,10 @@
 UPDATE sluice.control SET last_batch = last_batch + 1 RETURNING last_batch AS batch;
 
 SELECT
-  r.collection, r.db, r.coll, r.table_name, r.last_batch, r.merged_batch, r.baseline_applied, r.complete_through,
-  greatest(coalesce((SELECT max(b.position) FROM sluice.baselines b WHERE b.collection = r.collection), ''), coalesce((SELECT max(b.position) FROM sluice.baselines b WHERE b.collection = r.db), '')) AS baseline
+  r.collection, r.db, r.coll, r.table_name, r.last_batch, r.merged_batch, coalesce(r.learnt_batch, 0) AS learnt_batch, r.baseline_applied, r.complete_through,
+  coalesce((SELECT max(b.position) FROM sluice.baselines b WHERE b.collection IN (?, ?)), '') AS baseline
 FROM sluice.collection_registry r WHERE r.collection = ?;
--- ["shop.Orders of 2026"]
+-- ["shop.Orders of 2026","shop","shop.Orders of 2026"]
 
 SELECT batch, sum("rows") AS "rows", sum(bytes) AS bytes FROM sluice.load_ledger
 WHERE collection = ? AND batch > ? GROUP BY batch ORDER BY batch;
