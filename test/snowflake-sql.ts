@@ -87,7 +87,7 @@ export function unknownOptions(statement: string): readonly string[] {
 }
 
 const TWICE =
-  /^(?:USE |GRANT |DESCRIBE |ALTER |MERGE INTO |INSERT INTO \S+ SELECT [^;]* WHERE NOT EXISTS|CREATE OR REPLACE (?:VIEW|FUNCTION|PROCEDURE) |CREATE [A-Z ]*?IF NOT EXISTS |DROP [A-Z ]*?IF EXISTS )/s;
+  /^(?:USE |GRANT |DESCRIBE |ALTER |MERGE INTO |INSERT INTO \S+ SELECT [^;]* WHERE NOT EXISTS|CREATE OR REPLACE (?:VIEW|FUNCTION|PROCEDURE) |CREATE [A-Z ]*?IF NOT EXISTS |DROP [A-Z ]*?IF EXISTS |UPDATE \S+ SET (\w+) = (\d+) WHERE \1 < \2$)/s;
 
 /** May it run again and change nothing? */
 export function mayRunTwice(statement: string): boolean {

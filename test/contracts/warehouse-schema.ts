@@ -308,7 +308,7 @@ export function describeSchema(bench: Bench): void {
     const at = (moment: number): Promise<readonly (readonly unknown[])[]> =>
       bench.rows(`
         select key, cast(doc as varchar) from silver.shop__orders_history
-        where valid_from <= timestamptz '${isoOf(moment)}' and (valid_to > timestamptz '${isoOf(moment)}' or valid_to is null) order by key`);
+        where valid_from <= cast('${isoOf(moment)}' as timestamptz) and (valid_to > cast('${isoOf(moment)}' as timestamptz) or valid_to is null) order by key`);
     await bench.take(ORDERS, [insert(1, '{"n":1}'), insert(2, '{"n":2}'), { n: 3, op: 'update', key: '"k1"', doc: '{"n":3}' }]);
     await bench.take(ORDERS, [{ n: 4, op: 'delete', key: '"k2"' }, { n: 6, op: 'drop' }, insert(7, '{"n":7}')]);
     const moments = [0, 1, 2, 3, 4, 5, 6, 7].map(async (moment) => (await at(moment)).map((row) => row.join(' ')).join('; '));

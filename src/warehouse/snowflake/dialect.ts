@@ -65,8 +65,10 @@ export const snowflakeDialect: Dialect = {
   nextOnly: (leftKey, right) => `\nQUALIFY row_number() OVER (PARTITION BY ${leftKey} ORDER BY ${right}) = 1`,
   columnType: typeOf,
   // Through a time, so that the text of a date may have one.
-  tryCast: (expression, type) =>
-    type === 'DATE' ? `CAST(TRY_CAST(${expression} AS TIMESTAMP_NTZ) AS DATE)` : `TRY_CAST(${expression} AS ${typeOf(type)})`,
+  tryCast: (expression, type) => {
+    if (type === 'UUID') return `sluice.uuid(${expression})`;
+    return type === 'DATE' ? `CAST(TRY_CAST(${expression} AS TIMESTAMP_NTZ) AS DATE)` : `TRY_CAST(${expression} AS ${typeOf(type)})`;
+  },
   // Elements as texts: an ARRAY of their values would not keep them digit for digit.
   elements: (silver, pointer) => sql`
     SELECT s.key, CAST(f.value AS VARCHAR) AS element, f.index AS element_index

@@ -102,24 +102,105 @@ const BODIES: readonly (readonly [name: string, parameters: readonly string[], b
   [
     'uuid_text',
     ['value'],
-    `var written = value[0] === '{' ? plain(find(value, ['$uuid'])) : plain(value);
-  var hex = '';
-  if (written === null && value[0] === '{') {
-    var base64 = plain(find(value, ['$binary', 'base64']));
-    if (base64 === null) return null;
-    var digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/', bits = 0, held = 0;
-    for (var i = 0; i < base64.length && base64[i] !== '='; i++) {
-      bits = (bits << 6) | digits.indexOf(base64[i]);
-      held += 6;
-      if (held >= 8) {
-        held -= 8;
-        hex += ('0' + ((bits >> held) & 255).toString(16)).slice(-2);
-        bits &= (1 << held) - 1;
-      }
+    `if (value[0] !== '{') return plain(value);
+  var written = plain(find(value, ['$uuid']));
+  if (written !== null) return written;
+  var base64 = plain(find(value, ['$binary', 'base64']));
+  if (base64 === null) return null;
+  var digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/', bits = 0, held = 0, hex = '';
+  for (var i = 0; i < base64.length && base64[i] !== '='; i++) {
+    bits = (bits << 6) | digits.indexOf(base64[i]);
+    held += 6;
+    if (held >= 8) {
+      held -= 8;
+      hex += ('0' + ((bits >> held) & 255).toString(16)).slice(-2);
+      bits &= (1 << held) - 1;
     }
-  } else hex = (written === null ? '' : written).replace(/[-{}]/g, '').toLowerCase();
+  }
+  return hex.toUpperCase();`,
+  ],
+  // Any way to write one as the usual one; NULL for what is none.
+  [
+    'uuid',
+    ['written'],
+    `var hex = written.replace(/[-{}]/g, '').toLowerCase();
   if (!/^[0-9a-f]{32}$/.test(hex)) return null;
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');`,
+  ],
+  // The texts of an array's elements, as a JSON array of strings; NULL for what is no array.
+  [
+    'elements',
+    ['doc', 'pointer'],
+    `var v = at(doc, pointer), list = [], e;
+  if (v === null || v[0] !== '[') return null;
+  for (var i = space(v, 1); i < v.length && v[i] !== ']';) {
+    e = end(v, i);
+    list.push(v.slice(i, e));
+    i = space(v, e);
+    if (v[i] === ',') i = space(v, i + 1);
+  }
+  return JSON.stringify(list);`,
+  ],
+  // As DuckDB's json_structure; a name that occurs twice has the types of both.
+  [
+    'structure',
+    ['value'],
+    `function number(t) {
+    if (/[.eE]/.test(t)) return 'DOUBLE';
+    var n = t.replace('-', '');
+    return n.length < 19 || (n.length === 19 && n <= (t[0] === '-' ? '9223372036854775808' : '9223372036854775807')) ? 'BIGINT' : 'DOUBLE';
+  }
+  function merged(a, b) {
+    if (a === 'NULL') return b;
+    if (b === 'NULL' || a === b) return a;
+    if (typeof a === 'string' || typeof b === 'string') {
+      return (a === 'DOUBLE' && b === 'BIGINT') || (a === 'BIGINT' && b === 'DOUBLE') ? 'DOUBLE' : 'JSON';
+    }
+    if ((a.element === undefined) !== (b.element === undefined)) return 'JSON';
+    if (a.element !== undefined) return { element: merged(a.element, b.element) };
+    for (var name in b.members) put(a, name, b.members[name]);
+    return a;
+  }
+  function put(object, name, shape) {
+    var known = object.members[name];
+    object.members[name] = known === undefined ? shape : merged(known, shape);
+  }
+  function shapeOf(s) {
+    var i, e, k, out;
+    switch (s[0]) {
+      case '"': return 'VARCHAR';
+      case 't': case 'f': return 'BOOLEAN';
+      case 'n': return 'NULL';
+      case '[':
+        out = { element: 'NULL' };
+        for (i = space(s, 1); i < s.length && s[i] !== ']'; i = s[e] === ',' ? space(s, e + 1) : e) {
+          e = end(s, i);
+          out.element = merged(out.element, shapeOf(s.slice(i, e)));
+          e = space(s, e);
+        }
+        return out;
+      case '{':
+        out = { members: Object.create(null) };
+        for (i = space(s, 1); i < s.length && s[i] !== '}'; i = s[e] === ',' ? space(s, e + 1) : e) {
+          e = end(s, i);
+          k = unquoted(s.slice(i, e));
+          i = space(s, space(s, e) + 1);
+          e = end(s, i);
+          put(out, k, shapeOf(s.slice(i, e)));
+          e = space(s, e);
+        }
+        return out;
+      default: return number(s);
+    }
+  }
+  function written(shape) {
+    if (typeof shape === 'string') return '"' + shape + '"';
+    if (shape.element !== undefined) return '[' + written(shape.element) + ']';
+    var names = Object.keys(shape.members);
+    if (names.length === 0) return '"JSON"';
+    return '{' + names.map(function (name) { return JSON.stringify(name) + ':' + written(shape.members[name]); }).join(',') + '}';
+  }
+  return written(shapeOf(find(value, [])));`,
   ],
   // Why a line cannot be taken, or NULL. Each line of a file is put to it before the file is.
   [

@@ -100,7 +100,11 @@ interface PresentColumn {
 }
 
 /** The user's columns by table, in lower case. @param stem of one table, or `null` for all */
-async function columnsPresent(session: Session, { dialect, catalog }: Context, stem: string | null): Promise<ReadonlyMap<string, readonly PresentColumn[]>> {
+async function columnsPresent(
+  session: Session,
+  { dialect, catalog }: Context,
+  stem: string | null,
+): Promise<ReadonlyMap<string, readonly PresentColumn[]>> {
   const columns = await session.all<PresentColumn>(dialect.columnComments(catalog.schemas.silver, stem));
   return Map.groupBy(columns, (column) => column.table_name.toLowerCase());
 }

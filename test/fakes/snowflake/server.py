@@ -218,7 +218,7 @@ def column_of(field):
 
 # What fakesnow makes of a statement takes it much longer than running it: kept by the statement's text, without the names of tables.
 made = {}
-NAMES = re.compile(r'\b(bronze|silver)\.("(?:[^"]|"")+"|\w+)', re.I)
+NAMES = re.compile(r'\b(bronze|silver|gold)\.("(?:[^"]|"")+"|\w+)', re.I)
 PLAIN = re.compile(r"\s*(?:SELECT|WITH|INSERT|UPDATE|DELETE|MERGE|CREATE (?:OR REPLACE )?(?:TABLE|VIEW)|ALTER TABLE)\b", re.I)
 
 

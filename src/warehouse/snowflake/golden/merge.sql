@@ -1,10 +1,10 @@
 UPDATE sluice.control SET last_batch = last_batch + 1;
 
 SELECT
-  r.collection, r.db, r.coll, r.table_name, r.last_batch, r.merged_batch, r.baseline_applied, r.complete_through,
-  greatest(coalesce((SELECT max(b.position) FROM sluice.baselines b WHERE b.collection = r.collection), ''), coalesce((SELECT max(b.position) FROM sluice.baselines b WHERE b.collection = r.db), '')) AS baseline
+  r.collection, r.db, r.coll, r.table_name, r.last_batch, r.merged_batch, coalesce(r.learnt_batch, 0) AS learnt_batch, r.baseline_applied, r.complete_through,
+  coalesce((SELECT max(b.position) FROM sluice.baselines b WHERE b.collection IN (?, ?)), '') AS baseline
 FROM sluice.collection_registry r WHERE r.collection = ?;
--- ["shop.Orders of 2026"]
+-- ["shop.Orders of 2026","shop","shop.Orders of 2026"]
 
 SELECT batch, sum("rows") AS "rows", sum(bytes) AS bytes FROM sluice.load_ledger
 WHERE collection = ? AND batch > ? GROUP BY batch ORDER BY batch;
@@ -61,7 +61,7 @@ USING (
     s.*,
     d.doc,
     TRY_CAST(sluice.scalar(sluice.value_at(d.doc, '/total')) AS DECIMAL(18,2)) AS total,
-    TRY_CAST(sluice.uuid_text(sluice.value_at(d.doc, '/items/0/order id')) AS VARCHAR(36)) AS "order"
+    sluice.uuid(sluice.uuid_text(sluice.value_at(d.doc, '/items/0/order id'))) AS "order"
   FROM states s LEFT JOIN documents d ON d.key = s.key
 ) AS b ON s.key = b.key
 WHEN MATCHED THEN UPDATE SET

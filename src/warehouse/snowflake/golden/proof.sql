@@ -214,7 +214,7 @@ SELECT place, detail FROM (
 SELECT place, detail FROM (
   SELECT key AS place, 'order' || ' is not what the document says' AS detail
   FROM silver."shop__Orders of 2026"
-  WHERE "order" IS DISTINCT FROM TRY_CAST(sluice.uuid_text(sluice.value_at(doc, '/items/0/order id')) AS VARCHAR(36))
+  WHERE "order" IS DISTINCT FROM sluice.uuid(sluice.uuid_text(sluice.value_at(doc, '/items/0/order id')))
 ) ORDER BY place, detail LIMIT ?;
 -- [20]
 
