@@ -15,11 +15,11 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-async function configure(url: string, include: readonly string[] = ['shop.orders']): Promise<void> {
+async function configure(url: string, lake = 'file:./lake', include: readonly string[] = ['shop.orders']): Promise<void> {
   const config = {
     pipeline: 'shop',
     source: { uri: 'mongodb://127.0.0.1:1/?replicaSet=rs0', include },
-    lake: { url: 'file:./lake' },
+    lake: { url: lake },
     warehouse: { url, auth: { kind: 'pat', user: 'SLUICE', token: 'good-token' } },
     http: { port: 0 },
   };
@@ -64,20 +64,13 @@ describe('sluice render snowflake', () => {
     expect(refused.err()).toMatch(message);
   });
 
-  it('renders what Snowflake reads by itself when it is told where the lake is', async () => {
-    await configure('snowflake://acme/ANALYTICS');
+  it.each([
+    ['it is told where the lake is', 'file:./lake', ['--lake', 'abfss://lake@acme.dfs.core.windows.net/prod']],
+    ['the lake is on Azure', 'https://acme.dfs.core.windows.net/lake/prod', []],
+  ])('renders what Snowflake reads by itself when %s', async (_when, lake, args) => {
+    await configure('snowflake://acme/ANALYTICS', lake);
     const out = join(folder, 'task');
-    const done = await sluice(
-      'render',
-      'snowflake',
-      '--mode',
-      'task',
-      '--lake',
-      'abfss://lake@acme.dfs.core.windows.net/prod',
-      '--out',
-      out,
-      'shop.orders',
-    );
+    const done = await sluice('render', 'snowflake', '--mode', 'task', ...args, '--out', out, 'shop.orders');
     expect(done.code, done.err()).toBe(0);
     expect(await readFile(join(out, '07_load.sql'), 'utf8')).toContain('@sluice.lake/shop/orders/');
     expect(await readFile(join(out, '05_stage.sql'), 'utf8')).toContain('azure://acme.blob.core.windows.net/lake/prod/');
@@ -104,6 +97,11 @@ describe.skipIf(standInMissing !== null)('on a stand-in for Snowflake', () => {
       [['load'], /rows loaded/],
       [['merge'], /./],
       [['query', '--json', 'select count(*) as n from bronze.shop__orders'], /"n":\d+/],
+      [['schema', 'shop.orders', '--check'], /shop__orders +_id +BIGINT/],
+      [['query', '--json', 'select count(*) as n from gold.shop__orders'], /"n":\d+/],
+      [['pause', 'shop.orders'], /./],
+      [['resume', 'shop.orders'], /./],
+      [['collections'], /shop\.orders.*ACTIVE|ACTIVE.*shop\.orders/],
       [['verify', '--warehouse'], /Everything agrees/],
       [['status'], /./],
       [['render', 'snowflake', '--destroy', '--yes', 'shop.orders'], /statements run/],

@@ -42,7 +42,7 @@ export function describeSchema(bench: Bench): void {
       await takeDocs(
         '{"a":1,"s":"x","o":{"in":true,"deep":{"er":null}},"list":[{"x":1},{"y":"z"}],"none":[],"when":{"$date":"2026-11-21T07:45:01Z"}}',
         '{"a":1.5,"s":null,"id":{"$oid":"64b000000000000000000001"},"n":{"$numberDecimal":"1.10"},"list":["p","q"],"both":[1,"x"]}',
-        '{"a":{"$numberLong":"5"},"i":{"$numberInt":"1"},"d":{"$numberDouble":"1.0"},"b":{"$binary":{"base64":"AAEC","subType":"00"}}}',
+        '{"a":{"$numberLong":"5"},"i":{"$numberInt":"1"},"d":{"$numberDouble":"1.0"},"b":{"$binary":{"base64":"AAEC","subType":"00"}},"signs":[1,-1]}',
       );
       expect(await schema()).toMatchObject({ version: 1, documents: 3 });
       expect(typesOf(await schema())).toEqual({
@@ -65,6 +65,8 @@ export function describeSchema(bench: Bench): void {
         i: 'int 1',
         d: 'double 1',
         b: 'binData 1',
+        signs: 'array 1',
+        'signs[]': 'long 1',
       });
     });
 

@@ -26,7 +26,7 @@ interface Wanted {
   readonly first: number;
 }
 
-export function describeSilver(bench: Bench): void {
+export function describeSilver(bench: Bench, how: { readonly thorough: boolean }): void {
   const row = async (table = 'shop__orders'): Promise<unknown> =>
     (
       await bench.rows(`
@@ -62,7 +62,7 @@ export function describeSilver(bench: Bench): void {
 
   describe('silver', () => {
     it.each(orders)('%s: the same in any order of files, and after a rebuild', async (_what, events, want) => {
-      for (const [i, order] of permutations(events).entries()) {
+      for (const [i, order] of (how.thorough ? permutations(events) : [events.toReversed()]).entries()) {
         const ns = { db: 'shop', coll: `orders${i}` };
         for (const event of order) await bench.take(ns, [event]);
         expect(await row(`shop__orders${i}`), order.map((event) => event.n).join(' ')).toEqual(wanted(want));

@@ -8,7 +8,7 @@ import { SnowflakeConnection } from './connection.ts';
 import { openSnowflake } from './snowflake.ts';
 import { parseTarget } from './target.ts';
 
-/** Each planted fault takes a second there: `npm run test:nightly` plants them. */
+/** Each planted fault takes a second there, and each order of files: `npm run test:nightly` tries them all. */
 const NIGHTLY = process.env['SLUICE_SNOWFLAKE_RUNS'] !== undefined;
 
 describe.skipIf(standInMissing !== null)('on the stand-in', () => {
@@ -47,6 +47,6 @@ describe.skipIf(standInMissing !== null)('on the stand-in', () => {
         [Symbol.asyncDispose]: async () => {},
       };
     },
-    { planted: NIGHTLY },
+    { thorough: NIGHTLY },
   );
 });

@@ -82,18 +82,22 @@ export function locationOf(lake: NonNullable<Plan['lake']>): string {
   return `azure://${lake.account}.blob.core.windows.net/${lake.container}/${lake.prefix}`;
 }
 
-/** Least privilege: who reads sees silver, its history and the health, neither bronze nor the ledger. */
+/** Least privilege: who reads sees silver, its history, gold and the health, neither bronze nor the ledger. */
 export function grants(plan: Plan): string[] {
   const reader = id(plan.reader);
   const silver = 'silver';
   return [
     `GRANT USAGE ON SCHEMA sluice TO ROLE ${reader}`,
     `GRANT USAGE ON SCHEMA ${silver} TO ROLE ${reader}`,
+    `GRANT USAGE ON SCHEMA gold TO ROLE ${reader}`,
     `GRANT SELECT ON VIEW sluice.pipeline_health TO ROLE ${reader}`,
     `GRANT USAGE ON ALL FUNCTIONS IN SCHEMA sluice TO ROLE ${reader}`,
     ...['TABLES', 'VIEWS', ...(plan.mode === 'dynamic' ? ['DYNAMIC TABLES'] : [])].flatMap((kind) => [
       `GRANT SELECT ON ALL ${kind} IN SCHEMA ${silver} TO ROLE ${reader}`,
       `GRANT SELECT ON FUTURE ${kind} IN SCHEMA ${silver} TO ROLE ${reader}`,
     ]),
+    // A view that is made anew loses what was granted on it alone; what is granted on future ones it has at once.
+    `GRANT SELECT ON ALL VIEWS IN SCHEMA gold TO ROLE ${reader}`,
+    `GRANT SELECT ON FUTURE VIEWS IN SCHEMA gold TO ROLE ${reader}`,
   ];
 }
