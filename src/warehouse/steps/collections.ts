@@ -72,6 +72,7 @@ export async function prepareTables(session: Session, context: Context, ns: Name
 export async function defineTables(session: Session, context: Context, entry: Entry): Promise<void> {
   const tables = tablesOf(context, entry);
   await createObjects(session, context, entry, tables);
+  if (columnsOf(context, entry).length === 0) return;
   const present = await columnsPresent(session, context, tables.stem);
   await refreshColumns(session, context, entry, [...present.values()].flat());
 }
@@ -84,9 +85,10 @@ async function createObjects(session: Session, { dialect, catalog }: Context, ns
 /** Brings all collections up to what this version and configuration say. @param upgrade the views of an older version are made anew */
 export async function refreshAll(session: Session, context: Context, upgrade: boolean): Promise<void> {
   const { dialect, catalog } = context;
+  const filled = (await allEntries(session, context)).filter((entry) => entry.last_batch > 0 && entry.coll !== null);
+  if (filled.length === 0) return;
   const comments = await columnsPresent(session, context, null);
-  for (const entry of await allEntries(session, context)) {
-    if (entry.last_batch === 0 || entry.coll === null) continue;
+  for (const entry of filled) {
     await refreshColumns(session, context, entry, comments.get(entry.table_name.toLowerCase()) ?? []);
     if (upgrade) await session.run(createHistory(dialect, catalog, tablesOf(context, entry), entry));
   }
