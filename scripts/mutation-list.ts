@@ -175,7 +175,7 @@ export const MUTATIONS: readonly Mutation[] = [
       [WAREHOUSE],
     ],
   ]),
-  ...inFile('src/warehouse/duckdb/merger.ts', [
+  ...inFile('src/warehouse/steps/merger.ts', [
     ['a batch is merged again by the next merge', 'await session.run(markMerged(context.catalog, ns, range.upTo, range.baseline));', '', [WAREHOUSE]],
     [
       'a drop that comes late takes nothing',

@@ -7,10 +7,11 @@ import { NOT_BUILT } from '../core/errors.ts';
 import type { Lake } from '../core/lake.ts';
 import type { Source, StartAt } from '../core/source.ts';
 import type { Warehouse } from '../core/warehouse.ts';
-import type { Config } from '../config/config.ts';
+import type { AuthConfig, Config, DuckdbConfig, SnowflakeConfig } from '../config/config.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
 import type { CaptureOptions } from '../pipeline/capture.ts';
+import type { SnowflakeAuth } from '../warehouse/snowflake/connection.ts';
 import type { RunOptions } from './types.ts';
 
 export async function makeSource(config: Config, clock: Clock, stats: PipelineStats, log: Logger): Promise<Source> {
@@ -62,12 +63,35 @@ export async function openLake(config: Config, { log, stats, stop }: LakeUse): P
 export async function openWarehouse(config: Config, log: Logger): Promise<Warehouse | null> {
   const { warehouse } = config;
   if (warehouse === null) return null;
-  if (warehouse.kind !== 'duckdb') throw new SluiceError(NOT_BUILT, '`warehouse.url` on Snowflake; use duckdb:./warehouse.duckdb');
-  const { openDuckDb } = await import('../warehouse/duckdb/duckdb.ts');
-  const { path, deletes, columns, memoryLimitBytes } = warehouse;
-  const opened = await openDuckDb({ path, deletes, columns, memoryLimitBytes, log });
-  await opened.migrate();
+  const opened = warehouse.kind === 'duckdb' ? await duckDb(warehouse, log) : await snowflake(warehouse, config, log);
+  try {
+    await opened.migrate();
+  } catch (error) {
+    await opened[Symbol.asyncDispose]();
+    throw error;
+  }
   return opened;
+}
+
+async function duckDb({ path, deletes, columns, memoryLimitBytes }: DuckdbConfig, log: Logger): Promise<Warehouse> {
+  const { openDuckDb } = await import('../warehouse/duckdb/duckdb.ts');
+  return openDuckDb({ path, deletes, columns, memoryLimitBytes, log });
+}
+
+async function snowflake({ url, auth, deletes, columns }: SnowflakeConfig, config: Config, log: Logger): Promise<Warehouse> {
+  const { openSnowflake } = await import('../warehouse/snowflake/snowflake.ts');
+  return openSnowflake({ url, auth: snowflakeAuth(auth), pipeline: config.pipeline, deletes, columns, log });
+}
+
+export function snowflakeAuth(auth: AuthConfig | null): SnowflakeAuth | null {
+  if (auth === null) return null;
+  const text = (name: string): string => auth[name] ?? '';
+  const perhaps = (name: string): string | undefined => (typeof auth[name] === 'string' ? auth[name] : undefined);
+  if (auth.kind === 'keyPair')
+    return { kind: 'keyPair', user: text('user'), privateKeyFile: text('privateKeyFile'), passphrase: perhaps('passphrase') };
+  return auth.kind === 'oauth'
+    ? { kind: 'oauth', user: perhaps('user'), token: text('token') }
+    : { kind: 'pat', user: text('user'), token: text('token') };
 }
 
 export async function captureOptions(

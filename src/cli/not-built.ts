@@ -11,7 +11,6 @@ const COMMANDS: Readonly<Record<string, string>> = {
   erase: 'Nothing takes its place yet.',
   retain: 'Remove old hour folders yourself.',
   'dead-letters': 'There is no bus yet, and so no dead letters.',
-  render: 'Nothing takes its place yet.',
 };
 
 /** What to do instead, or `null` when no such command is planned. */

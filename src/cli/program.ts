@@ -14,6 +14,7 @@ import { enableImagesCommand } from './commands/enable-images.ts';
 import { initCommand } from './commands/init.ts';
 import { loadCommand, mergeCommand } from './commands/load.ts';
 import { queryCommand } from './commands/query.ts';
+import { renderCommand } from './commands/render.ts';
 import { runCommand } from './commands/run.ts';
 import { pauseCommands, sealCommand } from './commands/seal.ts';
 import { schemaCommand } from './commands/schema.ts';
@@ -69,6 +70,7 @@ export function buildProgram(io: Io): Command {
   collectionsCommand(program, io);
   schemaCommand(program, io);
   verifyCommand(program, io);
+  renderCommand(program, io);
   enableImagesCommand(program, io);
   configCommand(program, io);
   completionCommand(program, io);

@@ -8,14 +8,13 @@ import { NOT_BUILT } from '../core/errors.ts';
 import type { Config } from './config.ts';
 
 function missing(config: Config): string[] {
-  const { source, lake, warehouse } = config;
+  const { source, lake } = config;
   const found: string[] = [];
   if (source.startAt.kind === 'snapshot') found.push('`source.startAt: snapshot`; use now, a time or a token');
   if (source.onHistoryLost === 'repair') found.push('`source.onHistoryLost: repair`; use fail, and `sluice run --accept-gap` when it happens');
   if (Object.keys(source.mask).length > 0) found.push('`source.mask`; leave it out, and keep such collections out with `source.exclude`');
   if (lake.retention !== null) found.push('`lake.retention`; leave it out: everything is kept for now');
   if (config.bus !== null) found.push('`bus`; leave it out: sluice then goes from MongoDB to the lake directly');
-  if (warehouse?.kind === 'snowflake') found.push('`warehouse.url` on Snowflake; use duckdb:./warehouse.duckdb');
   if (config.dump !== null) found.push('`dump`; leave it out and use mongodump');
   return found;
 }

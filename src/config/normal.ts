@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { LAYOUT_PRESETS, hoursPerPart, isPerEvent } from '../core/layout.ts';
 import { isLiteral, parseGlob } from '../core/namespace.ts';
-import type { AuthConfig, Config, LakeConfig, StartAtConfig, WarehouseConfig } from './config.ts';
+import type { AuthConfig, Config, LakeConfig, SnowflakeConfig, StartAtConfig, WarehouseConfig } from './config.ts';
 import type { FileConfig } from './schema.ts';
 import { templateProblems } from './template.ts';
 
@@ -171,7 +171,7 @@ function warehouse(from: NonNullable<FileConfig['warehouse']>, folder: string, r
   if (from.url.startsWith('snowflake:')) {
     if (!/^snowflake:\/\/[^/]+\/[^/?]+(?:\?.*)?$/.test(from.url))
       report('invalid', 'warehouse.url', 'must be snowflake://account/database?warehouse=…&role=…');
-    return { kind: 'snowflake', url: from.url, auth: from.auth ?? null, ...shared };
+    return { kind: 'snowflake', url: from.url, auth: snowflakeAuth(from.auth, folder), ...shared };
   }
   const written = from.url.startsWith('duckdb:') ? from.url.slice('duckdb:'.length) : null;
   let path = '';
@@ -184,6 +184,12 @@ function warehouse(from: NonNullable<FileConfig['warehouse']>, folder: string, r
   }
   if (from.auth !== undefined) report('conflict', 'warehouse.auth', '`warehouse.auth` is for Snowflake, but `warehouse.url` is DuckDB: leave it out');
   return { kind: 'duckdb', path, memoryLimitBytes: from.memoryLimit, ...shared };
+}
+
+/** A key lies beside the configuration that names it, wherever the command is run. */
+function snowflakeAuth(auth: NonNullable<FileConfig['warehouse']>['auth'], folder: string): SnowflakeConfig['auth'] {
+  if (auth === undefined) return null;
+  return auth.kind === 'keyPair' ? { ...auth, privateKeyFile: localPath(auth.privateKeyFile, folder) ?? auth.privateKeyFile } : { ...auth };
 }
 
 function conflicts(config: Config, report: Report): void {

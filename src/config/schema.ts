@@ -239,7 +239,9 @@ const Bus = z.strictObject({
 });
 
 const Warehouse = z.strictObject({
-  url: filled().describe('`duckdb:./warehouse.duckdb` (relative to this file), or `snowflake://account/database?warehouse=…&role=…`.'),
+  url: filled().describe(
+    '`duckdb:./warehouse.duckdb` (relative to this file), or `snowflake://account/database?warehouse=…&role=…` (docs/snowflake.md).',
+  ),
   auth: z
     .discriminatedUnion('kind', [
       z.strictObject({ kind: z.literal('keyPair'), user: filled(), privateKeyFile: filled(), passphrase: secret().optional() }),

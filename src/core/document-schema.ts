@@ -173,7 +173,8 @@ const SCALARS: ReadonlyMap<unknown, BsonType> = new Map([
   ['BOOLEAN', 'bool'],
   ['BIGINT', 'long'],
   ['UBIGINT', 'long'],
-  ['HUGEINT', 'double'],
+  // Positive and negative ones in an array: MongoDB has none that need it.
+  ['HUGEINT', 'long'],
   ['DOUBLE', 'double'],
   ['VARCHAR', 'string'],
 ]);

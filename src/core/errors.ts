@@ -367,6 +367,13 @@ export const WAREHOUSE_FAILED = defineError({
   title: 'The warehouse failed',
   next: 'See the message; bronze and its ledger commit together, so a repeated load is safe.',
 });
+export const WAREHOUSE_REFUSED = defineError({
+  code: 'SLC-1320',
+  exit: 69,
+  retry: false,
+  title: 'The warehouse refuses us',
+  next: 'Check `warehouse.auth`, and the role and the warehouse in `warehouse.url`; `sluice doctor` shows which step fails.',
+});
 
 // --- pipeline and proof --------------------------------------------------------------------------------------------
 

@@ -306,6 +306,9 @@ export function describeLoading(bench: Bench): void {
         { db: 'a', coll: null },
         { db: 'x', coll: 'my.odd "name"\n[1]; drop' },
         { db: 'x', coll: 'ünï$' },
+        { db: 'x', coll: 'a"b.c $é 🐟' },
+        { db: 'x', coll: 'MixedCase_'.repeat(12) },
+        { db: 'x', coll: 'mixedCase_'.repeat(12) },
       ];
       await bench.warehouse.discover(alike);
       for (const [i, ns] of alike.entries()) {

@@ -42,7 +42,7 @@ export function describeSchema(bench: Bench): void {
       await takeDocs(
         '{"a":1,"s":"x","o":{"in":true,"deep":{"er":null}},"list":[{"x":1},{"y":"z"}],"none":[],"when":{"$date":"2026-11-21T07:45:01Z"}}',
         '{"a":1.5,"s":null,"id":{"$oid":"64b000000000000000000001"},"n":{"$numberDecimal":"1.10"},"list":["p","q"],"both":[1,"x"]}',
-        '{"a":{"$numberLong":"5"},"i":{"$numberInt":"1"},"d":{"$numberDouble":"1.0"},"b":{"$binary":{"base64":"AAEC","subType":"00"}}}',
+        '{"a":{"$numberLong":"5"},"i":{"$numberInt":"1"},"d":{"$numberDouble":"1.0"},"b":{"$binary":{"base64":"AAEC","subType":"00"}},"signs":[1,-1]}',
       );
       expect(await schema()).toMatchObject({ version: 1, documents: 3 });
       expect(typesOf(await schema())).toEqual({
@@ -65,6 +65,8 @@ export function describeSchema(bench: Bench): void {
         i: 'int 1',
         d: 'double 1',
         b: 'binData 1',
+        signs: 'array 1',
+        'signs[]': 'long 1',
       });
     });
 
@@ -308,7 +310,7 @@ export function describeSchema(bench: Bench): void {
     const at = (moment: number): Promise<readonly (readonly unknown[])[]> =>
       bench.rows(`
         select key, cast(doc as varchar) from silver.shop__orders_history
-        where valid_from <= timestamptz '${isoOf(moment)}' and (valid_to > timestamptz '${isoOf(moment)}' or valid_to is null) order by key`);
+        where valid_from <= cast('${isoOf(moment)}' as timestamptz) and (valid_to > cast('${isoOf(moment)}' as timestamptz) or valid_to is null) order by key`);
     await bench.take(ORDERS, [insert(1, '{"n":1}'), insert(2, '{"n":2}'), { n: 3, op: 'update', key: '"k1"', doc: '{"n":3}' }]);
     await bench.take(ORDERS, [{ n: 4, op: 'delete', key: '"k2"' }, { n: 6, op: 'drop' }, insert(7, '{"n":7}')]);
     const moments = [0, 1, 2, 3, 4, 5, 6, 7].map(async (moment) => (await at(moment)).map((row) => row.join(' ')).join('; '));

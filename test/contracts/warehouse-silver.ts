@@ -26,7 +26,7 @@ interface Wanted {
   readonly first: number;
 }
 
-export function describeSilver(bench: Bench): void {
+export function describeSilver(bench: Bench, how: { readonly thorough: boolean }): void {
   const row = async (table = 'shop__orders'): Promise<unknown> =>
     (
       await bench.rows(`
@@ -62,7 +62,7 @@ export function describeSilver(bench: Bench): void {
 
   describe('silver', () => {
     it.each(orders)('%s: the same in any order of files, and after a rebuild', async (_what, events, want) => {
-      for (const [i, order] of permutations(events).entries()) {
+      for (const [i, order] of (how.thorough ? permutations(events) : [events.toReversed()]).entries()) {
         const ns = { db: 'shop', coll: `orders${i}` };
         for (const event of order) await bench.take(ns, [event]);
         expect(await row(`shop__orders${i}`), order.map((event) => event.n).join(' ')).toEqual(wanted(want));
@@ -120,8 +120,10 @@ export function describeSilver(bench: Bench): void {
       await bench.take(ORDERS, [update(9)]);
       await bench.reopen({ columns: { 'shop.orders': { number: 'fullDocument.n DOUBLE' } } });
       expect(await bench.rows('select s.number, g.n from silver.shop__orders s join gold.shop__orders g on g._key = s.key')).toEqual([[9, 9]]);
-      // Silver and its history view: nothing is left of the work.
-      expect(await bench.rows("select count(*) from information_schema.tables where lower(table_schema) = 'silver'")).toEqual([[2]]);
+      // Nothing is left of the work.
+      expect(
+        await bench.rows("select count(*) from information_schema.tables where lower(table_schema) = 'silver' and table_type = 'BASE TABLE'"),
+      ).toEqual([[1]]);
       expect(await bench.warehouse.prove(ORDERS, 5, new AbortController().signal)).toEqual([]);
     });
 

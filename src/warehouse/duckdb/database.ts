@@ -17,6 +17,7 @@ import { SluiceError } from '../../core/error.ts';
 import { WAREHOUSE_BUSY } from '../../core/errors.ts';
 import { makeFolders } from '../../core/folders.ts';
 import type { Statement } from '../sql/statement.ts';
+import type { Reads, Session } from '../steps/session.ts';
 import { failure, isConflict, isInterrupt, openFailure } from './errors.ts';
 import { plainValue, type Plain } from './values.ts';
 
@@ -35,7 +36,7 @@ export interface Turn {
 }
 
 /** A connection inside {@link Database.read} or {@link Database.write}. */
-export class Session {
+class Connected implements Session {
   readonly #connection: DuckDBConnection;
   readonly #signal: AbortSignal;
 
@@ -61,9 +62,14 @@ export class Session {
   async runAll(statements: readonly Statement[]): Promise<void> {
     for (const statement of statements) await this.run(statement);
   }
+
+  /** All of DuckDB's statements are part of the transaction. */
+  async define(statement: Statement): Promise<void> {
+    await this.run(statement);
+  }
 }
 
-export class Database implements AsyncDisposable {
+export class Database implements Reads, AsyncDisposable {
   readonly path: string;
   /** The only folder, below which files may be read. */
   readonly folder: string;
@@ -182,7 +188,7 @@ export class Database implements AsyncDisposable {
     const connection = await this.#instance.connect();
     using _interrupts = interruptsOn(signal, connection);
     try {
-      return await work(new Session(connection, signal), connection);
+      return await work(new Connected(connection, signal), connection);
     } catch (error) {
       if (isInterrupt(error)) signal.throwIfAborted();
       throw failure(error);

@@ -33,6 +33,12 @@ export const duckDbDialect: Dialect = {
   typeAt: (document, pointer) => `json_type(${document}, ${quote(pointer)})`,
   textAt: (document, pointer) => `json_extract_string(${document}, ${quote(pointer)})`,
   valueAt: (document, pointer) => `json_extract(${document}, ${quote(pointer)})`,
+  fromSeconds: (seconds) => `to_timestamp(${seconds})`,
+  secondsSince: (moment) => `CAST(EXTRACT(EPOCH FROM now()) - EXTRACT(EPOCH FROM ${moment}) AS BIGINT)`,
+  nextJoin: 'ASOF LEFT JOIN',
+  nextOnly: () => '',
+  columnType: (type) => type,
+  tryCast: (expression, type) => `TRY_CAST(${expression} AS ${type})`,
   elements: (silver, pointer) => sql`
     SELECT key, unnest(elements) AS element, generate_subscripts(elements, 1) - 1 AS element_index
     FROM (

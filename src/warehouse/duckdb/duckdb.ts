@@ -29,13 +29,14 @@ import { extendSchema, readSchema } from '../sql/learner.ts';
 import { isUnmerged, markCompleteThrough, MARKS_MAX, updateSourceCount, updateStatus } from '../sql/registry.ts';
 import { createSchema, SCHEMA_VERSION, selectSchemaExists, selectSchemaVersion, takeBatch } from '../sql/schema.ts';
 import { selectCurrent } from '../sql/silver.ts';
-import { allEntries, findEntry, listCollections, refreshAll, register, tablesOf, type Context } from './collections.ts';
-import { Database, MEMORY_LIMIT_BYTES, type Session } from './database.ts';
+import { allEntries, findEntry, listCollections, refreshAll, register, tablesOf, type Context } from '../steps/collections.ts';
+import { countFailed, learnCollection } from '../steps/learner.ts';
+import { mergeCollection, purgeIfComplete } from '../steps/merger.ts';
+import { loadedFiles, loadedLines, proveCollection } from '../steps/prover.ts';
+import type { Session, Write } from '../steps/session.ts';
+import { Database, MEMORY_LIMIT_BYTES } from './database.ts';
 import { duckDbDialect } from './dialect.ts';
-import { countFailed, learnCollection } from './learner.ts';
 import { Loader } from './loader.ts';
-import { mergeCollection, purgeIfComplete } from './merger.ts';
-import { loadedFiles, loadedLines, proveCollection } from './prover.ts';
 import { runQuery } from './query.ts';
 import { rebuildCollection, dropSpare } from './rebuild.ts';
 
@@ -112,10 +113,11 @@ class DuckDbWarehouse implements Warehouse {
 
   async merge(ns: Namespace, how: { readonly rebuild: boolean }, signal: AbortSignal): Promise<MergeResult> {
     if (ns.coll === null) return { rows: 0 };
+    const write: Write = (work) => this.#database.write(takeBatch(this.#context.catalog), work, signal);
     const result = how.rebuild
       ? { rows: await rebuildCollection(this.#database, this.#context, ns, signal) }
-      : await mergeCollection(this.#database, this.#context, ns, signal);
-    await learnCollection(this.#database, this.#context, ns, this.#log, signal);
+      : await mergeCollection(write, this.#context, ns);
+    await learnCollection(this.#database, write, this.#context, ns, { log: this.#log, signal });
     return result;
   }
 

@@ -12,9 +12,10 @@ import { markMerged, type Entry } from '../sql/registry.ts';
 import { takeBatch } from '../sql/schema.ts';
 import { applyBaseline, countLive, mergeRange, type Range } from '../sql/silver.ts';
 import { sql, text, type Statement } from '../sql/statement.ts';
-import { columnsOf, findEntry, tablesOf, type Context } from './collections.ts';
-import type { Database, Session } from './database.ts';
-import { endOfPiece, purgeIfComplete } from './merger.ts';
+import { columnsOf, findEntry, tablesOf, type Context } from '../steps/collections.ts';
+import type { Session } from '../steps/session.ts';
+import type { Database } from './database.ts';
+import { endOfPiece, purgeIfComplete } from '../steps/merger.ts';
 
 /** What the spare table holds. */
 interface Progress {

@@ -106,5 +106,5 @@ export function pointerOf(path: readonly string[]): string {
 /** The column's value out of `document`, an expression that holds the document's JSON. */
 export function columnValue(dialect: Dialect, catalog: Catalog, column: UserColumn, document: string): Statement {
   const read = column.type === 'UUID' ? catalog.uuidText : catalog.scalar;
-  return text(`TRY_CAST(${read.text}(${dialect.valueAt(document, pointerOf(column.path))}) AS ${column.type})`);
+  return text(dialect.tryCast(`${read.text}(${dialect.valueAt(document, pointerOf(column.path))})`, column.type));
 }

@@ -34,6 +34,17 @@ export interface Dialect {
   textAt(document: string, pointer: string): string;
   /** The value at `pointer` as JSON. */
   valueAt(document: string, pointer: string): string;
+  /** A moment from whole seconds since 1970. */
+  fromSeconds(seconds: string): string;
+  /** Whole seconds that have gone by since a moment. */
+  secondsSince(moment: string): string;
+  /** `a <nextJoin> b ON b.x > a.x <nextOnly(key of a, b.x)>`: each row of a, with the first row of b after it if there is one. */
+  readonly nextJoin: string;
+  nextOnly(leftKey: string, right: string): string;
+  /** A type that a user has named for a column, as this warehouse calls it. */
+  columnType(type: string): string;
+  /** A text as that type; NULL when it does not fit. */
+  tryCast(expression: string, type: string): string;
   /** Rows `key`, `element_index` (from 0) and `element` (JSON) of the array at `pointer` in the current documents of a silver table. */
   elements(silver: Statement, pointer: string): Statement;
   /** MD5 of a text, hex. */

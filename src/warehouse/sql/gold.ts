@@ -37,7 +37,7 @@ function viewValue(dialect: Dialect, catalog: Catalog, column: ViewColumn, docum
   const value = column.path.length === 0 ? document : dialect.valueAt(document, pointer);
   if (column.type === 'JSON') return text(value);
   if (column.type === 'HEX') return text(`${catalog.uuidText.text}(${value})`);
-  const cast = `TRY_CAST(${catalog.scalar.text}(${value}) AS ${column.type})`;
+  const cast = dialect.tryCast(`${catalog.scalar.text}(${value})`, column.type);
   return text(column.guarded ? `CASE WHEN ${dialect.typeAt(document, pointer)} <> 'VARCHAR' THEN ${cast} END` : cast);
 }
 

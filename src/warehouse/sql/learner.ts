@@ -26,10 +26,11 @@ import {
 import type { Statement } from './statement.ts';
 import { conflictsOf, distinctName, NO_VIEWS, planViews, type ColumnType, type ViewColumn, type ViewPlan } from './view-plan.ts';
 
-/** A transaction of any warehouse. */
+/** A transaction of any warehouse. Views are defined before they are noted: what is left of a transaction that failed is made again. */
 export interface SqlSession {
   all<T extends object>(statement: Statement): Promise<readonly T[]>;
   run(statement: Statement): Promise<unknown>;
+  define(statement: Statement): Promise<unknown>;
 }
 
 export interface LearnContext {
@@ -92,7 +93,7 @@ async function makeViews(session: SqlSession, context: LearnContext, entry: Entr
   const views = await session.all<ViewRow>(selectViews(catalog));
   const own = new Map(views.filter((view) => view.collection === entry.collection).map((view) => [view.field, view.name]));
   const isSame = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
-  if (!own.has(null) || !isSame(plan.columns, before.columns)) await session.run(createView(dialect, catalog, tables, plan));
+  if (!own.has(null) || !isSame(plan.columns, before.columns)) await session.define(createView(dialect, catalog, tables, plan));
   if (!own.has(null)) await session.run(insertView(catalog, tables.stem, entry.collection, null));
   if (plan.children.every((child) => own.has(fieldOf(child.path)) && isSame(child, childOf(before, child.path)))) return;
   const taken = new Set(views.map((view) => view.name.toLowerCase()));
@@ -106,7 +107,7 @@ async function makeViews(session: SqlSession, context: LearnContext, entry: Entr
       taken.add(name.toLowerCase());
       await session.run(insertView(catalog, name, entry.collection, field));
     } else if (isSame(child, childOf(before, child.path))) continue;
-    await session.run(createChildView(dialect, catalog, tables, catalog.view(name), child));
+    await session.define(createChildView(dialect, catalog, tables, catalog.view(name), child));
   }
 }
 
@@ -140,7 +141,7 @@ export function planOf(row: Pick<HistoryRow, 'plan'>): ViewPlan {
 }
 
 /** Statements that make all views anew, as they are planned: after an upgrade. */
-export async function viewsAnew(session: SqlSession, { dialect, catalog }: LearnContext): Promise<Statement[]> {
+export async function viewsAnew(session: Pick<SqlSession, 'all'>, { dialect, catalog }: LearnContext): Promise<Statement[]> {
   const names = Map.groupBy(await session.all<ViewRow>(selectViews(catalog)), (view) => view.collection);
   const plans = await session.all<{ collection: string; plan: string }>(selectPlans(catalog));
   const stems = new Map(
@@ -160,7 +161,7 @@ export async function viewsAnew(session: SqlSession, { dialect, catalog }: Learn
 }
 
 /** Every version of a collection's schema, oldest first. */
-export async function readSchema(session: SqlSession, { catalog }: LearnContext, ns: Namespace): Promise<readonly SchemaVersion[]> {
+export async function readSchema(session: Pick<SqlSession, 'all'>, { catalog }: LearnContext, ns: Namespace): Promise<readonly SchemaVersion[]> {
   const views = await session.all<ViewRow>(selectViews(catalog));
   const names = new Map(views.filter((view) => view.collection === formatNamespace(ns)).map((view) => [view.field, view.name]));
   const rows = await session.all<HistoryRow>(selectHistory(catalog, ns));

@@ -12,6 +12,8 @@ import { text, type Statement } from './statement.ts';
 
 const HISTORY = '_history';
 const HASH_CHARS = 8;
+/** Snowflake takes names of 255 characters, and views and tasks have a suffix. */
+const STEM_CHARS_MAX = 200;
 
 /**
  * Stem of a collection's tables: `<db>__<coll>`, with a hash behind it when that is taken.
@@ -21,11 +23,13 @@ const HASH_CHARS = 8;
 export function tableStem(ns: Namespace, taken: readonly string[], views: readonly string[] = []): string {
   const names = new Set([...taken.flatMap(namesOf), ...views.map((name) => name.toLowerCase())]);
   // eslint-disable-next-line no-control-regex -- a line break inside a name would make the SQL unreadable
-  const plain = `${ns.db}__${ns.coll ?? '_database'}`.replace(/[\u0000-\u001f\u007f]/g, '_');
+  const whole = `${ns.db}__${ns.coll ?? '_database'}`.replace(/[\u0000-\u001f\u007f]/g, '_');
+  // Never in the middle of a character.
+  const plain = whole.slice(0, STEM_CHARS_MAX).replace(/[\uD800-\uDBFF]$/, '');
   const digest = createHash('sha256')
     .update(JSON.stringify([ns.db, ns.coll]))
     .digest('hex');
-  let stem = plain;
+  let stem = plain === whole ? plain : `${plain}_${digest.slice(0, HASH_CHARS)}`;
   for (let chars = HASH_CHARS; namesOf(stem).some((name) => names.has(name)); chars += 1) {
     stem = `${plain}_${digest.slice(0, chars)}`;
   }

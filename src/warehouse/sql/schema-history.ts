@@ -80,13 +80,13 @@ type Version = Pick<HistoryRow, 'version' | 'hash' | 'documents' | 'fields' | 'p
 export function insertVersion(catalog: Catalog, ns: Namespace, row: Version): Statement {
   return sql`
     INSERT INTO ${catalog.schemaHistory} (collection, version, hash, documents, fields, plan, valid_from, updated_at)
-    VALUES (${formatNamespace(ns)}, ${row.version}, ${row.hash}, ${row.documents}, ${row.fields}, ${row.plan}, now(), now())`;
+    VALUES (${formatNamespace(ns)}, ${row.version}, ${row.hash}, ${row.documents}, ${row.fields}, ${row.plan}, CURRENT_TIMESTAMP, CURRENT_TIMESTAMP)`;
 }
 
 /** More of the same: counts, and what the views make of them. */
 export function updateVersion(catalog: Catalog, ns: Namespace, row: Version): Statement {
   return sql`
-    UPDATE ${catalog.schemaHistory} SET documents = ${row.documents}, fields = ${row.fields}, plan = ${row.plan}, updated_at = now()
+    UPDATE ${catalog.schemaHistory} SET documents = ${row.documents}, fields = ${row.fields}, plan = ${row.plan}, updated_at = CURRENT_TIMESTAMP
     WHERE collection = ${formatNamespace(ns)} AND version = ${row.version}`;
 }
 

@@ -31,7 +31,7 @@ export function createSchema(dialect: Dialect, catalog: Catalog): readonly State
     ...createRegistry(catalog),
     ...createSchemaHistory(catalog),
     ...dialect.functions(schemas.sluice),
-    createHealthView(catalog),
+    createHealthView(dialect, catalog),
     sql`UPDATE ${catalog.control} SET schema_version = ${text(String(SCHEMA_VERSION))} WHERE schema_version < ${text(String(SCHEMA_VERSION))}`,
   ];
 }
@@ -47,7 +47,7 @@ function createLedger(catalog: Catalog): Statement[] {
         state VARCHAR NOT NULL,
         hour VARCHAR,
         bytes BIGINT,
-        rows BIGINT,
+        "rows" BIGINT,
         first_position VARCHAR,
         last_position VARCHAR,
         first_at TIMESTAMPTZ,
@@ -82,7 +82,7 @@ function createRegistry(catalog: Catalog): Statement[] {
         first_seen_at TIMESTAMPTZ NOT NULL,
         last_event_at TIMESTAMPTZ,
         last_load_at TIMESTAMPTZ,
-        rows BIGINT NOT NULL,
+        "rows" BIGINT NOT NULL,
         bytes BIGINT NOT NULL,
         source_count BIGINT,
         source_counted_at TIMESTAMPTZ,
@@ -139,7 +139,7 @@ function createSchemaHistory(catalog: Catalog): Statement[] {
   ];
 }
 
-function createHealthView(catalog: Catalog): Statement {
+function createHealthView(dialect: Dialect, catalog: Catalog): Statement {
   const { ledger, registry, errors, health } = catalog;
   return sql`
     CREATE OR REPLACE VIEW ${health} AS
@@ -150,7 +150,7 @@ function createHealthView(catalog: Catalog): Statement {
       SELECT collection, count(*) AS files_rejected, max_by(reason, failed_at) AS reason
       FROM ${errors} GROUP BY collection
     ), lags AS (
-      SELECT *, CAST(EXTRACT(EPOCH FROM now()) - EXTRACT(EPOCH FROM coalesce(complete_through, first_seen_at)) AS BIGINT) AS lag_seconds
+      SELECT *, ${text(dialect.secondsSince('coalesce(complete_through, first_seen_at)'))} AS lag_seconds
       FROM ${registry}
     )
     SELECT
@@ -161,7 +161,7 @@ function createHealthView(catalog: Catalog): Statement {
         ELSE 'HEALTHY'
       END AS health,
       r.lag_seconds,
-      r.rows,
+      r."rows",
       r.bytes,
       coalesce(l.files, 0) AS files,
       coalesce(f.files_rejected, 0) AS files_rejected,
@@ -187,5 +187,5 @@ export function selectSchemaVersion(catalog: Catalog): Statement {
 
 /** Whether `migrate` has ever run here. */
 export function selectSchemaExists(catalog: Catalog): Statement {
-  return sql`SELECT count(*) AS tables FROM information_schema.tables WHERE table_schema = ${catalog.schemas.sluice} AND table_name = 'control'`;
+  return sql`SELECT count(*) AS tables FROM information_schema.tables WHERE lower(table_schema) = lower(${catalog.schemas.sluice}) AND lower(table_name) = 'control'`;
 }

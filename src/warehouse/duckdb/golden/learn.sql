@@ -29,10 +29,10 @@ JOIN (SELECT collection, max(version) AS version FROM sluice.schema_history GROU
   ON n.collection = h.collection AND n.version = h.version;
 
 INSERT INTO sluice.schema_history (collection, version, hash, documents, fields, plan, valid_from, updated_at)
-VALUES (?, ?, ?, ?, ?, ?, now(), now());
+VALUES (?, ?, ?, ?, ?, ?, CURRENT_TIMESTAMP, CURRENT_TIMESTAMP);
 -- ["shop.Orders of 2026",2,"e3b0c442",12,"[]","{\"columns\":[],\"children\":[]}"]
 
-UPDATE sluice.schema_history SET documents = ?, fields = ?, plan = ?, updated_at = now()
+UPDATE sluice.schema_history SET documents = ?, fields = ?, plan = ?, updated_at = CURRENT_TIMESTAMP
 WHERE collection = ? AND version = ?;
 -- [12,"[]","{\"columns\":[],\"children\":[]}","shop.Orders of 2026",2]
 

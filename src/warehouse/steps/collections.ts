@@ -11,7 +11,7 @@ import { selectViews } from '../sql/gold.ts';
 import { viewsAnew } from '../sql/learner.ts';
 import { tableStem, type Catalog, type Tables } from '../sql/names.ts';
 import { insertEntry, selectCollections, selectEntries, selectEntry, selectStems, type Entry } from '../sql/registry.ts';
-import type { Session } from './database.ts';
+import type { Session } from './session.ts';
 
 /** What every step of load and merge needs to know. */
 export interface Context {
@@ -19,7 +19,7 @@ export interface Context {
   readonly catalog: Catalog;
   readonly columns: UserColumns;
   readonly deletes: 'soft' | 'hard';
-  /** What DuckDB may use: pieces of work are made to fit. */
+  /** What the database may use, where that is ours to say: pieces of work are made to fit. */
   readonly memoryLimitBytes: number;
 }
 
@@ -62,40 +62,69 @@ export async function prepareTables(session: Session, context: Context, ns: Name
   if (entry === null) throw new Error(`${formatNamespace(ns)} was registered and is not there`);
   const tables = tablesOf(context, entry);
   if (entry.last_batch === 0) {
-    await session.runAll(createTables(context.dialect, tables, ns));
-    if (ns.coll !== null) await session.run(createHistory(context.dialect, context.catalog, tables, ns));
-    await refreshColumns(session, context, entry, new Map());
+    await createObjects(session, context, ns, tables);
+    await refreshColumns(session, context, entry, []);
   }
   return { entry, tables };
+}
+
+/** Tables and history view of a registered collection, where DDL is no part of a transaction: some may be there, from a start that was cut short. */
+export async function defineTables(session: Session, context: Context, entry: Entry): Promise<void> {
+  const tables = tablesOf(context, entry);
+  await createObjects(session, context, entry, tables);
+  if (columnsOf(context, entry).length === 0) return;
+  const present = await columnsPresent(session, context, tables.stem);
+  await refreshColumns(session, context, entry, [...present.values()].flat());
+}
+
+async function createObjects(session: Session, { dialect, catalog }: Context, ns: Namespace, tables: Tables): Promise<void> {
+  await session.runAll(createTables(dialect, tables, ns));
+  if (ns.coll !== null) await session.run(createHistory(dialect, catalog, tables, ns));
 }
 
 /** Brings all collections up to what this version and configuration say. @param upgrade the views of an older version are made anew */
 export async function refreshAll(session: Session, context: Context, upgrade: boolean): Promise<void> {
   const { dialect, catalog } = context;
-  const comments = Map.groupBy(
-    await session.all<{ table_name: string; name: string; comment: string }>(dialect.columnComments(catalog.schemas.silver, null)),
-    (column) => column.table_name,
-  );
-  for (const entry of await allEntries(session, context)) {
-    if (entry.last_batch === 0 || entry.coll === null) continue;
-    const present = new Map((comments.get(entry.table_name) ?? []).map((column) => [column.name, column.comment]));
-    await refreshColumns(session, context, entry, present);
+  const filled = (await allEntries(session, context)).filter((entry) => entry.last_batch > 0 && entry.coll !== null);
+  if (filled.length === 0) return;
+  const comments = await columnsPresent(session, context, null);
+  for (const entry of filled) {
+    await refreshColumns(session, context, entry, comments.get(entry.table_name.toLowerCase()) ?? []);
     if (upgrade) await session.run(createHistory(dialect, catalog, tablesOf(context, entry), entry));
   }
   if (upgrade) await session.runAll(await viewsAnew(session, context));
 }
 
+interface PresentColumn {
+  readonly table_name: string;
+  readonly name: string;
+  readonly comment: string;
+}
+
+/** The user's columns by table, in lower case. @param stem of one table, or `null` for all */
+async function columnsPresent(
+  session: Session,
+  { dialect, catalog }: Context,
+  stem: string | null,
+): Promise<ReadonlyMap<string, readonly PresentColumn[]>> {
+  const columns = await session.all<PresentColumn>(dialect.columnComments(catalog.schemas.silver, stem));
+  return Map.groupBy(columns, (column) => column.table_name.toLowerCase());
+}
+
 /** @param present the user's columns that the table has, with their definitions */
-async function refreshColumns(session: Session, context: Context, entry: Entry, present: ReadonlyMap<string, string>): Promise<void> {
+async function refreshColumns(session: Session, context: Context, entry: Entry, present: readonly PresentColumn[]): Promise<void> {
   if (entry.coll === null) return;
   const tables = tablesOf(context, entry);
   const wanted = columnsOf(context, entry);
-  const kept = wanted.filter((column) => present.get(column.name) === column.definition);
+  const isSame = (column: UserColumn, other: PresentColumn): boolean => column.name.toLowerCase() === other.name.toLowerCase();
+  const kept = wanted.filter((column) => present.find((other) => isSame(column, other))?.comment === column.definition);
   // A column whose definition has changed, or that is no longer named, goes: all that it holds is in the document.
-  for (const name of present.keys()) {
-    if (!kept.some((column) => column.name === name)) await session.run(dropColumn(context.dialect, tables, name));
+  for (const other of present) {
+    if (!kept.some((column) => isSame(column, other))) await session.run(dropColumn(context.dialect, tables, other.name));
   }
   const missing = wanted.filter((column) => !kept.includes(column));
+  // One without a comment was being filled when its process was killed, where such a thing is no transaction.
+  for (const { name } of missing) await session.run(dropColumn(context.dialect, tables, name));
   if (missing.length > 0) await session.runAll(addColumns(context.dialect, context.catalog, tables, missing));
 }
 

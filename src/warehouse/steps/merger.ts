@@ -8,29 +8,28 @@ import { failpoint } from '../../ops/failpoint.ts';
 import { selectBatches } from '../sql/bronze.ts';
 import type { Tables } from '../sql/names.ts';
 import { isUnmerged, markMerged, type Entry } from '../sql/registry.ts';
-import { takeBatch } from '../sql/schema.ts';
 import { applyBaseline, countLive, mergeRange, purgeDeleted, type Range } from '../sql/silver.ts';
 import { columnsOf, findEntry, tablesOf, type Context } from './collections.ts';
-import type { Database, Session } from './database.ts';
+import type { Session, Write } from './session.ts';
 
 /** A piece takes batches up to these limits, at least one: its documents are held in memory. */
 const PIECE_ROWS_MAX = 500_000;
 const PIECE_BYTES_MAX = 512 * 1024 ** 2;
 const PIECE_SHARE_OF_MEMORY = 1 / 4;
 
-export async function mergeCollection(database: Database, context: Context, ns: Namespace, signal: AbortSignal): Promise<MergeResult> {
+export async function mergeCollection(write: Write, context: Context, ns: Namespace): Promise<MergeResult> {
   if (ns.coll === null) return { rows: 0 };
-  const within = <T>(work: (session: Session) => Promise<T>): Promise<T> => database.write(takeBatch(context.catalog), work, signal);
   let rows = 0;
   for (;;) {
-    const piece = await within((session) => mergePiece(session, context, ns));
+    const piece = await write((session) => mergePiece(session, context, ns));
     failpoint('warehouse.after-merge-commit');
     rows += piece.rows;
     if (!piece.more) return { rows };
   }
 }
 
-async function mergePiece(session: Session, context: Context, ns: Namespace): Promise<{ readonly rows: number; readonly more: boolean }> {
+/** The next batches that silver lacks. */
+export async function mergePiece(session: Session, context: Context, ns: Namespace): Promise<{ readonly rows: number; readonly more: boolean }> {
   const entry = await findEntry(session, context, ns);
   if (entry === null || !isUnmerged(entry)) return { rows: 0, more: false };
   const tables = tablesOf(context, entry);

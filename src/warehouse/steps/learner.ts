@@ -1,5 +1,5 @@
 /**
- * Learning on DuckDB: after each merge, in pieces, each in a transaction of its own (sql/learner.ts says why).
+ * Learning: after each merge, in pieces, each in a transaction of its own (sql/learner.ts says why).
  */
 import { SluiceError } from '../../core/error.ts';
 import { WAREHOUSE_FAILED } from '../../core/errors.ts';
@@ -8,28 +8,30 @@ import type { Logger } from '../../ops/log.ts';
 import { countFailedCasts } from '../sql/gold.ts';
 import { learnBatches, planOf } from '../sql/learner.ts';
 import { selectNewestSchema, type HistoryRow } from '../sql/schema-history.ts';
-import { takeBatch } from '../sql/schema.ts';
 import { findEntry, tablesOf, type Context } from './collections.ts';
-import type { Database } from './database.ts';
 import { endOfPiece } from './merger.ts';
+import type { Reads, Write } from './session.ts';
 
 /** Learns what is merged and not learnt yet. What goes wrong is logged and tried again after the next merge. */
-export async function learnCollection(database: Database, context: Context, ns: Namespace, log: Logger, signal: AbortSignal): Promise<void> {
+export async function learnCollection(
+  database: Reads,
+  write: Write,
+  context: Context,
+  ns: Namespace,
+  how: { readonly log: Logger; readonly signal: AbortSignal },
+): Promise<void> {
+  const { log, signal } = how;
   try {
     for (let more = true; more;) {
       const known = await database.read((session) => findEntry(session, context, ns), signal);
       if (known === null || known.coll === null || known.learnt_batch >= known.merged_batch) return;
-      more = await database.write(
-        takeBatch(context.catalog),
-        async (session) => {
-          const entry = await findEntry(session, context, ns);
-          if (entry === null || entry.learnt_batch >= entry.merged_batch) return false;
-          const upTo = await endOfPiece(session, context, entry, entry.learnt_batch, entry.merged_batch);
-          await learnBatches(session, context, entry, { after: entry.learnt_batch, upTo });
-          return upTo < entry.merged_batch;
-        },
-        signal,
-      );
+      more = await write(async (session) => {
+        const entry = await findEntry(session, context, ns);
+        if (entry === null || entry.learnt_batch >= entry.merged_batch) return false;
+        const upTo = await endOfPiece(session, context, entry, entry.learnt_batch, entry.merged_batch);
+        await learnBatches(session, context, entry, { after: entry.learnt_batch, upTo });
+        return upTo < entry.merged_batch;
+      });
     }
   } catch (error) {
     if (signal.aborted || !SluiceError.is(error, WAREHOUSE_FAILED)) throw error;
@@ -39,7 +41,7 @@ export async function learnCollection(database: Database, context: Context, ns: 
 
 /** Current documents, per column of the collection's view, whose value the view shows as NULL. */
 export async function countFailed(
-  database: Database,
+  database: Reads,
   context: Context,
   ns: Namespace,
   signal: AbortSignal,
