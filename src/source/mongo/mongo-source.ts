@@ -38,7 +38,7 @@ import { LARGE_STEPS, type LargeStep } from './large-events.ts';
 import { RawCursor, type OpenLimits } from './raw-cursor.ts';
 import { connectError, judge, serverSays } from './server-errors.ts';
 import { planStream, type StreamOptions, type StreamPlan } from './stream-plan.ts';
-import { unlessAborted } from './unless-aborted.ts';
+import { unlessAborted } from '../../core/unless-aborted.ts';
 import { canSplitEvents, isSupported, parseVersion, type ServerVersion } from './version.ts';
 
 export interface MongoSourceOptions extends StreamOptions {

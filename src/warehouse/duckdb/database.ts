@@ -14,6 +14,7 @@ import { dirname, join, resolve } from 'node:path';
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
 import { systemClock } from '../../core/clock.ts';
 import { SluiceError } from '../../core/error.ts';
+import { unlessAborted } from '../../core/unless-aborted.ts';
 import { WAREHOUSE_BUSY } from '../../core/errors.ts';
 import { makeFolders } from '../../core/folders.ts';
 import type { Statement } from '../sql/statement.ts';
@@ -163,7 +164,8 @@ export class Database implements Reads, AsyncDisposable {
     // Whoever gives up waiting must not let the next one pass those that are still before it.
     this.#lastWrite = before.then(() => turn.promise);
     try {
-      await unlessAborted(before, signal);
+      signal?.throwIfAborted();
+      await (signal === undefined ? before : unlessAborted(before, signal));
       return await this.#withRetries(begin, work, signal);
     } finally {
       turn.resolve(undefined);
@@ -207,19 +209,6 @@ export class Database implements Reads, AsyncDisposable {
     await rm(this.folder, { recursive: true, force: true });
     // Fails while another opening in this process has its folder there.
     if (this.path !== MEMORY) await rmdir(dirname(this.folder)).catch(() => undefined);
-  }
-}
-
-/** Waits for `event`, or rejects with the signal's reason when that comes first. */
-async function unlessAborted(event: Promise<unknown>, signal: AbortSignal | undefined): Promise<void> {
-  signal?.throwIfAborted();
-  const stop = Promise.withResolvers<never>();
-  const onAbort = (): void => stop.reject(signal?.reason);
-  signal?.addEventListener('abort', onAbort, { once: true });
-  try {
-    await Promise.race([event, stop.promise]);
-  } finally {
-    signal?.removeEventListener('abort', onAbort);
   }
 }
 

@@ -10,6 +10,7 @@
  */
 import { systemClock } from '../../core/clock.ts';
 import { SluiceError } from '../../core/error.ts';
+import { unlessAborted } from '../../core/unless-aborted.ts';
 import { WAREHOUSE_BUSY } from '../../core/errors.ts';
 import type { Catalog } from '../sql/names.ts';
 import { sql, type Statement } from '../sql/statement.ts';
@@ -144,7 +145,8 @@ export class Database implements Reads, AsyncDisposable {
     // Whoever gives up waiting must not let the next one pass those that are still before it.
     this.#lastWrite = before.then(() => turn.promise);
     try {
-      await unlessAborted(before, signal);
+      signal?.throwIfAborted();
+      await (signal === undefined ? before : unlessAborted(before, signal));
       return await work();
     } finally {
       turn.resolve(undefined);
@@ -246,17 +248,5 @@ class UnknownCommit extends Error {
 
   constructor(cause: unknown) {
     super('the reply to COMMIT was lost', { cause });
-  }
-}
-
-async function unlessAborted(event: Promise<unknown>, signal: AbortSignal | undefined): Promise<void> {
-  signal?.throwIfAborted();
-  const stop = Promise.withResolvers<never>();
-  const onAbort = (): void => stop.reject(signal?.reason);
-  signal?.addEventListener('abort', onAbort, { once: true });
-  try {
-    await Promise.race([event, stop.promise]);
-  } finally {
-    signal?.removeEventListener('abort', onAbort);
   }
 }
