@@ -17,6 +17,7 @@ import { MongoClient, type ResumeToken } from 'mongodb';
 import { openLocalLake } from '../src/lake/local/local.ts';
 import { newStats } from '../src/ops/stats.ts';
 import { ExhaustCursor } from '../src/source/mongo/exhaust-cursor.ts';
+import { changeStreamOf } from '../src/source/mongo/raw-cursor.ts';
 import { planStream, type StreamOptions } from '../src/source/mongo/stream-plan.ts';
 import { captureOf, sourceOf } from './pipeline.ts';
 
@@ -50,7 +51,7 @@ async function ceiling({ uri, token, events, stream }: Subject): Promise<void> {
   const startAfter = deserialize(Buffer.from(token, 'base64'), { promoteValues: false });
   const plan = planStream(stream);
   const pipeline = [{ $changeStream: { ...plan.changeStream, startAfter } }, ...plan.stages];
-  const cursor = await ExhaustCursor.open(client, plan, pipeline, 60_000, never);
+  const cursor = await ExhaustCursor.open(client, plan, changeStreamOf(plan, pipeline), 60_000, never);
   let reply: Uint8Array | null = cursor.reply;
   for (let seen = 0; seen < events;) {
     if (reply === null) throw new Error('the stream has ended');

@@ -11,7 +11,7 @@ import { canTakeConnection, takeConnection } from './connection.ts';
 import { ExhaustCursor } from './exhaust-cursor.ts';
 import { LineEncoder } from './encode/line.ts';
 import { encodeReply } from './encode/reply.ts';
-import { RawCursor } from './raw-cursor.ts';
+import { RawCursor, changeStreamOf } from './raw-cursor.ts';
 import { judge } from './server-errors.ts';
 import { planStream } from './stream-plan.ts';
 import { Wire } from './wire.ts';
@@ -60,8 +60,8 @@ async function openStream(
   const pipeline = [{ $changeStream: { ...of.changeStream, ...start } }];
   const cursor =
     kind === 'driver'
-      ? await RawCursor.open(client, of, pipeline, { silenceMsMax: SILENCE_MS })
-      : await ExhaustCursor.open(client, of, pipeline, SILENCE_MS, signal);
+      ? await RawCursor.open(client, of, changeStreamOf(of, pipeline), SILENCE_MS)
+      : await ExhaustCursor.open(client, of, changeStreamOf(of, pipeline), SILENCE_MS, signal);
   const replies = new Replies(cursor, signal);
   open.push(replies);
   return replies;

@@ -16,7 +16,7 @@ import { SOURCE_PROTOCOL } from '../../core/errors.ts';
 import { takeConnection, type OwnConnection } from './connection.ts';
 import { DOCUMENT, elementsOf } from './encode/bson.ts';
 import { cursorIdOf } from './encode/reply.ts';
-import { AWAIT_MS, type CursorOf } from './raw-cursor.ts';
+import { AWAIT_MS, type CursorCommand, type CursorOf } from './raw-cursor.ts';
 import { unlessAborted } from '../../core/unless-aborted.ts';
 import { Wire } from './wire.ts';
 
@@ -27,6 +27,7 @@ export class ExhaustCursor {
   readonly #client: MongoClient;
   readonly #session: ClientSession;
   readonly #of: CursorOf;
+  readonly #more: Document;
   readonly #connection: OwnConnection;
   readonly #wire: Wire;
   readonly #onTopology: (event: { readonly newDescription: TopologyDescription }) => void;
@@ -35,9 +36,10 @@ export class ExhaustCursor {
   /** The server sends the next reply by itself. */
   #moreToCome = false;
 
-  private constructor(client: MongoClient, of: CursorOf, connection: OwnConnection, silenceMsMax: number) {
+  private constructor(client: MongoClient, of: CursorOf, more: Document, connection: OwnConnection, silenceMsMax: number) {
     this.#client = client;
     this.#of = of;
+    this.#more = more;
     this.#connection = connection;
     this.#session = client.startSession({ causalConsistency: false });
     this.#wire = new Wire(connection.socket, AWAIT_MS + silenceMsMax);
@@ -48,17 +50,11 @@ export class ExhaustCursor {
   }
 
   /** @param silenceMsMax the connection is given up when the server says nothing for this long, though it was not asked to wait */
-  static async open(
-    client: MongoClient,
-    of: CursorOf,
-    pipeline: readonly Document[],
-    silenceMsMax: number,
-    signal: AbortSignal,
-  ): Promise<ExhaustCursor> {
+  static async open(client: MongoClient, of: CursorOf, command: CursorCommand, silenceMsMax: number, signal: AbortSignal): Promise<ExhaustCursor> {
     const connection = await takeConnection(client, signal);
-    const cursor = new ExhaustCursor(client, of, connection, silenceMsMax);
+    const cursor = new ExhaustCursor(client, of, command.more, connection, silenceMsMax);
     try {
-      cursor.#send({ aggregate: of.collection ?? 1, pipeline, cursor: {}, readConcern: { level: 'majority' } }, false);
+      cursor.#send(command.open, false, command.raw);
       cursor.#first = await unlessAborted(cursor.#receive(), signal);
       return cursor;
     } catch (error) {
@@ -78,7 +74,7 @@ export class ExhaustCursor {
     try {
       if (!this.#moreToCome) {
         const collection = this.#of.collection ?? '$cmd.aggregate';
-        this.#send({ getMore: Long.fromBigInt(id), collection, batchSize: BATCH_EVENTS, maxTimeMS: AWAIT_MS }, true);
+        this.#send({ getMore: Long.fromBigInt(id), collection, batchSize: BATCH_EVENTS, ...this.#more }, true);
       }
       return await unlessAborted(this.#receive(), signal);
     } catch (error) {
@@ -95,7 +91,7 @@ export class ExhaustCursor {
     await this.#session.endSession().catch(() => {});
   }
 
-  #send(command: Document, exhaust: boolean): void {
+  #send(command: Document, exhaust: boolean, raw?: CursorCommand['raw']): void {
     const { serverApi } = this.#client.options;
     this.#wire.send(
       {
@@ -106,6 +102,7 @@ export class ExhaustCursor {
         $db: this.#of.database,
       },
       exhaust,
+      raw,
     );
   }
 

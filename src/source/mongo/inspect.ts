@@ -62,6 +62,7 @@ export interface CollectionInfo {
   readonly images: boolean;
   /** `collection`, `view` or `timeseries`. */
   readonly type: string;
+  readonly capped: boolean;
 }
 
 /** Collections that the globs choose, system collections left out, in order. */
@@ -74,7 +75,7 @@ export async function matchingCollections(client: MongoClient, include: readonly
       const namespace = { db, coll: name };
       if (name.startsWith('system.') || !filter.matches(namespace)) continue;
       const images = (options?.['changeStreamPreAndPostImages'] as { enabled?: boolean } | undefined)?.enabled === true;
-      found.push({ namespace, images, type: type ?? 'collection' });
+      found.push({ namespace, images, type: type ?? 'collection', capped: options?.['capped'] === true });
     }
   }
   return found.toSorted((a, b) => compare(`${a.namespace.db}.${a.namespace.coll}`, `${b.namespace.db}.${b.namespace.coll}`));

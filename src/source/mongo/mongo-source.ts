@@ -35,7 +35,7 @@ import { resumePointOf } from './encode/token.ts';
 import { ExhaustCursor } from './exhaust-cursor.ts';
 import { hostsOf, makeClient } from './inspect.ts';
 import { LARGE_STEPS, type LargeStep } from './large-events.ts';
-import { RawCursor, type OpenLimits } from './raw-cursor.ts';
+import { RawCursor, changeStreamOf, type OpenLimits } from './raw-cursor.ts';
 import { connectError, judge, serverSays } from './server-errors.ts';
 import { planStream, type StreamOptions, type StreamPlan } from './stream-plan.ts';
 import { unlessAborted } from '../../core/unless-aborted.ts';
@@ -271,13 +271,13 @@ export class MongoSource implements Source {
     if (batchSize !== undefined || large !== undefined || !this.#options.exhaust || !canTakeConnection(this.#client)) {
       return await this.#openCursor(start, batchSize === undefined ? {} : { batchSize }, large);
     }
-    return await ExhaustCursor.open(this.#client, this.#plan, this.#pipeline(start), this.#silenceMsMax, signal);
+    return await ExhaustCursor.open(this.#client, this.#plan, changeStreamOf(this.#plan, this.#pipeline(start)), this.#silenceMsMax, signal);
   }
 
   async #openCursor(start: Document, limits: OpenLimits = {}, large?: LargeStep): Promise<RawCursor> {
     // What is left out is left out last: the user's own conditions may be about it.
     const pipeline = [...this.#pipeline(start), ...(large === undefined ? [] : [{ $unset: large.without }])];
-    return await RawCursor.open(this.#client, this.#plan, pipeline, { silenceMsMax: this.#silenceMsMax, ...limits });
+    return await RawCursor.open(this.#client, this.#plan, changeStreamOf(this.#plan, pipeline, limits), this.#silenceMsMax);
   }
 
   #pipeline(start: Document): readonly Document[] {

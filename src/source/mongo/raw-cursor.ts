@@ -1,6 +1,7 @@
 /**
  * A cursor of raw replies, in a session of its own: without one it does not outlive its socket.
  */
+import { deserialize } from 'bson';
 import type { ClientSession, Document, MongoClient, RunCommandOptions } from 'mongodb';
 import { SluiceError } from '../../core/error.ts';
 import { SOURCE_PROTOCOL } from '../../core/errors.ts';
@@ -17,6 +18,15 @@ export interface CursorOf {
   readonly collection: string | null;
 }
 
+/** What opens a cursor, and what asks it for more. */
+export interface CursorCommand {
+  readonly open: Document;
+  /** Fields of the open command that are BSON documents already, and must not be decoded on the way. */
+  readonly raw?: Readonly<Record<string, Uint8Array>>;
+  /** Fields of each `getMore`. */
+  readonly more: Document;
+}
+
 export interface OpenLimits {
   /** Events in a reply; the server's own limits unless said. */
   readonly batchSize?: number;
@@ -24,9 +34,19 @@ export interface OpenLimits {
   readonly maxTimeMS?: number;
 }
 
-interface CursorLimits extends OpenLimits {
-  /** The socket is given up when the server says nothing for this long, though it was not asked to wait. */
-  readonly silenceMsMax: number;
+/** A change stream. */
+export function changeStreamOf({ collection }: CursorOf, pipeline: readonly Document[], { batchSize, maxTimeMS }: OpenLimits = {}): CursorCommand {
+  const limited = batchSize === undefined ? {} : { batchSize };
+  return {
+    open: {
+      aggregate: collection ?? 1,
+      pipeline,
+      cursor: limited,
+      readConcern: { level: 'majority' },
+      ...(maxTimeMS === undefined ? {} : { maxTimeMS }),
+    },
+    more: { maxTimeMS: AWAIT_MS, ...limited },
+  };
 }
 
 /** The driver takes a limit for each command, but does not say so in its types. */
@@ -41,34 +61,28 @@ export class RawCursor {
   readonly #client: MongoClient;
   readonly #session: ClientSession;
   readonly #of: CursorOf;
-  readonly #limits: CursorLimits;
+  readonly #more: Document;
+  readonly #options: CommandOptions;
   #id: bigint;
 
-  private constructor(client: MongoClient, session: ClientSession, of: CursorOf, limits: CursorLimits, reply: Uint8Array) {
+  private constructor(client: MongoClient, of: CursorOf, more: Document, options: CommandOptions & { session: ClientSession }, reply: Uint8Array) {
     this.#client = client;
-    this.#session = session;
+    this.#session = options.session;
     this.#of = of;
-    this.#limits = limits;
+    this.#more = more;
+    this.#options = options;
     this.reply = reply;
     this.#id = cursorIdOf(reply);
   }
 
-  static async open(client: MongoClient, of: CursorOf, pipeline: readonly Document[], limits: CursorLimits): Promise<RawCursor> {
-    const { batchSize, maxTimeMS, silenceMsMax } = limits;
+  /** @param silenceMsMax the socket is given up when the server says nothing for this long, though it was not asked to wait */
+  static async open(client: MongoClient, of: CursorOf, command: CursorCommand, silenceMsMax: number): Promise<RawCursor> {
     const session = client.startSession({ causalConsistency: false });
     try {
-      const options: CommandOptions = { session, raw: true, socketTimeoutMS: AWAIT_MS + silenceMsMax };
-      const reply = await client.db(of.database).command(
-        {
-          aggregate: of.collection ?? 1,
-          pipeline,
-          cursor: batchSize === undefined ? {} : { batchSize },
-          readConcern: { level: 'majority' },
-          ...(maxTimeMS === undefined ? {} : { maxTimeMS }),
-        },
-        options,
-      );
-      return new RawCursor(client, session, of, limits, cursorBytes(reply));
+      const options = { session, raw: true, socketTimeoutMS: AWAIT_MS + silenceMsMax } as const;
+      const raw = Object.entries(command.raw ?? {}).map(([name, value]) => [name, deserialize(value, { promoteValues: false, bsonRegExp: true })]);
+      const reply = await client.db(of.database).command({ ...command.open, ...Object.fromEntries(raw) }, options);
+      return new RawCursor(client, of, command.more, options, cursorBytes(reply));
     } catch (error) {
       await session.endSession().catch(() => {});
       throw error;
@@ -80,17 +94,8 @@ export class RawCursor {
     this.#id = cursorIdOf(reply);
     if (this.#id === 0n) return null;
     const { database, collection } = this.#of;
-    const { batchSize, silenceMsMax } = this.#limits;
-    const options: CommandOptions = { session: this.#session, raw: true, socketTimeoutMS: AWAIT_MS + silenceMsMax };
-    const command = this.#client.db(database).command(
-      {
-        getMore: this.#id,
-        collection: collection ?? '$cmd.aggregate',
-        maxTimeMS: AWAIT_MS,
-        ...(batchSize === undefined ? {} : { batchSize }),
-      },
-      options,
-    );
+    const getMore = { getMore: this.#id, collection: collection ?? '$cmd.aggregate', ...this.#more };
+    const command = this.#client.db(database).command(getMore, this.#options);
     try {
       return cursorBytes(await unlessAborted(command, signal));
     } catch (error) {

@@ -12,6 +12,7 @@ import { MongoNetworkError, MongoNetworkTimeoutError, type Document } from 'mong
 import { BufferPool } from '../../core/buffer-pool.ts';
 import { SluiceError } from '../../core/error.ts';
 import { SOURCE_PROTOCOL } from '../../core/errors.ts';
+import { DOCUMENT } from './encode/bson.ts';
 
 const OP_MSG = 2013;
 const HEADER_BYTES = 16;
@@ -67,9 +68,9 @@ export class Wire {
     socket.resume();
   }
 
-  /** @param exhaust the server may answer more than once */
-  send(command: Document, exhaust: boolean): void {
-    const body = serialize(command);
+  /** @param exhaust the server may answer more than once; @param raw documents of the command that must not be decoded on the way */
+  send(command: Document, exhaust: boolean, raw: Readonly<Record<string, Uint8Array>> = {}): void {
+    const body = withRaw(serialize(command), raw);
     const message = Buffer.allocUnsafe(BODY_FROM + body.length);
     this.#requestId += 1;
     this.#answers = this.#requestId;
@@ -172,6 +173,15 @@ export class Wire {
     if (body.length < 5 || body.readInt32LE(0) !== body.length) throw broken('a message with more than one document');
     return { body, moreToCome: (flags & MORE_TO_COME) !== 0 };
   }
+}
+
+/** Fields whose values are BSON documents already, put behind those of a document. */
+function withRaw(document: Uint8Array, raw: Readonly<Record<string, Uint8Array>>): Uint8Array {
+  const fields = Object.entries(raw).map(([name, value]) => Buffer.concat([Buffer.of(DOCUMENT), Buffer.from(`${name}\0`, 'utf8'), value]));
+  if (fields.length === 0) return document;
+  const whole = Buffer.concat([document.subarray(0, document.length - 1), ...fields, Buffer.of(0)]);
+  whole.writeInt32LE(whole.length, 0);
+  return whole;
 }
 
 function broken(what: string): SluiceError {

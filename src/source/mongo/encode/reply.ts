@@ -65,6 +65,25 @@ export function cursorIdOf(cursor: Uint8Array): bigint {
   return readCursor(input, viewOf(input)).id;
 }
 
+/** The documents of a reply: where they stand, how many there are, and how large the largest is; all of them are whole. */
+export interface RawBatch {
+  readonly input: Buffer;
+  readonly view: DataView;
+  /** First element of the batch, and the batch's terminator. */
+  readonly from: number;
+  readonly end: number;
+  readonly count: number;
+  readonly bytesMax: number;
+}
+
+/** @throws BSON_BROKEN, SOURCE_PROTOCOL */
+export function batchOf(cursor: Uint8Array): RawBatch {
+  const input = bufferOf(cursor);
+  const view = viewOf(input);
+  const { batchFrom: from, batchEnd: end } = readCursor(input, view);
+  return { input, view, from, end, ...measureBatch(view, from, end) };
+}
+
 function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
