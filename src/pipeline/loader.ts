@@ -15,10 +15,11 @@ import { compareTimestamps, parseHourName, type Hour, type Timestamp } from '../
 import type { SealedFile, Warehouse } from '../core/warehouse.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
-import { checkpointPath, decodeCheckpoint, ledgerFolder, type Checkpoint } from './checkpoint.ts';
+import { ledgerFolder, type Checkpoint } from './checkpoint.ts';
 import { readEvents } from './event-files.ts';
 import { parseLedger } from './ledger.ts';
 import { readFile } from './read-file.ts';
+import { readWhole } from './whole.ts';
 
 export interface LoaderOptions {
   readonly pipeline: string;
@@ -82,7 +83,7 @@ export class Loader {
    * a collection that cannot be merged does not keep the others from it
    */
   async catchUp(signal: AbortSignal): Promise<LoadTotals> {
-    const checkpoint = await this.#readCheckpoint(signal);
+    const checkpoint = await readWhole(this.#lake, this.#options.pipeline, signal);
     const tally: Tally = { files: 0, rows: 0, merged: 0, rejected: [], behind: new Set() };
     const paused = await this.#paused();
     this.#hoursPerFile = checkpoint === null ? 1 : hoursPerPart(checkpoint.layout);
@@ -98,12 +99,6 @@ export class Loader {
     if (failure !== null) throw failure.error;
     const { files, rows, merged, rejected } = tally;
     return { files, rows, merged, rejected };
-  }
-
-  async #readCheckpoint(signal: AbortSignal): Promise<Checkpoint | null> {
-    const path = checkpointPath(this.#options.pipeline);
-    if ((await this.#lake.stat(path)) === null) return null;
-    return decodeCheckpoint(await readFile(this.#lake, path, signal), path);
   }
 
   async #paused(): Promise<ReadonlySet<string>> {
