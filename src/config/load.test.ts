@@ -121,7 +121,7 @@ bus:
   auth: { kind: connectionString, value: "\${EVENTHUBS_CONNECTION}" }
   group: sluice
   partitionBy: document
-  onBadMessage: stop
+  onBadMessage: deadLetter
 warehouse:
   url: snowflake://account/database?warehouse=w&role=r
   auth: { kind: keyPair, user: SLUICE, privateKeyFile: /key }
@@ -164,7 +164,7 @@ http: { port: 8080, host: 0.0.0.0, token: 0123-token }
       'source.mask',
       'on Azure',
       'lake.retention',
-      '`bus`',
+      '`bus.onBadMessage: deadLetter`',
       'Snowflake',
       'cron line',
       '`dump`',
