@@ -49,8 +49,8 @@ export interface ProduceParts {
 /** Event Hubs closes the connection on a request of 1,046,528 bytes. */
 const REQUEST_BYTES_MAX = 900_000;
 const REQUEST_MESSAGES_MAX = 5_000;
-/** Every partition hears of the time at least this often; half of what is promised. */
-const WATERMARK_MS = 5_000;
+/** Every partition hears of the time this often while it moves; at least every ten seconds is promised. */
+const WATERMARK_MS = 2_000;
 const CHECKPOINT_IDLE_MS = 10_000;
 
 export class Produce {

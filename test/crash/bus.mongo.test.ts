@@ -127,6 +127,8 @@ describe.skipIf(absent !== null)('a pipeline over a broker', () => {
     const live: { role: 'produce' | 'consume'; process: RunProcess }[] = [];
     const start = (role: 'produce' | 'consume'): void => {
       const env: Record<string, string> = { SLUICE_BUS__GROUP: random.int(4) === 0 ? 'shared' : `own-${random.int(1e9)}` };
+      // Now and then another stream, whose positions are another's.
+      if (role === 'produce' && random.int(3) === 0) env['SLUICE_SOURCE__INCLUDE'] = '["shop.*","elsewhere.*"]';
       const names = role === 'produce' ? OF_PRODUCER : OF_CONSUMER;
       if (random.int(2) === 0) env['SLUICE_FAILPOINT'] = `${names[random.int(names.length)]!}:${1 + random.int(4)}`;
       live.push({ role, process: RunProcess.start(configFile, { args: ['--role', role], env }) });

@@ -1,7 +1,6 @@
 /**
  * What the broker or the client said, as an error of ours: decided by code, never by message.
  */
-import { findErrorBy } from '@platformatic/kafka';
 import { SluiceError, reasonOf } from '../../core/error.ts';
 import { BUS_DENIED, BUS_OFFSET_GONE, BUS_TOO_LARGE, BUS_TOPIC, BUS_UNAVAILABLE } from '../../core/errors.ts';
 import type { ErrorKind } from '../../core/error.ts';
@@ -18,22 +17,36 @@ const KINDS: readonly (readonly [string, ErrorKind])[] = [
   ['GROUP_AUTHORIZATION_FAILED', BUS_DENIED],
   ['CLUSTER_AUTHORIZATION_FAILED', BUS_DENIED],
   ['INVALID_TOPIC_EXCEPTION', BUS_TOPIC],
-  ['UNKNOWN_TOPIC_OR_PARTITION', BUS_TOPIC],
 ];
 
-export function busError(error: unknown, what: string): SluiceError {
-  if (SluiceError.is(error)) return error;
-  const thrown = error instanceof Error ? error : new Error(String(error));
-  const found = KINDS.find(([id]) => findErrorBy(thrown, 'apiId', id) !== null);
-  const kind = found?.[1] ?? (findErrorBy(thrown, 'code', 'PLT_KFK_AUTHENTICATION') === null ? BUS_UNAVAILABLE : BUS_DENIED);
-  return new SluiceError(kind, `${what}: ${[...new Set(reasonsOf(thrown))].slice(0, REASONS_MAX).join('; ')}`, { cause: error });
-}
+/** The client's own: whatever it says of a login, and of what it was asked for. */
+const CLIENT_KINDS: readonly (readonly [string, ErrorKind])[] = [['PLT_KFK_AUTHENTICATION', BUS_DENIED]];
+/** Of a question for a topic: there is none. While a broker starts, it may say so of any: elsewhere that passes. */
+const NO_SUCH_TOPIC = 'PLT_KFK_USER';
 
 const REASONS_MAX = 4;
 
-/** The messages of the errors that this one is made of: the outermost alone says only that something failed. */
-function reasonsOf(error: unknown): string[] {
-  if (error instanceof AggregateError) return error.errors.flatMap(reasonsOf);
-  const { cause } = error as { cause?: unknown };
-  return cause === undefined ? [reasonOf(error)] : [reasonOf(error), ...reasonsOf(cause)];
+export function busError(error: unknown, what: string): SluiceError {
+  if (SluiceError.is(error)) return error;
+  const all = [...within(error)];
+  const find = (name: 'apiId' | 'code', kinds: typeof KINDS): ErrorKind | undefined =>
+    kinds.find(([id]) => all.some((each: Error & { readonly apiId?: unknown; readonly code?: unknown }) => each[name] === id))?.[1];
+  const kind = find('apiId', KINDS) ?? find('code', CLIENT_KINDS) ?? BUS_UNAVAILABLE;
+  // The outermost alone says only that something failed.
+  const reasons = [...new Set(all.filter((each) => !(each instanceof AggregateError)).map(reasonOf))];
+  return new SluiceError(kind, `${what}: ${reasons.slice(0, REASONS_MAX).join('; ')}`, { cause: error });
+}
+
+/** As {@link busError}, of the first question for the topic. */
+export function topicError(error: unknown, what: string): SluiceError {
+  const isUnknown = [...within(error)].some((each) => (each as NodeJS.ErrnoException).code === NO_SUCH_TOPIC);
+  return isUnknown ? new SluiceError(BUS_TOPIC, what, { cause: error }) : busError(error, what);
+}
+
+/** An error and those that it is made of. */
+function* within(error: unknown): Generator<Error> {
+  if (!(error instanceof Error)) return;
+  yield error;
+  if (error instanceof AggregateError) for (const each of error.errors) yield* within(each);
+  yield* within(error.cause);
 }

@@ -8,7 +8,7 @@ import { Consumer, Producer, murmur2, type ConsumerOptions } from '@platformatic
 import type { Bus, BusMembership, BusMessage, BusReader, OffsetRange } from '../../core/bus.ts';
 import type { Clock } from '../../core/clock.ts';
 import type { Logger } from '../../ops/log.ts';
-import { busError } from './broker-errors.ts';
+import { busError, topicError } from './broker-errors.ts';
 import { targetOf, type BusLogin, type KafkaTarget, type TokenProvider } from './connection.ts';
 import { KafkaMembership } from './membership.ts';
 import { FETCH_BYTES_MAX, KafkaReader, PARTITION_BYTES_MAX, type KafkaConsumer } from './reader.ts';
@@ -16,24 +16,29 @@ import { FETCH_BYTES_MAX, KafkaReader, PARTITION_BYTES_MAX, type KafkaConsumer }
 const EARLIEST = -2n;
 const LATEST = -1n;
 /** Of a request, by the client's own count; beyond it the caller tries again, and says so. */
-const RETRIES = 3;
+const RETRIES = 2;
+/** Event Hubs may take its time; more than this is a connection that was lost in silence. */
+const REQUEST_MS_MAX = 60_000;
 
 export interface KafkaBusOptions {
   readonly url: string;
   readonly login: BusLogin;
   readonly token: TokenProvider;
+  readonly requestMsMax?: number;
 }
 
 export class KafkaBus implements Bus {
   readonly description: string;
   readonly #target: KafkaTarget;
+  readonly #requestMsMax: number;
   readonly #clock: Clock;
   readonly #log: Logger;
   #producer: Producer<Buffer, Buffer, Buffer, Buffer> | null = null;
   #admin: KafkaConsumer | null = null;
   readonly #headerNames = new Map<string, Buffer>();
 
-  constructor({ url, login, token }: KafkaBusOptions, clock: Clock, log: Logger) {
+  constructor({ url, login, token, requestMsMax = REQUEST_MS_MAX }: KafkaBusOptions, clock: Clock, log: Logger) {
+    this.#requestMsMax = requestMsMax;
     this.#target = targetOf(url, login, token);
     this.description = `${this.#target.topic} on ${this.#target.brokers.join(',')}`;
     this.#clock = clock;
@@ -42,7 +47,9 @@ export class KafkaBus implements Bus {
 
   async partitions(signal: AbortSignal): Promise<number> {
     return await this.#ask(async (consumer) => {
-      const { topics } = await consumer.metadata({ topics: [this.#target.topic], forceUpdate: true });
+      const { topics } = await consumer.metadata({ topics: [this.#target.topic], forceUpdate: true }).catch((error: unknown) => {
+        throw topicError(error, this.description);
+      });
       return topics.get(this.#target.topic)!.partitionsCount;
     }, signal);
   }
@@ -128,7 +135,7 @@ export class KafkaBus implements Bus {
       ...this.#target.options,
       timeout: 30_000,
       connectTimeout: 10_000,
-      requestTimeout: 60_000,
+      requestTimeout: this.#requestMsMax,
       metadataMaxAge: 180_000,
       retries: RETRIES,
       retryDelay: 500,

@@ -12,8 +12,8 @@ import { busError } from './broker-errors.ts';
 import type { KafkaConsumer, MakeConsumer } from './reader.ts';
 
 /** A member that says nothing for so long is gone: its partitions move. */
-const SESSION_MS = 15_000;
-const HEARTBEAT_MS = 3_000;
+const SESSION_MS = 10_000;
+const HEARTBEAT_MS = 2_000;
 const REBALANCE_MS = 20_000;
 const BACKOFF_MS = 1_000;
 const COMMIT_MS = 5_000;
