@@ -3,6 +3,8 @@
  */
 import type { Document, MongoClient, Timestamp as BsonTimestamp } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { runDoctor } from '../../src/app/doctor.ts';
+import { silentLog } from '../../src/ops/log.ts';
 import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
 import { BUS_OFFSET_GONE, BUS_PARTITIONS, GAP_OPEN } from '../../src/core/errors.ts';
 import { RunProcess } from '../crash/run-process.ts';
@@ -139,6 +141,18 @@ describe.skipIf(absent !== null)('events over a bus', () => {
     expect(JSON.stringify(seen)).not.toContain('"2"');
     expect((await work.checkpoint('p000')).gaps).toMatchObject([{ to: {} }]);
     expect(await work.verify()).toEqual([]);
+  });
+
+  it('have a topic that doctor has looked at', async () => {
+    await broker.createTopic('looked-at', 3);
+    await using work = await Workspace.make();
+    const from = await clusterTime(client);
+    const look = async (topic: string): Promise<unknown> =>
+      (await runDoctor(work.config(settings('any', topic, from)), { log: silentLog }, new AbortController().signal)).find(
+        ({ area }) => area === 'bus',
+      );
+    expect(await look('looked-at')).toMatchObject({ outcome: 'ok', detail: expect.stringContaining('3 partitions') as unknown });
+    expect(await look('not-there')).toMatchObject({ outcome: 'failed' });
   });
 
   it('are not sent to a topic that has another number of partitions now', async () => {
