@@ -84,10 +84,10 @@ export class PartitionHours {
 
   async #publish(signal: AbortSignal): Promise<void> {
     const { state } = this.#committer;
-    // Nobody may go back behind what is published, this partition neither.
-    await this.#committer.save('publishing');
     const all = await this.#all(signal);
     if (all === null) return;
+    // Nobody may go back behind what is published, this partition neither.
+    await this.#committer.save('publishing');
     const { partitions, producer } = all;
     const gaps = [...partitions, producer].flatMap((each) => each.gaps);
     while (partitions.every((each) => this.#isOver(each, state.nextHour))) {
@@ -123,7 +123,7 @@ export class PartitionHours {
     for (let hour = begin; hour < end; hour += 1) await publishHour(this.#lake, about, { hour, collections }, signal);
   }
 
-  /** Durable checkpoints of all, our own as it was just saved; `null` when one has not begun. */
+  /** Checkpoints of all, those of the others as they are durable; `null` when one has not come so far. */
   async #all(signal: AbortSignal): Promise<{ partitions: readonly Checkpoint[]; producer: Checkpoint } | null> {
     const { state } = this.#committer;
     const producer = await this.#read(PRODUCER, signal);

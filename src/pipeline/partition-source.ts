@@ -5,9 +5,10 @@
  * rises in position; whatever is at or below the partition's highest is dropped, which loses nothing, because within a
  * partition a producer sends in order and settles each request before the next.
  *
- * Positions compare within one stream, and a message says of which it is. Where another stream begins this source ends, and
- * whoever reads the partition begins anew: by cluster time, then by what the events are (floor.ts), as after any change of
- * the stream.
+ * Positions compare within one stream, and a message says of which it is. Of another stream, what is before the time that was
+ * reached is a repetition, too. Where it goes on after that this source ends, and whoever reads the partition begins anew: by
+ * cluster time, then by what the events are (floor.ts), as after any change of the stream. What is before a watermark was in
+ * the partition before it, whatever stream repeats it.
  */
 import type { Bus, BusReader, BusRecord, OffsetRange } from '../core/bus.ts';
 import { SluiceError } from '../core/error.ts';
@@ -46,6 +47,8 @@ export class PartitionSource implements Source {
   #checkpoint: Checkpoint | null = null;
   #fingerprint = '';
   #changed = false;
+  /** Where another stream left off, as long as this one has not got past that time. */
+  #replayed: ResumePoint | null = null;
 
   constructor(options: PartitionSourceOptions) {
     this.#options = options;
@@ -67,7 +70,10 @@ export class PartitionSource implements Source {
   }
 
   async resolve(start: StartAt, signal: AbortSignal): Promise<ResumePoint> {
-    if (start.kind === 'time') return point(asPosition(''), start.at, this.#next);
+    if (start.kind === 'time') {
+      this.#replayed = this.#checkpoint?.resume ?? null;
+      return point(asPosition(''), start.at, this.#next);
+    }
     if (start.kind === 'oldest') return await this.#oldest(signal);
     return point(asPosition(''), this.#options.producer.startedAt, this.#next);
   }
@@ -77,7 +83,7 @@ export class PartitionSource implements Source {
     let { position, clusterTime } = after;
     // Without a position to compare with: what came before that time under another stream is in the lake.
     const from = position === '' ? clusterTime : NONE;
-    let watermark = NONE;
+    let watermark = this.#checkpoint?.watermark ?? NONE;
     while (!signal.aborted) {
       const read = await this.#read(offset, position, signal);
       if (read === null) return;
@@ -85,25 +91,40 @@ export class PartitionSource implements Source {
       let { next } = read;
       for (const record of read.records) {
         const received = this.#receive(record);
-        if (received.fingerprint !== this.#fingerprint) {
+        if (received.kind === 'watermark') {
+          // True of the partition, whoever says so.
+          watermark = laterTimestamp(watermark, received.watermark);
+          clusterTime = laterTimestamp(clusterTime, watermark);
+        } else if (received.fingerprint !== this.#fingerprint && compareTimestamps(received.at, clusterTime) >= 0) {
           this.#changed = true;
           next = record.offset;
           break;
-        }
-        if (received.kind === 'watermark') watermark = laterTimestamp(watermark, received.watermark);
-        else if (received.position <= position || compareTimestamps(received.at, from) < 0) this.#options.stats.eventsReplayed += 1;
-        else {
+        } else if (
+          received.fingerprint !== this.#fingerprint ||
+          received.position <= position ||
+          compareTimestamps(received.at, laterTimestamp(from, watermark)) < 0
+        ) {
+          this.#options.stats.eventsReplayed += 1;
+        } else {
           await this.#add(builder, record, received, signal);
           position = received.position;
           clusterTime = laterTimestamp(clusterTime, received.at);
         }
       }
-      clusterTime = laterTimestamp(clusterTime, watermark);
       offset = next;
       this.#options.onRead(offset);
-      yield { events: builder.build(), resume: point(position, clusterTime, offset), watermark };
+      yield { events: builder.build(), resume: this.#placeOf(position, clusterTime, from, offset), watermark };
       if (this.#changed) return;
     }
+  }
+
+  /**
+   * Up to the time at which the other stream left off its position stands, and the offset alone moves on. Left behind, it would
+   * bring the same messages again when the streams change back before that time is past, for ever.
+   */
+  #placeOf(position: Position, clusterTime: Timestamp, from: Timestamp, next: bigint): ResumePoint {
+    if (this.#replayed !== null && compareTimestamps(clusterTime, from) <= 0) return point(this.#replayed.position, from, next);
+    return point(position, clusterTime, next);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

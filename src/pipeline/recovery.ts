@@ -178,7 +178,8 @@ async function learnFloors(context: RecoveryContext, replayAt: Timestamp | null,
   const { lake, committer } = context;
   const { state } = committer;
   const floors = new Floors(context.writer.fingerprint, replayAt);
-  for (const record of state.parts) floors.raise(record);
+  // Without a replay, parts of another stream end before the position; theirs says nothing about this stream's.
+  for (const record of state.parts) if (replayAt !== null || record.fingerprint === context.writer.fingerprint) floors.raise(record);
   if (replayAt === null) return floors;
   const named = new Map(state.parts.map((part) => [part.path, part.lastAt]));
   const reaches = (lastAt: Timestamp | null): boolean => lastAt !== null && compareTimestamps(lastAt, replayAt) >= 0;
