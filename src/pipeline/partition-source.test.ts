@@ -46,14 +46,12 @@ async function consumed(...parts: readonly (readonly BusMessage[])[]): Promise<n
   for (const messages of parts) {
     await bus.send(0, messages);
     const options = {
-      ...{
-        pipeline: 'p',
-        group: 'g',
-        partitionBy: 'collection' as const,
-        collections: [],
-        layout: LAYOUT_PRESETS.hive,
-        compression: 'none' as const,
-      },
+      pipeline: 'p',
+      group: 'g',
+      partitionBy: 'collection' as const,
+      collections: [],
+      layout: LAYOUT_PRESETS.hive,
+      compression: 'none' as const,
       rollBytesMax: 1 << 20,
       rollAgeMs: 3_600_000,
       partsOpenMax: 10,
