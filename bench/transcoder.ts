@@ -1,7 +1,7 @@
 /**
  * How many change events a second of one core turns from BSON into lines, against what the driver's way costs.
  *
- *     npx node bench/transcoder.ts [seconds per figure]
+ * `npm run bench -- transcoder [seconds per figure]`
  *
  * Both sides get the same raw cursor replies, of events such as an order produces, 1.2 KB each, and run in turns in
  * this process, so that the ratio does not depend on the machine. The other way is `bson`'s `deserialize` and one
@@ -10,6 +10,7 @@
 import { Decimal128, Long, ObjectId, Timestamp, UUID, deserialize, serialize, type Document } from 'bson';
 import { LineEncoder } from '../src/source/mongo/encode/line.ts';
 import { encodeReply } from '../src/source/mongo/encode/reply.ts';
+import { report } from './report.ts';
 
 const EVENTS_PER_REPLY = 1000;
 const ROUNDS = 10;
@@ -128,15 +129,14 @@ for (let round = 0; round < ROUNDS; round++) {
 }
 
 const baseline = best.get('deserialize + JSON.stringify')!.documentsPerSecond;
-process.stdout.write(`${EVENTS_PER_REPLY} events a reply, ${Math.round(cursor.length / EVENTS_PER_REPLY)} bytes of BSON each; best of ${ROUNDS}\n`);
-for (const [name, { documentsPerSecond, bytesOut }] of best) {
-  const megabytes = (documentsPerSecond * (cursor.length / EVENTS_PER_REPLY)) / 1e6;
-  const columns = [
-    name.padEnd(30),
-    `${Math.round(documentsPerSecond).toLocaleString('en').padStart(9)} documents/s`,
-    `${megabytes.toFixed(0).padStart(5)} MB/s of BSON`,
-    `${Math.round(bytesOut / EVENTS_PER_REPLY)} bytes a line`,
-    `${(documentsPerSecond / baseline).toFixed(1)}x`,
-  ];
-  process.stdout.write(`${columns.join('  ')}\n`);
-}
+report(
+  'transcoder',
+  [...best].map(([way, { documentsPerSecond, bytesOut }]) => ({
+    way,
+    'documents/s': documentsPerSecond,
+    'MB/s of BSON': (documentsPerSecond * (cursor.length / EVENTS_PER_REPLY)) / 1e6,
+    'bytes of BSON': cursor.length / EVENTS_PER_REPLY,
+    'bytes a line': bytesOut / EVENTS_PER_REPLY,
+    'times plain': documentsPerSecond / baseline,
+  })),
+);

@@ -155,6 +155,14 @@ export const MUTATIONS: readonly Mutation[] = [
       'this.#markComplete(await this.#readCheckpoint(signal), paused',
       [LOADER],
     ],
+    [
+      'a rejected file is tried with every round',
+      '!retry && this.#quarantine.holds(line.path, this.#options.clock.now())',
+      'retry && this.#quarantine.holds(line.path, this.#options.clock.now())',
+      [LOADER],
+    ],
+    ['a pause that comes while a collection fails is undone', `'ERROR', reasonOf(error), NOT_PAUSED)`, `'ERROR', reasonOf(error))`, [LOADER]],
+    ['one collection holds the others', 'if (collections.length > 1) {', 'if (collections.length > 1000) {', [LOADER]],
     ['a rejected file is never tried again', 'if (rejected.has(line.path)) pending.push(line);', 'if (false) pending.push(line);', [LOADER]],
   ]),
   ...inFile('src/warehouse/duckdb/loader.ts', [
@@ -167,7 +175,7 @@ export const MUTATIONS: readonly Mutation[] = [
       [WAREHOUSE],
     ],
   ]),
-  ...inFile('src/warehouse/duckdb/merger.ts', [
+  ...inFile('src/warehouse/steps/merger.ts', [
     ['a batch is merged again by the next merge', 'await session.run(markMerged(context.catalog, ns, range.upTo, range.baseline));', '', [WAREHOUSE]],
     [
       'a drop that comes late takes nothing',
@@ -176,6 +184,18 @@ export const MUTATIONS: readonly Mutation[] = [
       [WAREHOUSE, SILVER],
     ],
     ['deleted documents are forgotten while older rows wait', '&& !isUnmerged(entry)) {', ') {', [WAREHOUSE]],
+  ]),
+  ...inFile('src/warehouse/sql/learner.ts', [
+    ['a batch is learnt again by the next merge', 'await session.run(markLearnt(catalog, entry, batches.upTo));', '', [WAREHOUSE]],
+    ['a view of an array takes the name of another', '(one) => !taken.has(one.toLowerCase())', '() => true', [WAREHOUSE]],
+  ]),
+  ...inFile('src/warehouse/duckdb/rebuild.ts', [
+    [
+      'a rebuild does not say what it has folded',
+      'await session.run(markMerged(context.catalog, entry, progress.upTo, progress.baseline));',
+      '',
+      [WAREHOUSE],
+    ],
   ]),
   ...inFile('src/warehouse/sql/silver.ts', [
     [

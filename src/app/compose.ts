@@ -8,12 +8,13 @@ import { CONFIG_CONFLICT, NOT_BUILT } from '../core/errors.ts';
 import type { Lake } from '../core/lake.ts';
 import type { Source, StartAt } from '../core/source.ts';
 import type { Warehouse } from '../core/warehouse.ts';
-import type { BusConfig, Config } from '../config/config.ts';
+import type { AuthConfig, BusConfig, Config, DuckdbConfig, SnowflakeConfig } from '../config/config.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
 import type { CaptureOptions } from '../pipeline/capture.ts';
 import type { ConsumeOptions } from '../pipeline/consume.ts';
 import type { ProduceOptions } from '../pipeline/produce.ts';
+import type { SnowflakeAuth } from '../warehouse/snowflake/connection.ts';
 import type { RunOptions } from './types.ts';
 
 export async function makeSource(config: Config, clock: Clock, stats: PipelineStats, log: Logger): Promise<Source> {
@@ -45,8 +46,33 @@ function busOf({ bus }: Config): BusConfig {
   throw new SluiceError(CONFIG_CONFLICT, 'the configuration has no `bus`', { next: 'Add a `bus`, or use `--role all` or `--role capture`.' });
 }
 
-export async function openLake(config: Config): Promise<Lake> {
-  if (config.lake.kind !== 'local') throw new SluiceError(NOT_BUILT, '`lake.url` on Azure; use file:./lake');
+/** How long a lake on Azure may be silent: a command says soon that it is, a run holds the source back and waits. */
+const LAKE_PATIENCE_COMMAND_MS = 30_000;
+const LAKE_PATIENCE_RUN_MS = 10 * 60_000;
+
+export interface LakeUse {
+  readonly log: Logger;
+  /** Of a run, whose lake may be away for a while; a command gives up sooner. */
+  readonly stats?: PipelineStats;
+  /** The end of the run. */
+  readonly stop?: AbortSignal;
+}
+
+export async function openLake(config: Config, { log, stats, stop }: LakeUse): Promise<Lake> {
+  const { lake } = config;
+  if (lake.kind === 'azure') {
+    const { openAzureLake } = await import('../lake/azure/open.ts');
+    const patienceMs = stats === undefined ? LAKE_PATIENCE_COMMAND_MS : LAKE_PATIENCE_RUN_MS;
+    return openAzureLake({
+      url: lake.url,
+      writer: lake.writer,
+      auth: lake.auth,
+      patienceMs,
+      log,
+      ...(stats && { traffic: stats.lake }),
+      ...(stop && { stop }),
+    });
+  }
   const { openLocalLake } = await import('../lake/local/local.ts');
   return openLocalLake(config.lake.root);
 }
@@ -55,12 +81,35 @@ export async function openLake(config: Config): Promise<Lake> {
 export async function openWarehouse(config: Config, log: Logger): Promise<Warehouse | null> {
   const { warehouse } = config;
   if (warehouse === null) return null;
-  if (warehouse.kind !== 'duckdb') throw new SluiceError(NOT_BUILT, '`warehouse.url` on Snowflake; use duckdb:./warehouse.duckdb');
-  const { openDuckDb } = await import('../warehouse/duckdb/duckdb.ts');
-  const { path, deletes, columns, memoryLimitBytes } = warehouse;
-  const opened = await openDuckDb({ path, deletes, columns, memoryLimitBytes, log });
-  await opened.migrate();
+  const opened = warehouse.kind === 'duckdb' ? await duckDb(warehouse, log) : await snowflake(warehouse, config, log);
+  try {
+    await opened.migrate();
+  } catch (error) {
+    await opened[Symbol.asyncDispose]();
+    throw error;
+  }
   return opened;
+}
+
+async function duckDb({ path, deletes, columns, memoryLimitBytes }: DuckdbConfig, log: Logger): Promise<Warehouse> {
+  const { openDuckDb } = await import('../warehouse/duckdb/duckdb.ts');
+  return openDuckDb({ path, deletes, columns, memoryLimitBytes, log });
+}
+
+async function snowflake({ url, auth, deletes, columns }: SnowflakeConfig, config: Config, log: Logger): Promise<Warehouse> {
+  const { openSnowflake } = await import('../warehouse/snowflake/snowflake.ts');
+  return openSnowflake({ url, auth: snowflakeAuth(auth), pipeline: config.pipeline, deletes, columns, log });
+}
+
+export function snowflakeAuth(auth: AuthConfig | null): SnowflakeAuth | null {
+  if (auth === null) return null;
+  const text = (name: string): string => auth[name] ?? '';
+  const perhaps = (name: string): string | undefined => (typeof auth[name] === 'string' ? auth[name] : undefined);
+  if (auth.kind === 'keyPair')
+    return { kind: 'keyPair', user: text('user'), privateKeyFile: text('privateKeyFile'), passphrase: perhaps('passphrase') };
+  return auth.kind === 'oauth'
+    ? { kind: 'oauth', user: perhaps('user'), token: text('token') }
+    : { kind: 'pat', user: text('user'), token: text('token') };
 }
 
 type HowToRun = Pick<RunOptions, 'untilIdleMs' | 'wait' | 'takeOver' | 'acceptGap'>;

@@ -5,6 +5,8 @@ import type { PipelineStats } from '../ops/stats.ts';
 import type { QueryResult } from '../core/warehouse.ts';
 import type {
   CollectionsArgs,
+  DiscoverArgs,
+  DiscoverSummary,
   LoadArgs,
   LoadSummary,
   MergeArgs,
@@ -12,6 +14,9 @@ import type {
   PauseSummary,
   PipelineStatus,
   QueryArgs,
+  RegistryReport,
+  SchemaArgs,
+  SchemaReport,
   SealSummary,
   VerifyArgs,
   VerifyReport,
@@ -33,6 +38,9 @@ export interface Control {
   verify(args: VerifyArgs, signal: AbortSignal): Promise<VerifyReport>;
   pause(args: CollectionsArgs, signal: AbortSignal): Promise<PauseSummary>;
   resume(args: CollectionsArgs, signal: AbortSignal): Promise<PauseSummary>;
+  discover(args: DiscoverArgs, signal: AbortSignal): Promise<DiscoverSummary>;
+  collections(signal: AbortSignal): Promise<RegistryReport>;
+  schema(args: SchemaArgs, signal: AbortSignal): Promise<SchemaReport>;
 }
 
 /** A server in front of a {@link Control}; disposed when the run ends. */

@@ -22,7 +22,7 @@ export async function runDoctor(config: Config, options: { readonly log: Logger 
   return [
     ...source.map((check): Check => ({ area: 'source', ...check })),
     ...(await checkBus(config, options.log, signal)),
-    ...(await checkLake(config, signal)),
+    ...(await checkLake(config, options.log, signal)),
     ...(await checkWarehouse(config, options.log)),
   ];
 }
@@ -39,16 +39,19 @@ async function checkBus(config: Config, log: Logger, signal: AbortSignal): Promi
   }
 }
 
-async function checkLake(config: Config, signal: AbortSignal): Promise<Check[]> {
+async function checkLake(config: Config, log: Logger, signal: AbortSignal): Promise<Check[]> {
+  const place = config.lake.kind === 'azure' ? 'container' : 'folder';
   const checks: Check[] = [];
   let lake: Lake;
   try {
-    lake = await openLake(config);
+    if (config.lake.kind === 'azure') checks.push(...(await checkAccount(config, log)));
+    if (checks.some((check) => check.outcome === 'failed')) return checks;
+    lake = await openLake(config, { log });
   } catch (error) {
-    return [problem('lake', 'folder', error)];
+    return [...checks, problem('lake', place, error)];
   }
   await using opened = lake;
-  checks.push(fine('lake', 'folder', opened.description));
+  checks.push(fine('lake', place, opened.description));
   // Away from the pipeline's own files: a run that owns it is not disturbed. The lock's file stays, so it has one name.
   const folder = `_sluice/${config.pipeline}/doctor`;
   const path = `${folder}/${randomUUID()}.jsonl`;
@@ -63,6 +66,14 @@ async function checkLake(config: Config, signal: AbortSignal): Promise<Check[]> 
   }
   await opened.remove(path).catch(() => {});
   return checks;
+}
+
+/** Who logs in, whether the account lets them, and what kind of account it is. */
+async function checkAccount(config: Config, log: Logger): Promise<Check[]> {
+  const { inspectAccount } = await import('../lake/azure/inspect.ts');
+  const { url, writer, auth } = config.lake;
+  const found = await inspectAccount({ url, writer, auth, log });
+  return found.map(({ name, detail, error }) => (error === null ? fine('lake', name, detail) : problem('lake', name, error)));
 }
 
 const LINE = Buffer.from('{"doctor":true}\n');

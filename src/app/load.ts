@@ -1,6 +1,7 @@
 /**
  * Loading, merging and pausing with an open warehouse: the same for a running pipeline and for a command of its own.
  */
+import { systemClock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
 import { CONFIG_CONFLICT, USAGE } from '../core/errors.ts';
 import type { Lake } from '../core/lake.ts';
@@ -16,7 +17,7 @@ import type { CollectionsArgs, CommandOptions, HourRange, LoadArgs, LoadSummary,
 const FILES_PER_LOAD_MAX = 1_000;
 
 export async function loadSealed(config: Config, args: LoadArgs, options: CommandOptions, signal: AbortSignal): Promise<LoadSummary> {
-  await using lake = await openLake(config);
+  await using lake = await openLake(config, options);
   await using warehouse = await needWarehouse(config, options.log);
   return await loadWith(lake, warehouse, { pipeline: config.pipeline, hours: args.hours, log: options.log, stats: newStats() }, signal);
 }
@@ -43,7 +44,7 @@ export interface LoadContext {
 
 export async function loadWith(lake: Lake, warehouse: Warehouse, context: LoadContext, signal: AbortSignal): Promise<LoadSummary> {
   const { pipeline, hours, log, stats } = context;
-  const options = { pipeline, filesPerLoadMax: FILES_PER_LOAD_MAX, log, stats };
+  const options = { pipeline, filesPerLoadMax: FILES_PER_LOAD_MAX, clock: systemClock, log, stats };
   return new Loader(lake, warehouse, hours === null ? options : { ...options, hour: hours }).catchUp(signal);
 }
 

@@ -5,10 +5,13 @@ import { constants } from 'node:fs';
 import { access, mkdtemp, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { reasonOf, SluiceError, systemCode } from '../core/error.ts';
-import { LAKE_NOT_WRITABLE } from '../core/errors.ts';
+import { CONFIG_INVALID, LAKE_NOT_WRITABLE } from '../core/errors.ts';
 import { makeFolders } from '../core/folders.ts';
 import type { Namespace } from '../core/namespace.ts';
 import type { Config } from '../config/config.ts';
+import { PIPELINE_FILE } from '../pipeline/checkpoint.ts';
+
+const ACCOUNT_PATIENCE_MS = 10_000;
 
 export interface Deployment {
   readonly version: string;
@@ -37,6 +40,25 @@ export async function probeFolder(folder: string): Promise<void> {
   } finally {
     if (made !== undefined) await rm(made, { recursive: true, force: true });
   }
+}
+
+/** Name of the account in the URL of a lake. @throws CONFIG_INVALID */
+export async function accountOf(url: string): Promise<string> {
+  const { parseAzureUrl } = await import('../lake/azure/location.ts');
+  const { account } = parseAzureUrl(url, null);
+  if (account === '') throw new SluiceError(CONFIG_INVALID, 'the host of the lake does not tell the name of its account');
+  return account;
+}
+
+/** A storage account that listens to this login. @throws SluiceError that says what is wrong with the URL, the login or the account */
+export async function probeAccount(url: string, auth: Config['lake']['auth']): Promise<void> {
+  const { inspectAccount } = await import('../lake/azure/inspect.ts');
+  const wrong = (await inspectAccount({ url, writer: null, auth })).find(({ error }) => error !== null);
+  if (wrong !== undefined) throw wrong.error;
+  // Not every login may ask about the account; what every lake is asked first tells whether it may read there.
+  const { openAzureLake } = await import('../lake/azure/open.ts');
+  await using lake = await openAzureLake({ url, writer: null, auth, patienceMs: ACCOUNT_PATIENCE_MS });
+  await lake.stat(PIPELINE_FILE);
 }
 
 /** A file that can be written, or made. @throws LAKE_NOT_WRITABLE */

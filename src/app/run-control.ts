@@ -5,15 +5,19 @@ import { SluiceError } from '../core/error.ts';
 import { CONFIG_CONFLICT, LAKE_OWNED } from '../core/errors.ts';
 import type { QueryResult, Warehouse } from '../core/warehouse.ts';
 import type { Logger } from '../ops/log.ts';
-import type { PipelineStats } from '../ops/stats.ts';
+import { writesPerMillion, type PipelineStats } from '../ops/stats.ts';
 import type { Control } from './control.ts';
+import { discoverWith } from './discover.ts';
 import { loadWith, mergeWith, setStatuses } from './load.ts';
 import type { LoadLoop } from './load-loop.ts';
 import type { Running } from './run.ts';
+import { collectionsOf, schemasOf } from './schema.ts';
 import { sealedBy } from './sealed-since.ts';
 import { statusOf } from './status.ts';
 import type {
   CollectionsArgs,
+  DiscoverArgs,
+  DiscoverSummary,
   LoadArgs,
   LoadSummary,
   MergeArgs,
@@ -21,6 +25,9 @@ import type {
   PauseSummary,
   PipelineStatus,
   QueryArgs,
+  RegistryReport,
+  SchemaArgs,
+  SchemaReport,
   SealSummary,
   VerifyArgs,
   VerifyReport,
@@ -46,7 +53,9 @@ export class RunControl implements Control {
 
   status(signal: AbortSignal): Promise<PipelineStatus> {
     const { config, lake, warehouse, stats } = this.#running;
-    return statusOf(config, lake, warehouse, { state: stats.state, pid: process.pid }, signal);
+    const { writes, reads, lists } = stats.lake;
+    const storage = config.lake.kind === 'local' ? null : { writes, reads, lists, writesPerMillionEvents: writesPerMillion(stats) };
+    return statusOf(config, lake, warehouse, { state: stats.state, pid: process.pid, storage }, signal);
   }
 
   async seal(signal: AbortSignal): Promise<SealSummary> {
@@ -84,8 +93,20 @@ export class RunControl implements Control {
   async resume(args: CollectionsArgs): Promise<PauseSummary> {
     const { loads, warehouse } = this.#loading();
     const summary = await setStatuses(warehouse, args, 'ACTIVE');
-    loads.notify();
+    loads.retry();
     return summary;
+  }
+
+  discover(args: DiscoverArgs, signal: AbortSignal): Promise<DiscoverSummary> {
+    return discoverWith(this.#running.config, this.#loading().warehouse, args, signal);
+  }
+
+  async collections(): Promise<RegistryReport> {
+    return await collectionsOf(this.#loading().warehouse);
+  }
+
+  async schema(args: SchemaArgs, signal: AbortSignal): Promise<SchemaReport> {
+    return await schemasOf(this.#loading().warehouse, args, signal);
   }
 
   #loading(): { loads: LoadLoop; warehouse: Warehouse } {

@@ -19,6 +19,7 @@ import type { Serving } from './control.ts';
 import { captureOptions, consumeOptions, makeSource, openBus, openLake, openWarehouse, produceOptions } from './compose.ts';
 import { LoadLoop } from './load-loop.ts';
 import { RunControl } from './run-control.ts';
+import { scheduleOf } from './schedule.ts';
 import type { RunOptions } from './types.ts';
 
 const PROGRESS_MS = 1_000;
@@ -49,7 +50,7 @@ export async function runPipeline(config: Config, options: RunOptions, signal: A
   if (role === 'load' && config.warehouse === null)
     throw new SluiceError(CONFIG_CONFLICT, '`--role load` without a `warehouse` in the configuration');
   const stats = newStats();
-  await using lake = await openLake(config);
+  await using lake = await openLake(config, { log: options.log, stats, stop: signal });
   const running: Running = { config, stats, lake, warehouse: null, loads: null, capture: null };
   const ticking = new AbortController();
   const ticks = progress === null ? Promise.resolve() : tick(() => progress(stats), clock, ticking.signal);
@@ -187,8 +188,10 @@ async function openLoads(running: Running, options: RunOptions, clock: Clock): P
   const { log } = options;
   running.warehouse = await openWarehouse(config, log);
   if (running.warehouse === null) return;
-  const loader = new Loader(lake, running.warehouse, { pipeline: config.pipeline, filesPerLoadMax: FILES_PER_LOAD_MAX, log, stats });
-  running.loads = new LoadLoop(loader, clock, stats, log);
+  const loader = new Loader(lake, running.warehouse, { pipeline: config.pipeline, filesPerLoadMax: FILES_PER_LOAD_MAX, clock, log, stats });
+  // Who wants to end when all is loaded does not wait for a time of the day.
+  const schedule = scheduleOf(options.untilIdleMs === null ? (config.warehouse?.load ?? 'sealed') : 'sealed');
+  running.loads = new LoadLoop(loader, schedule, clock, stats, log);
 }
 
 /** A load that is under way may end; one that takes too long is rolled back by the warehouse when it is closed. */

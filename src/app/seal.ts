@@ -17,7 +17,7 @@ export async function sealPipeline(config: Config, options: CommandOptions, sign
   if (config.bus !== null)
     throw new SluiceError(NOT_BUILT, '`sluice seal` of a pipeline with a bus that does not run; ask it while `sluice run --role consume` runs');
   const stats = newStats();
-  await using lake = await openLake(config);
+  await using lake = await openLake(config, { log });
   await using source = await makeSource(config, systemClock, stats, log);
   const how = { untilIdleMs: null, wait: false, takeOver: false, acceptGap: false };
   const capture = new Capture(await captureOptions(config, how), { source, lake, clock: systemClock, stats, log });

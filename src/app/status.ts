@@ -22,9 +22,9 @@ type Draft = { -readonly [K in keyof CollectionReport]: CollectionReport[K] };
 
 /** Of a pipeline that no process on this machine runs, as far as is known. */
 export async function readStatus(config: Config, options: CommandOptions, signal: AbortSignal): Promise<PipelineStatus> {
-  await using lake = await openLake(config);
+  await using lake = await openLake(config, options);
   await using warehouse = await warehouseIfFree(config, options);
-  return await statusOf(config, lake, warehouse, { state: 'stopped', pid: null }, signal);
+  return await statusOf(config, lake, warehouse, { state: 'stopped', pid: null, storage: null }, signal);
 }
 
 /** Status must not fail because somebody else has the warehouse's file open. */
@@ -43,7 +43,7 @@ export async function statusOf(
   config: Config,
   lake: Lake,
   warehouse: Warehouse | null,
-  live: Pick<PipelineStatus, 'state' | 'pid'>,
+  live: Pick<PipelineStatus, 'state' | 'pid' | 'storage'>,
   signal: AbortSignal,
 ): Promise<PipelineStatus> {
   const { pipeline } = config;

@@ -5,7 +5,7 @@
  */
 import type { Logger } from '../ops/log.ts';
 import type { PipelineState, PipelineStats } from '../ops/stats.ts';
-import type { CollectionStatus } from '../core/warehouse.ts';
+import type { CollectionRow, CollectionStatus, SchemaVersion } from '../core/warehouse.ts';
 import type { Hour } from '../core/time.ts';
 import type { Serve } from './control.ts';
 
@@ -71,6 +71,47 @@ export interface VerifyArgs {
 export interface CollectionsArgs {
   /** Globs over `db.collection`; empty: all. */
   readonly collections: readonly string[];
+}
+
+export interface DiscoverArgs {
+  /** Documents to look at, of each collection of which nothing is known; 0: none. */
+  readonly sample: number;
+}
+
+export interface DiscoverSummary {
+  readonly collections: readonly {
+    readonly namespace: string;
+    /** The warehouse did not know it. */
+    readonly isNew: boolean;
+    readonly status: CollectionStatus;
+    /** `null`: this user may not count. */
+    readonly sourceCount: number | null;
+    readonly sampled: boolean;
+  }[];
+  /** Views and time series, which have no change events. */
+  readonly leftOut: readonly { readonly namespace: string; readonly type: string }[];
+}
+
+/** The registry of the warehouse. */
+export interface RegistryReport {
+  readonly collections: readonly (Omit<CollectionRow, 'namespace'> & { readonly namespace: string })[];
+}
+
+export interface SchemaArgs {
+  /** `null`: all. */
+  readonly collection: string | null;
+  /** Also counts the current documents whose values the view shows as NULL: reads all of silver. */
+  readonly check: boolean;
+}
+
+export interface SchemaReport {
+  readonly collections: readonly {
+    readonly namespace: string;
+    /** Oldest first; none: nothing is known of it. */
+    readonly versions: readonly SchemaVersion[];
+    /** `null`: not asked for. */
+    readonly failedCasts: readonly { readonly column: string; readonly documents: number }[] | null;
+  }[];
 }
 
 export interface SealSummary {
@@ -145,6 +186,16 @@ export interface PipelineStatus {
   readonly gaps: readonly GapReport[];
   /** Hours of history that the oplog holds; `null` when it may not be read. */
   readonly oplogHours: number | null;
+  /** Requests to a lake on Azure since the owner began; `null` when none runs, or on a local lake. */
+  readonly storage: StorageReport | null;
+}
+
+export interface StorageReport {
+  readonly writes: number;
+  readonly reads: number;
+  readonly lists: number;
+  /** `null` before the first event. */
+  readonly writesPerMillionEvents: number | null;
 }
 
 export type CheckOutcome = 'ok' | 'failed' | 'skipped';
@@ -157,4 +208,17 @@ export interface Check {
   readonly detail: string;
   /** What to type or change; `null` when there is nothing to do. */
   readonly fix: string | null;
+}
+
+/** `sluice render snowflake`. */
+export interface RenderArgs {
+  readonly mode: 'copy' | 'task' | 'pipe' | 'dynamic' | 'external';
+  /** By name; empty: those that `source.include` names. */
+  readonly collections: readonly string[];
+  /** The lake as Snowflake sees it; `null`: that of the configuration. */
+  readonly lake: string | null;
+  readonly tenant: string | null;
+  readonly queue: string | null;
+  readonly mail: readonly string[];
+  readonly eventsPerDay: number;
 }

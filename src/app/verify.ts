@@ -14,7 +14,7 @@ import type { CommandOptions, VerifyArgs, VerifyCheck, VerifyReport } from './ty
 
 /** Beside a running owner the lake can be proved; the warehouse is proved by who holds it. */
 export async function verifyPipeline(config: Config, args: VerifyArgs, options: CommandOptions, signal: AbortSignal): Promise<VerifyReport> {
-  await using lake = await openLake(config);
+  await using lake = await openLake(config, options);
   const wanted = args.warehouse || (!args.lake && !args.source);
   await using warehouse = wanted ? await openWarehouse(config, options.log) : null;
   return await verifyWith(lake, config.pipeline, warehouse, args, signal);

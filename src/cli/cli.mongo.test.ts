@@ -119,6 +119,12 @@ describe('the way of a new user', () => {
     expect((await sluice('load')).code).toBe(0);
     expect((await sluice('merge')).code).toBe(0);
     expect((await sluice('query', 'select count(*)::int as n from silver.shop__orders where is_current')).out).toBe('{"n":20}\n');
+    expect(await json('discover', '--sample', '5')).toMatchObject({
+      collections: [{ namespace: 'shop.orders', isNew: false, status: 'ACTIVE', sourceCount: 20, sampled: false }],
+    });
+    expect(await json('collections')).toMatchObject({ collections: [{ namespace: 'shop.orders', status: 'ACTIVE', sourceCount: 20 }] });
+    expect((await sluice('schema', 'shop.orders')).out).toMatch(/^_id +string 20 +100 % +shop__orders +_id +VARCHAR +0$/m);
+    expect((await sluice('query', 'select count(*)::int as n from gold.shop__orders')).out).toBe('{"n":20}\n');
     expect((await json<PipelineStatus>('status')).state).toBe('running');
     expect((await sluice('pause', 'shop.orders')).out).toBe('Paused: shop.orders.\n');
     expect((await sluice('resume')).out).toContain('Resumed: shop.orders');
@@ -137,6 +143,36 @@ describe('the way of a new user', () => {
     expect((await sluice('query', 'select count(*)::int as n from silver.shop__orders where is_current')).out).toBe('{"n":19}\n');
     const report = await json<VerifyReport>('verify');
     expect([report.ok, report.checks.map((check) => check.name)]).toEqual([true, ['lake', 'warehouse']]);
+  });
+
+  it('discover, collections and schema do, too', async () => {
+    const shop = client.db('shop');
+    await shop.createCollection('old');
+    await shop.collection('old').insertMany([
+      { a: 1, price: 1.5 },
+      { a: 'x', price: 2, items: [{ sku: 's' }] },
+    ]);
+    await shop.createCollection('seen', { viewOn: 'orders', pipeline: [] });
+    const found = await json<{ collections: unknown[]; leftOut: unknown[] }>('discover', '--sample', '10');
+    expect(found.collections).toEqual([
+      { namespace: 'shop.old', isNew: true, status: 'DISCOVERED', sourceCount: 2, sampled: true },
+      { namespace: 'shop.orders', isNew: false, status: 'ACTIVE', sourceCount: 19, sampled: false },
+    ]);
+    expect(found.leftOut).toEqual([{ namespace: 'shop.seen', type: 'view' }]);
+    expect((await sluice('collections')).out).toMatch(/^shop\.old +DISCOVERED +0 +2 /m);
+    expect((await sluice('schema')).out).toMatch(/^shop\.old +1 +6 +0 /m);
+    expect((await sluice('schema', 'shop.old', '--format', 'ddl')).out).toContain('  "price" DOUBLE');
+    expect(JSON.parse((await sluice('schema', 'shop.old', '--format', 'json-schema')).out)).toMatchObject({
+      bsonType: 'object',
+      required: ['_id', 'a', 'price'],
+      properties: { items: { bsonType: 'array', items: { properties: { sku: { bsonType: 'string' } } } } },
+    });
+    expect((await sluice('schema', 'diff', 'shop.old')).out).toBe('Versions 1 and 1 are the same.\n');
+    expect(await json('schema', 'shop.orders', '--check')).toMatchObject({ version: 1, failedCasts: [{ column: '_id', documents: 0 }] });
+    expect((await sluice('schema', 'shop.nothing')).code).toBe(2);
+    expect((await sluice('schema', 'shop.old', '--revision', '7')).code).toBe(2);
+    await shop.dropCollection('seen');
+    await shop.dropCollection('old');
   });
 
   it('verify exits 1 when a file has been touched', async () => {

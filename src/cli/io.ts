@@ -40,12 +40,18 @@ export function globalsOf(command: Command): Globals {
   return command.optsWithGlobals<Globals>();
 }
 
+/** The SDK is loaded when a configuration asks for it. */
+export async function readVaultSecret(reference: string): Promise<string> {
+  const { readVaultSecret: read } = await import('../app/vault.ts');
+  return await read(reference);
+}
+
 /** The configuration that the command line names. @throws SluiceError with every problem of it */
 export async function loadConfigFor(io: Io, command: Command): Promise<Config> {
   const { loadConfig } = await import('../config/load.ts');
   const { assertBuilt } = await import('../config/built.ts');
   const { config: file } = globalsOf(command);
-  const config = await loadConfig({ ...(file === undefined ? {} : { file }), env: io.env, cwd: io.cwd, secrets: io.secrets });
+  const config = await loadConfig({ ...(file === undefined ? {} : { file }), env: io.env, cwd: io.cwd, secrets: io.secrets, readVaultSecret });
   assertBuilt(config);
   return config;
 }

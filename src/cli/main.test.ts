@@ -68,7 +68,7 @@ describe('sluice', () => {
     expect(out).toBe('');
   });
 
-  it.each(['render', 'snapshot', 'restore', 'dead-letters'])('says of %s that it is not built yet', async (name) => {
+  it.each(['compact', 'snapshot', 'restore', 'dead-letters'])('says of %s that it is not built yet', async (name) => {
     const { code, err } = await run(name);
     expect(code).toBe(2);
     expect(err).toContain(NOT_BUILT.code);
@@ -83,7 +83,6 @@ describe('sluice', () => {
   it('says of flags and keys that they are not built yet', async () => {
     for (const args of [
       ['demo', '--bus'],
-      ['demo', '--azure-fake'],
       ['status', '--config', 'later.yaml'],
     ]) {
       const { code, err } = await run(...args);

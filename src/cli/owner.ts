@@ -18,6 +18,9 @@ const SEATS: Readonly<Record<OwnerPath, readonly Seat[]>> = {
   '/api/verify': ['warehouse', 'lake'],
   '/api/pause': ['warehouse'],
   '/api/resume': ['warehouse'],
+  '/api/discover': ['warehouse'],
+  '/api/collections': ['warehouse'],
+  '/api/schema': ['warehouse'],
 };
 
 /** @typeParam T what the path answers with: the same as `here` gives */

@@ -127,6 +127,7 @@ describe('reports', () => {
         ],
         gaps: [{ from: 'A', to: 'B', cause: 'oplog' }],
         oplogHours: 12.34,
+        storage: { writes: 1400, reads: 20, lists: 3, writesPerMillionEvents: 380 },
       },
       to,
     );
@@ -134,6 +135,7 @@ describe('reports', () => {
       'state          running, process 7, owner 3',
       '(2m 5s ago)',
       'oplog          12.3 hours of history',
+      'storage        1,400 writes, 20 reads, 3 lists since the owner began; 380 writes per million events',
       'gap  A to B: oplog',
       'ERROR: bad file',
       '1,234',

@@ -5,6 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
+import { collectionsCommand, discoverCommand } from './commands/collections.ts';
 import { completionCommand } from './commands/completion.ts';
 import { configCommand } from './commands/config.ts';
 import { demoCommand } from './commands/demo.ts';
@@ -13,8 +14,10 @@ import { enableImagesCommand } from './commands/enable-images.ts';
 import { initCommand } from './commands/init.ts';
 import { loadCommand, mergeCommand } from './commands/load.ts';
 import { queryCommand } from './commands/query.ts';
+import { renderCommand } from './commands/render.ts';
 import { runCommand } from './commands/run.ts';
 import { pauseCommands, sealCommand } from './commands/seal.ts';
+import { schemaCommand } from './commands/schema.ts';
 import { statusCommand } from './commands/status.ts';
 import { verifyCommand } from './commands/verify.ts';
 import { LOG_LEVELS } from '../ops/log-levels.ts';
@@ -63,7 +66,11 @@ export function buildProgram(io: Io): Command {
   loadCommand(program, io);
   mergeCommand(program, io);
   queryCommand(program, io);
+  discoverCommand(program, io);
+  collectionsCommand(program, io);
+  schemaCommand(program, io);
   verifyCommand(program, io);
+  renderCommand(program, io);
   enableImagesCommand(program, io);
   configCommand(program, io);
   completionCommand(program, io);

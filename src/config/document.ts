@@ -10,7 +10,7 @@ import { interpolate, type InterpolateFrom } from './interpolate.ts';
 /** Something that is wrong with a configuration. */
 export interface Problem {
   /** `secret`: a value that the file refers to is missing; `conflict`: keys that do not go together. */
-  readonly kind: 'syntax' | 'invalid' | 'secret' | 'conflict' | 'notBuilt';
+  readonly kind: 'syntax' | 'invalid' | 'secret' | 'conflict';
   /** Dotted key, `''` for the whole file. */
   readonly key: string;
   readonly message: string;
@@ -85,7 +85,6 @@ export class ConfigDocument {
         const at = this.#placeOf(scalar);
         const place = { key: path.join('.'), line: at?.line ?? null, column: at?.column ?? null, variable: null };
         for (const message of result.missing) problems.push({ ...place, kind: 'secret', message });
-        for (const message of result.notBuilt) problems.push({ ...place, kind: 'notBuilt', message });
       },
     });
     return problems;

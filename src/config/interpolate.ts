@@ -1,5 +1,5 @@
 /**
- * `${NAME}`, `${NAME:-default}` and `${file:/path}` inside a value of the configuration.
+ * `${NAME}`, `${NAME:-default}`, `${file:/path}` and `${keyvault:vault/secret}` inside a value of the configuration.
  *
  * One pass: what comes out of a variable is never looked at again, so a password that contains `${` stays as it is.
  * `$${` stands for a plain `${`.
@@ -12,7 +12,9 @@ export interface InterpolateFrom {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Folder that relative paths in `${file:…}` start from. */
   readonly folder: string;
-  /** Told of every value that came out of a file: those are secrets. */
+  /** What Azure Key Vault has under `vault/secret`, read before; why not; `undefined`: nobody has asked it. */
+  readonly vault: (reference: string) => string | Error | undefined;
+  /** Told of every value that came out of a file or a vault: those are secrets. */
   readonly onSecret: (value: string) => void;
 }
 
@@ -20,8 +22,6 @@ export interface Interpolated {
   readonly text: string;
   /** What could not be found, one sentence each. */
   readonly missing: readonly string[];
-  /** Sources that this version cannot read. */
-  readonly notBuilt: readonly string[];
 }
 
 const REFERENCE = /\$?\$\{([^{}]*)\}/g;
@@ -29,14 +29,10 @@ const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 export function interpolate(text: string, from: InterpolateFrom): Interpolated {
   const missing: string[] = [];
-  const notBuilt: string[] = [];
   const result = text.replace(REFERENCE, (whole, inner: string) => {
     if (whole.startsWith('$$')) return whole.slice(1);
     if (inner.startsWith('file:')) return readSecret(inner.slice('file:'.length), from, missing);
-    if (inner.startsWith('keyvault:')) {
-      notBuilt.push(`reads \${${inner}} from Azure Key Vault, which this version cannot; use \${NAME} or \${file:/path}`);
-      return '';
-    }
+    if (inner.startsWith('keyvault:')) return vaultSecret(inner.slice('keyvault:'.length), from, missing);
     const dash = inner.indexOf(':-');
     const name = dash < 0 ? inner : inner.slice(0, dash);
     if (!NAME.test(name)) {
@@ -49,7 +45,17 @@ export function interpolate(text: string, from: InterpolateFrom): Interpolated {
     if (value === undefined) missing.push(`needs the environment variable ${name}, which is not set`);
     return value ?? '';
   });
-  return { text: result, missing, notBuilt };
+  return { text: result, missing };
+}
+
+function vaultSecret(reference: string, from: InterpolateFrom, missing: string[]): string {
+  const value = from.vault(reference);
+  if (typeof value === 'string') {
+    from.onSecret(value);
+    return value;
+  }
+  missing.push(`needs the secret ${reference} of Azure Key Vault${value === undefined ? ', which cannot be asked for here' : `: ${value.message}`}`);
+  return '';
 }
 
 function readSecret(path: string, from: InterpolateFrom, missing: string[]): string {

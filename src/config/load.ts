@@ -8,7 +8,7 @@ import { dirname, isAbsolute, relative, resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 import type { z } from 'zod';
 import { reasonOf, SluiceError, systemCode, type ErrorKind } from '../core/error.ts';
-import { CONFIG_CONFLICT, CONFIG_INVALID, CONFIG_NOT_FOUND, CONFIG_SECRET, CONFIG_SYNTAX, NOT_BUILT } from '../core/errors.ts';
+import { CONFIG_CONFLICT, CONFIG_INVALID, CONFIG_NOT_FOUND, CONFIG_SECRET, CONFIG_SYNTAX } from '../core/errors.ts';
 import type { Config } from './config.ts';
 import { ConfigDocument, type Problem } from './document.ts';
 import { nearest } from './nearest.ts';
@@ -27,6 +27,8 @@ export interface LoadOptions {
   readonly cwd: string;
   /** Told of every secret that is met, even when the configuration is not valid. */
   readonly secrets?: Secrets;
+  /** Reads `vault/secret` from Azure Key Vault. @throws with the reason as its message */
+  readonly readVaultSecret?: (reference: string) => Promise<string>;
 }
 
 export interface Checked {
@@ -53,7 +55,37 @@ export async function checkConfig(options: LoadOptions): Promise<Checked> {
     throw new SluiceError(CONFIG_NOT_FOUND, `${file} ${why}`, { cause: error });
   }
   const env = { ...(await readDotEnv(resolve(dirname(file), '.env'))), ...options.env };
-  return parseDocumentText(text, { file, env, folder: dirname(file), cwd: options.cwd, secrets: options.secrets ?? new Secrets() });
+  const vault = await readVault(text, env, options.readVaultSecret);
+  return parseDocumentText(text, { file, env, folder: dirname(file), cwd: options.cwd, secrets: options.secrets ?? new Secrets(), vault });
+}
+
+type Vault = ReadonlyMap<string, string | Error>;
+
+/** Every secret that the file refers to, each asked for once, all at a time. */
+async function readVault(text: string, env: ParseFrom['env'], read: LoadOptions['readVaultSecret']): Promise<Vault> {
+  const found = new Map<string, string | Error>();
+  if (read === undefined) return found;
+  const vault = (reference: string): string => {
+    found.set(reference, '');
+    return '';
+  };
+  const document = new ConfigDocument(text);
+  if (document.syntaxProblems.length > 0) return found;
+  document.interpolate({ env, folder: '/', onSecret: () => {}, vault }, isSetBy(readOverrides(env, Object.keys(FileSchema.shape))));
+  const ask = async (reference: string): Promise<void> => {
+    try {
+      found.set(reference, await read(reference));
+    } catch (error) {
+      found.set(reference, error instanceof Error ? error : new Error(String(error)));
+    }
+  };
+  await Promise.all([...found.keys()].map(ask));
+  return found;
+}
+
+/** Says of a key whether an override sets it. */
+function isSetBy(overrides: readonly Override[]): (path: readonly string[]) => boolean {
+  return (path) => overrides.some((o) => o.path.every((key, depth) => path[depth] === key));
 }
 
 export interface ParseOptions {
@@ -66,7 +98,7 @@ export interface ParseOptions {
 /** A configuration from a text. @throws as {@link loadConfig} does */
 export function parseConfig(text: string, options: ParseOptions): Config {
   const { env = {}, folder, secrets = new Secrets() } = options;
-  return configOrThrow(parseDocumentText(text, { file: null, env, folder, cwd: folder, secrets }));
+  return configOrThrow(parseDocumentText(text, { file: null, env, folder, cwd: folder, secrets, vault: new Map() }));
 }
 
 async function readDotEnv(file: string): Promise<Record<string, string | undefined>> {
@@ -84,6 +116,7 @@ interface ParseFrom {
   readonly folder: string;
   readonly cwd: string;
   readonly secrets: Secrets;
+  readonly vault: Vault;
 }
 
 function parseDocumentText(text: string, from: ParseFrom): Checked {
@@ -99,9 +132,11 @@ function parseDocumentText(text: string, from: ParseFrom): Checked {
   const document = new ConfigDocument(text);
   if (document.syntaxProblems.length > 0) return done(document.syntaxProblems);
   const overrides = readOverrides(from.env, Object.keys(FileSchema.shape));
-  const isSet = (path: readonly string[]): boolean => overrides.some((o) => o.path.every((key, depth) => path[depth] === key));
   const onSecret = (value: string): void => from.secrets.add(value);
-  const problems = document.interpolate({ env: from.env, folder: from.folder, onSecret }, isSet);
+  const problems = document.interpolate(
+    { env: from.env, folder: from.folder, onSecret, vault: (reference) => from.vault.get(reference) },
+    isSetBy(overrides),
+  );
   problems.push(...document.unsafeIntegers());
   const read = document.toRecord();
   if ('problem' in read) return done([...problems, read.problem]);
@@ -209,7 +244,6 @@ const KINDS: readonly (readonly [Problem['kind'], ErrorKind])[] = [
   ['syntax', CONFIG_SYNTAX],
   ['invalid', CONFIG_INVALID],
   ['secret', CONFIG_SECRET],
-  ['notBuilt', NOT_BUILT],
   ['conflict', CONFIG_CONFLICT],
 ];
 

@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { LAYOUT_PRESETS, hoursPerPart, isPerEvent } from '../core/layout.ts';
 import { isLiteral, parseGlob } from '../core/namespace.ts';
-import type { Config, LakeConfig, StartAtConfig, WarehouseConfig } from './config.ts';
+import type { AuthConfig, Config, LakeConfig, SnowflakeConfig, StartAtConfig, WarehouseConfig } from './config.ts';
 import type { FileConfig } from './schema.ts';
 import { templateProblems } from './template.ts';
 
@@ -141,6 +141,9 @@ function lake(from: FileConfig['lake'], folder: string, report: Report): LakeCon
     report('conflict', 'lake.writer', '`lake.writer` is for Azure, but `lake.url` is a local folder: leave it out');
   if (local && from.auth.kind !== 'default')
     report('conflict', 'lake.auth', '`lake.auth` is for Azure, but `lake.url` is a local folder: leave it out');
+  const { auth } = from;
+  if (auth.kind === 'servicePrincipal' && (auth.clientSecret === undefined) === (auth.certificateFile === undefined))
+    report('invalid', 'lake.auth', 'needs either clientSecret or certificateFile');
   return {
     url: from.url,
     kind: local ? 'local' : 'azure',
@@ -153,9 +156,15 @@ function lake(from: FileConfig['lake'], folder: string, report: Report): LakeCon
     maxOpenParts: from.maxOpenParts,
     maxLineBytes: from.maxLineBytes,
     writer: from.writer ?? null,
-    auth: from.auth,
+    auth: withFiles(auth, folder),
     retention: from.retention === undefined ? null : { hoursMs: from.retention.hours ?? null, dumpsMs: from.retention.dumps ?? null },
   };
+}
+
+/** Paths of files start from the folder of the configuration, as everywhere. */
+function withFiles(auth: AuthConfig, folder: string): AuthConfig {
+  const files = ['tokenFile', 'certificateFile'].flatMap((key) => (auth[key] === undefined ? [] : [[key, resolve(folder, auth[key])]]));
+  return { ...auth, ...(Object.fromEntries(files) as Record<string, string>) };
 }
 
 function warehouse(from: NonNullable<FileConfig['warehouse']>, folder: string, report: Report): WarehouseConfig {
@@ -163,7 +172,7 @@ function warehouse(from: NonNullable<FileConfig['warehouse']>, folder: string, r
   if (from.url.startsWith('snowflake:')) {
     if (!/^snowflake:\/\/[^/]+\/[^/?]+(?:\?.*)?$/.test(from.url))
       report('invalid', 'warehouse.url', 'must be snowflake://account/database?warehouse=…&role=…');
-    return { kind: 'snowflake', url: from.url, auth: from.auth ?? null, ...shared };
+    return { kind: 'snowflake', url: from.url, auth: snowflakeAuth(from.auth, folder), ...shared };
   }
   const written = from.url.startsWith('duckdb:') ? from.url.slice('duckdb:'.length) : null;
   let path = '';
@@ -176,6 +185,12 @@ function warehouse(from: NonNullable<FileConfig['warehouse']>, folder: string, r
   }
   if (from.auth !== undefined) report('conflict', 'warehouse.auth', '`warehouse.auth` is for Snowflake, but `warehouse.url` is DuckDB: leave it out');
   return { kind: 'duckdb', path, memoryLimitBytes: from.memoryLimit, ...shared };
+}
+
+/** A key lies beside the configuration that names it, wherever the command is run. */
+function snowflakeAuth(auth: NonNullable<FileConfig['warehouse']>['auth'], folder: string): SnowflakeConfig['auth'] {
+  if (auth === undefined) return null;
+  return auth.kind === 'keyPair' ? { ...auth, privateKeyFile: localPath(auth.privateKeyFile, folder) ?? auth.privateKeyFile } : { ...auth };
 }
 
 function conflicts(config: Config, report: Report): void {

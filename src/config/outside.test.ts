@@ -1,8 +1,12 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { SluiceError } from '../core/error.ts';
-import { CONFIG_INVALID, CONFIG_SECRET, NOT_BUILT } from '../core/errors.ts';
+import { CONFIG_INVALID, CONFIG_SECRET } from '../core/errors.ts';
 import type { Config } from './config.ts';
-import { parseConfig } from './load.ts';
+import { loadConfig, parseConfig } from './load.ts';
+import { Secrets } from './redact.ts';
 
 const FOLDER = '/etc/sluice';
 
@@ -51,7 +55,37 @@ describe('a value from outside', () => {
     expect(error.message).toContain('source.x is not a key here');
   });
 
-  it('cannot come from Key Vault yet', () => expect(failure(file({ source: { uri: '${keyvault:v/s}' } })).kind).toBe(NOT_BUILT));
+  it('comes from Key Vault, asked once for each secret, and not for what a variable sets', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'sluice-vault-'));
+    try {
+      const path = join(folder, 'sluice.yaml');
+      const asked: string[] = [];
+      const secrets = new Secrets();
+      const load = (env: Record<string, string> = {}): Promise<Config> =>
+        loadConfig({
+          file: path,
+          env,
+          cwd: folder,
+          secrets,
+          readVaultSecret: async (reference) => {
+            asked.push(reference);
+            if (reference === 'v/none') throw new Error('there is no such secret');
+            return reference === 'v/user' ? 'shop' : 'hunter2hunter2';
+          },
+        });
+      await writeFile(path, file({ source: { uri: 'mongodb://${keyvault:v/user}:${keyvault:v/pw}@h' }, http: { token: '${keyvault:v/pw}' } }));
+      const config = await load();
+      expect(config.source.uri).toBe('mongodb://shop:hunter2hunter2@h');
+      expect(asked.toSorted()).toEqual(['v/pw', 'v/user']);
+      expect(secrets.scrub('the word is hunter2hunter2')).toBe('the word is ***');
+      await writeFile(path, file({ source: { uri: 'mongodb://${keyvault:v/none}@h' } }));
+      await expect(load()).rejects.toThrow('source.uri needs the secret v/none of Azure Key Vault: there is no such secret');
+      expect((await load({ SLUICE_SOURCE__URI: 'mongodb://other' })).source.uri).toBe('mongodb://other');
+      expect(asked).toHaveLength(3);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
 
   it('needs a name', () => expect(failure(file({ source: { uri: '${}' } })).message).toContain('${…}'));
 });

@@ -88,7 +88,16 @@ export class Secrets {
 }
 
 /** Keys below an `auth` that may be shown; every other one there is a secret. */
-const AUTH_PUBLIC: ReadonlySet<string> = new Set(['kind', 'account', 'user', 'clientId', 'tenantId', 'tokenFile', 'privateKeyFile']);
+const AUTH_PUBLIC: ReadonlySet<string> = new Set([
+  'kind',
+  'account',
+  'user',
+  'clientId',
+  'tenantId',
+  'tokenFile',
+  'privateKeyFile',
+  'certificateFile',
+]);
 
 /** Whether the value at this path of a configuration is a secret as a whole. */
 export function isSecretPath(path: readonly PropertyKey[]): boolean {

@@ -143,15 +143,24 @@ const LakeAuth = z.discriminatedUnion('kind', [
     tenantId: filled().optional(),
     tokenFile: filled().optional(),
   }),
-  z.strictObject({ kind: z.literal('servicePrincipal'), tenantId: filled(), clientId: filled(), clientSecret: secret() }),
+  z.strictObject({
+    kind: z.literal('servicePrincipal'),
+    tenantId: filled(),
+    clientId: filled(),
+    clientSecret: secret().optional(),
+    certificateFile: filled().optional().describe('PEM file with certificate and private key, in place of a secret.'),
+  }),
   z.strictObject({ kind: z.literal('azureCli') }),
 ]);
 
 const Lake = z.strictObject({
   url: filled().describe(
-    'Where the files go: `file:./lake` (relative to this file) or `file:/data/lake`; on Azure `abfss://container@account.dfs.core.windows.net/prefix` or `https://account.blob.core.windows.net/container/prefix`.',
+    'Where the files go: `file:./lake` (relative to this file) or `file:/data/lake`; on Azure `abfss://container@account.dfs.core.windows.net/prefix` or `https://account.blob.core.windows.net/container/prefix`, emulators as `http://127.0.0.1:10000/account/container/prefix` (docs/azure.md).',
   ),
-  writer: z.enum(['dfs', 'append-blob']).optional().describe('Azure only: how parts grow. The default follows the URL.'),
+  writer: z
+    .enum(['dfs', 'append-blob'])
+    .optional()
+    .describe('Azure only: how parts grow, as files of ADLS Gen2 or as append blobs. The default follows the URL.'),
   auth: LakeAuth.default({ kind: 'default' }).describe(
     'Azure only: `default`, `accountKey`, `connectionString`, `sas`, `managedIdentity`, `workloadIdentity`, `servicePrincipal` or `azureCli`.',
   ),
@@ -234,7 +243,9 @@ const Bus = z.strictObject({
 });
 
 const Warehouse = z.strictObject({
-  url: filled().describe('`duckdb:./warehouse.duckdb` (relative to this file), or `snowflake://account/database?warehouse=…&role=…`.'),
+  url: filled().describe(
+    '`duckdb:./warehouse.duckdb` (relative to this file), or `snowflake://account/database?warehouse=…&role=…` (docs/snowflake.md).',
+  ),
   auth: z
     .discriminatedUnion('kind', [
       z.strictObject({ kind: z.literal('keyPair'), user: filled(), privateKeyFile: filled(), passphrase: secret().optional() }),
@@ -260,7 +271,7 @@ const Warehouse = z.strictObject({
   load: filled()
     .refine((value) => value === 'sealed' || isCron(value), { error: 'must be sealed or a cron line of five fields, such as "10 * * * *"' })
     .default('sealed')
-    .describe('When files are loaded: `sealed` (as they seal), or on a cron line.'),
+    .describe('When files are loaded: `sealed` (as they seal), or at the times of a cron line, in UTC.'),
   memoryLimit: size(64 * MIB, 2 ** 42)
     .prefault('2GiB')
     .describe('Memory that DuckDB may use.'),

@@ -55,7 +55,7 @@ export const CONFIG_SECRET = defineError({
   exit: 2,
   retry: false,
   title: 'A value that the configuration refers to is missing',
-  next: 'Set the environment variable or write the file that is named, or give a default with `${NAME:-default}`.',
+  next: 'Set the environment variable, write the file or the Key Vault secret that is named, or give a default with `${NAME:-default}`.',
 });
 export const CONFIG_CONFLICT = defineError({
   code: 'SLC-1006',
@@ -157,6 +157,77 @@ export const LEDGER_BAD = defineError({
   retry: false,
   title: 'A ledger file cannot be read',
   next: 'Restore the file from a copy, then run `sluice verify --lake`.',
+});
+
+export const LAKE_UNAVAILABLE = defineError({
+  code: 'SLC-1113',
+  exit: 69,
+  retry: true,
+  title: 'The storage account does not answer',
+  next: 'Check `lake.url`, the name of the account, its network rules and the way there; nothing is lost, start again when it answers.',
+});
+export const LAKE_LOGIN = defineError({
+  code: 'SLC-1114',
+  exit: 69,
+  retry: false,
+  title: 'The storage account does not accept the credentials',
+  next: 'Check `lake.auth`: the key or token may be wrong, rotated or of another account; `sluice doctor` tells which credential is used.',
+});
+export const LAKE_SAS_EXPIRED = defineError({
+  code: 'SLC-1115',
+  exit: 69,
+  retry: false,
+  title: 'The SAS token of the lake is not valid at this time',
+  next: 'Make a new token (`az storage container generate-sas --permissions racwdl`) and put it in `lake.auth`; check the clock of this machine.',
+});
+export const LAKE_DENIED = defineError({
+  code: 'SLC-1116',
+  exit: 69,
+  retry: false,
+  title: 'The storage account does not allow this identity to do that',
+  next: 'Give it the role "Storage Blob Data Contributor" on the container (rights take some minutes to arrive); a SAS needs the permissions racwdl.',
+});
+export const LAKE_NETWORK = defineError({
+  code: 'SLC-1117',
+  exit: 69,
+  retry: false,
+  title: 'The network rules of the storage account keep this machine out',
+  next: 'Allow its address or virtual network in the firewall of the account, or go through a private endpoint (docs/azure.md).',
+});
+export const LAKE_NO_CONTAINER = defineError({
+  code: 'SLC-1118',
+  exit: 69,
+  retry: false,
+  title: 'The container of the lake does not exist and may not be created',
+  next: 'Create it (`az storage container create`), or give this identity "Storage Blob Data Contributor" on the storage account.',
+});
+export const LAKE_CONTAINER_DELETED = defineError({
+  code: 'SLC-1119',
+  exit: 69,
+  retry: true,
+  title: 'The container of the lake has been deleted and its name is not free yet',
+  next: 'Restore it if that was a mistake (`az storage container restore`), or wait until the deletion is done and start again.',
+});
+export const LAKE_IMMUTABLE = defineError({
+  code: 'SLC-1120',
+  exit: 69,
+  retry: false,
+  title: 'An immutability policy or a legal hold forbids to write this file of the lake',
+  next: 'Use a container without such a policy: the checkpoint is replaced all the time. Keep sealed files for ever by a copy or a policy per version.',
+});
+export const LAKE_NOT_HIERARCHICAL = defineError({
+  code: 'SLC-1121',
+  exit: 2,
+  retry: false,
+  title: 'The storage account has no hierarchical namespace, which `lake.writer: dfs` needs',
+  next: 'Set `lake.writer: append-blob`, or use an account with a hierarchical namespace (ADLS Gen2).',
+});
+export const LAKE_OTHER_WRITER = defineError({
+  code: 'SLC-1122',
+  exit: 2,
+  retry: false,
+  title: 'A file of the lake was begun by the other `lake.writer` and cannot be continued by this one',
+  next: 'Put the former `lake.writer` back and run `sluice seal`, or use another `lake.url`.',
 });
 
 // --- source --------------------------------------------------------------------------------------------------------
@@ -296,6 +367,13 @@ export const WAREHOUSE_FAILED = defineError({
   retry: false,
   title: 'The warehouse failed',
   next: 'See the message; bronze and its ledger commit together, so a repeated load is safe.',
+});
+export const WAREHOUSE_REFUSED = defineError({
+  code: 'SLC-1320',
+  exit: 69,
+  retry: false,
+  title: 'The warehouse refuses us',
+  next: 'Check `warehouse.auth`, and the role and the warehouse in `warehouse.url`; `sluice doctor` shows which step fails.',
 });
 
 // --- pipeline and proof --------------------------------------------------------------------------------------------

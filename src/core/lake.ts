@@ -37,6 +37,8 @@ export interface Appender extends AsyncDisposable {
   readonly path: LakePath;
   /** Bytes in the part, all durable. */
   readonly length: number;
+  /** The storage takes few more appends to this part, if it counts them: roll it. */
+  readonly isFull?: boolean;
   /**
    * @param chunks whole lines (or whole compressed members), in order, written as one
    * @throws LAKE_CONFLICT another owner has written: stand down

@@ -1,6 +1,7 @@
 /**
  * The contract of a warehouse. `test/contracts/warehouse.ts` runs on each implementation.
  */
+import type { DocumentSchema, FieldPath, FieldRecord } from './document-schema.ts';
 import type { SealedLine } from './ledger.ts';
 import type { Namespace } from './namespace.ts';
 import type { Timestamp } from './time.ts';
@@ -38,11 +39,41 @@ export interface CollectionRow {
   readonly reason: string | null;
   readonly rows: number;
   readonly bytes: number;
+  /** Documents that MongoDB said it had, and when it was asked; `null`: never. */
+  readonly sourceCount: number | null;
+  readonly sourceCountedAt: string | null;
   /** ISO 8601, or `null` when there has been none. */
+  readonly firstSeenAt: string;
   readonly lastEventAt: string | null;
   readonly lastLoadAt: string | null;
   /** Everything before this is loaded and merged. */
   readonly completeThrough: string | null;
+}
+
+/** A column of a view in gold. */
+export interface SchemaColumn {
+  /** `null`: nothing is loaded yet, so there is no view. */
+  readonly view: string | null;
+  readonly name: string;
+  readonly path: FieldPath;
+  readonly type: string;
+  /** Documents that were seen with a value of another type: NULL in the view, whole in silver. */
+  readonly conflicts: number;
+}
+
+/** A row of `sluice.schema_history`: a new one begins when a path or a type is seen for the first time. */
+export interface SchemaVersion {
+  /** From 1. */
+  readonly version: number;
+  /** Of the paths and their types. */
+  readonly hash: string;
+  /** Events with a document that this is learnt from. */
+  readonly documents: number;
+  readonly fields: readonly FieldRecord[];
+  readonly columns: readonly SchemaColumn[];
+  /** ISO 8601. */
+  readonly validFrom: string;
+  readonly updatedAt: string;
 }
 
 export interface QueryResult {
@@ -56,22 +87,40 @@ export interface QueryResult {
 export interface Warehouse extends AsyncDisposable {
   /** Where it is, for messages. Never a secret. */
   readonly description: string;
+  /** How many collections it can load or merge at one time. */
+  readonly atOnce: number;
+  /** How often `complete_through` may be moved on while nothing is loaded: one that costs money while it is awake is left asleep. */
+  readonly idleMarkMs: number;
   /** Makes or upgrades schemas and tables. Called once before anything else. */
   migrate(): Promise<void>;
   /** Which of these ledger paths are loaded already. */
   loaded(paths: readonly string[]): Promise<ReadonlySet<string>>;
   /** Rows and ledger commit together; a file that is already in the ledger is skipped. */
   load(files: readonly SealedFile[], signal: AbortSignal): Promise<LoadResult>;
-  /** Bronze → silver for what has been loaded since the last merge; `rebuild` folds all of bronze anew. */
+  /**
+   * Bronze → silver for what has been loaded since the last merge; `rebuild` folds all of bronze anew, and no reader sees
+   * half of it. What is merged is learnt from: {@link schema} and the views in gold follow.
+   */
   merge(ns: Namespace, how: { readonly rebuild: boolean }, signal: AbortSignal): Promise<MergeResult>;
   /** Collections with bronze rows that no merge has folded yet. */
   unmerged(): Promise<readonly Namespace[]>;
+  /** Collections that are merged and not learnt from yet, after a crash between the two or an upgrade: the next merge does it. */
+  unlearnt(): Promise<readonly Namespace[]>;
   /** Everything of `ns` before `through` is loaded and merged. Never moves back. With hard deletes, purges tombstones below it. */
   markComplete(marks: readonly { readonly namespace: Namespace; readonly through: Timestamp }[]): Promise<void>;
   /** Registers collections that are not known yet (status DISCOVERED, ACTIVE with the first load). */
   discover(namespaces: readonly Namespace[]): Promise<void>;
-  setStatus(ns: Namespace, status: CollectionStatus, reason: string | null): Promise<void>;
+  /** @param from changes nothing unless it is in one of these now; left out: whatever it is in */
+  setStatus(ns: Namespace, status: CollectionStatus, reason: string | null, from?: readonly CollectionStatus[]): Promise<void>;
   collections(): Promise<readonly CollectionRow[]>;
+  /** Notes how many documents MongoDB has, of collections that are registered. */
+  noteSourceCounts(counts: readonly { readonly namespace: Namespace; readonly count: number }[]): Promise<void>;
+  /** Adds what a look at some documents has shown to the schema of a registered collection. */
+  learn(ns: Namespace, seen: DocumentSchema): Promise<void>;
+  /** All versions of its schema, oldest first; none for what nobody has loaded or looked at. */
+  schema(ns: Namespace): Promise<readonly SchemaVersion[]>;
+  /** Per column of its view in gold: current documents with a value there that the view shows as NULL. */
+  failedCasts(ns: Namespace, signal: AbortSignal): Promise<readonly { readonly column: string; readonly documents: number }[]>;
   /** Reads only: a statement that would change anything is refused. @throws WAREHOUSE_QUERY */
   query(sql: string, limit: number, signal: AbortSignal): Promise<QueryResult>;
   /** Streams the silver documents of a collection that are current, ordered by key, as `{ key, doc }` texts: for `verify`. */

@@ -8,7 +8,18 @@ import type { RunFile } from './run-file.ts';
 
 const ANSWER_BYTES_MAX = 1024 * 1024 * 1024;
 
-export type OwnerPath = '/api/status' | '/api/seal' | '/api/load' | '/api/merge' | '/api/query' | '/api/verify' | '/api/pause' | '/api/resume';
+export type OwnerPath =
+  | '/api/status'
+  | '/api/seal'
+  | '/api/load'
+  | '/api/merge'
+  | '/api/query'
+  | '/api/verify'
+  | '/api/pause'
+  | '/api/resume'
+  | '/api/discover'
+  | '/api/collections'
+  | '/api/schema';
 
 /**
  * The owner's answer. `status` is read, all else is done.

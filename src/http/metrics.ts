@@ -5,7 +5,7 @@
  * only adds to plain numbers.
  */
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
-import type { PipelineState, PipelineStats } from '../ops/stats.ts';
+import { writesPerMillion, type PipelineState, type PipelineStats } from '../ops/stats.ts';
 import type { Timestamp } from '../core/time.ts';
 
 interface Metric {
@@ -69,6 +69,32 @@ const METRICS: readonly Metric[] = [
   { name: 'sluice_rows_loaded_total', kind: 'counter', help: 'Rows that were loaded into bronze.', read: (s) => s.rowsLoaded },
   { name: 'sluice_rows_merged_total', kind: 'counter', help: 'Bronze rows that were merged into silver.', read: (s) => s.rowsMerged },
   { name: 'sluice_load_errors_total', kind: 'counter', help: 'Loads and merges that failed.', read: (s) => s.loadErrors },
+  {
+    name: 'sluice_lake_writes_total',
+    kind: 'counter',
+    help: 'Requests to a lake on Azure that write: creates, appends, flushes, puts, deletes, leases.',
+    read: (s) => s.lake.writes,
+  },
+  { name: 'sluice_lake_reads_total', kind: 'counter', help: 'Requests to a lake on Azure that read.', read: (s) => s.lake.reads },
+  { name: 'sluice_lake_lists_total', kind: 'counter', help: 'Requests to a lake on Azure that list.', read: (s) => s.lake.lists },
+  {
+    name: 'sluice_lake_writes_per_million_events',
+    kind: 'gauge',
+    help: 'Requests that write for each million events, since this process began.',
+    read: (s) => writesPerMillion(s),
+  },
+  {
+    name: 'sluice_lake_retries_total',
+    kind: 'counter',
+    help: 'Requests to a lake on Azure that were sent again: it did not answer, or was busy.',
+    read: (s) => s.lake.retries,
+  },
+  {
+    name: 'sluice_lake_away_seconds',
+    kind: 'gauge',
+    help: 'How long the storage of the lake has not answered; 0 while it does.',
+    read: (s, nowMs) => (s.lake.awaySinceMs === null ? 0 : Math.max(0, (nowMs - s.lake.awaySinceMs) / 1000)),
+  },
 ];
 
 const STATES: readonly PipelineState[] = ['starting', 'standby', 'recovering', 'running', 'reconnecting', 'stopping', 'stopped', 'failed'];
@@ -136,6 +162,10 @@ The usual \`process_*\` and \`nodejs_*\` metrics (memory, CPU, event loop lag) a
   expr: sluice_lag_seconds > 300
 - alert: SluiceNoOwner        # no process has the pipeline
   expr: sum by (pipeline) (sluice_state{state=~"running|reconnecting"}) == 0
+- alert: SluiceLakeAway       # the storage has not answered for a minute: MongoDB is held back, nothing is lost while its oplog reaches back
+  expr: sluice_lake_away_seconds > 60
+- alert: SluiceLakeThrottled
+  expr: increase(sluice_lake_retries_total[15m]) > 100
 - alert: SluiceLoadErrors
   expr: increase(sluice_load_errors_total[15m]) > 0
 \`\`\`

@@ -31,18 +31,22 @@ export interface RoutesOptions {
 const BODY_BYTES_MAX = 1024 * 1024;
 const QUERY_ROWS_DEFAULT = 1000;
 const QUERY_ROWS_MAX = 1_000_000;
-const ENDPOINTS = 'There are GET /healthz, /readyz, /metrics, /api/status, and POST /api/{seal,load,merge,query,verify,pause,resume}.';
+const ENDPOINTS =
+  'There are GET /healthz, /readyz, /metrics, /api/status, and POST /api/{seal,load,merge,query,verify,pause,resume,discover,collections,schema}.';
 const HOURS_MAX = 10_000_000;
+const SAMPLE_MAX = 10_000;
 
 const hour = z.int().min(0).max(HOURS_MAX);
 const collections = z.array(z.string().min(1)).max(10_000).default([]);
 const BODIES = {
-  seal: z.strictObject({}),
   load: z.strictObject({ hours: z.strictObject({ from: hour, to: hour }).nullable().default(null) }),
   merge: z.strictObject({ collections, rebuild: z.boolean().default(false) }),
   query: z.strictObject({ sql: z.string().min(1), limit: z.int().min(1).max(QUERY_ROWS_MAX).default(QUERY_ROWS_DEFAULT) }),
   verify: z.strictObject({ lake: z.boolean().default(false), warehouse: z.boolean().default(false), source: z.boolean().default(false) }),
   collections: z.strictObject({ collections }),
+  discover: z.strictObject({ sample: z.int().min(0).max(SAMPLE_MAX).default(0) }),
+  schema: z.strictObject({ collection: z.string().min(1).nullable().default(null), check: z.boolean().default(false) }),
+  nothing: z.strictObject({}),
 } as const;
 
 export function makeRoutes(options: RoutesOptions): Hono {
@@ -68,7 +72,7 @@ export function makeRoutes(options: RoutesOptions): Hono {
   app.get('/api/status', async (c) => c.json(await control.status(c.req.raw.signal)));
 
   app.post('/api/seal', async (c) => {
-    await body(c, BODIES.seal);
+    await body(c, BODIES.nothing);
     return c.json(await control.seal(c.req.raw.signal));
   });
   app.post('/api/load', async (c) => c.json(await control.load(await body(c, BODIES.load), c.req.raw.signal)));
@@ -77,6 +81,12 @@ export function makeRoutes(options: RoutesOptions): Hono {
   app.post('/api/verify', async (c) => c.json(await control.verify(await body(c, BODIES.verify), c.req.raw.signal)));
   app.post('/api/pause', async (c) => c.json(await control.pause(await body(c, BODIES.collections), c.req.raw.signal)));
   app.post('/api/resume', async (c) => c.json(await control.resume(await body(c, BODIES.collections), c.req.raw.signal)));
+  app.post('/api/discover', async (c) => c.json(await control.discover(await body(c, BODIES.discover), c.req.raw.signal)));
+  app.post('/api/collections', async (c) => {
+    await body(c, BODIES.nothing);
+    return c.json(await control.collections(c.req.raw.signal));
+  });
+  app.post('/api/schema', async (c) => c.json(await control.schema(await body(c, BODIES.schema), c.req.raw.signal)));
 
   app.notFound((c) => problem(c, options, new SluiceError(USAGE, `there is no ${c.req.method} ${c.req.path}`, { next: ENDPOINTS }), 404));
   app.onError((error, c) => {

@@ -33,6 +33,9 @@ class Recorder implements Control {
   verify: Control['verify'] = (args) => this.#note('verify', args, { ok: true, checks: [] });
   pause: Control['pause'] = (args) => this.#note('pause', args, { collections: args.collections });
   resume: Control['resume'] = (args) => this.#note('resume', args, { collections: args.collections });
+  discover: Control['discover'] = (args) => this.#note('discover', args, { collections: [], leftOut: [] });
+  collections: Control['collections'] = () => this.#note('collections', null, { collections: [] });
+  schema: Control['schema'] = (args) => this.#note('schema', args, { collections: [] });
   query = async (args: QueryArgs, signal: AbortSignal) => {
     await this.queryStarted?.(signal);
     return this.#note<Awaited<ReturnType<Control['query']>>>('query', args, { columns: ['n'], rows: [[1]], truncated: false });
@@ -130,6 +133,14 @@ describe('control', () => {
     await post('/api/resume', {});
     expect(await post('/api/query', { sql: 'select 1' })).toEqual({ columns: ['n'], rows: [[1]], truncated: false });
     expect(await post('/api/pause', { collections: ['a.b'] })).toEqual({ collections: ['a.b'] });
+    await post('/api/discover', { sample: 5 });
+    await post('/api/collections', {});
+    await post('/api/schema', { collection: 'shop.orders' });
+    expect(control.asked.splice(-3)).toEqual([
+      ['discover', { sample: 5 }],
+      ['collections', null],
+      ['schema', { collection: 'shop.orders', check: false }],
+    ]);
     expect(control.asked).toEqual([
       ['seal', null],
       ['load', { hours: { from: 1, to: 2 } }],

@@ -3,6 +3,7 @@
  * read them when they are asked.
  */
 import type { Timestamp } from '../core/time.ts';
+import { newLakeTraffic, type LakeTraffic } from './lake-traffic.ts';
 
 export type PipelineState = 'starting' | 'standby' | 'recovering' | 'running' | 'reconnecting' | 'stopping' | 'stopped' | 'failed';
 
@@ -33,6 +34,13 @@ export interface PipelineStats {
   rowsLoaded: number;
   rowsMerged: number;
   loadErrors: number;
+  /** Requests to a lake that counts them. */
+  readonly lake: LakeTraffic;
+}
+
+/** Requests to the lake that write, for each million events; `null` before the first, and on a lake that counts none. */
+export function writesPerMillion({ lake, events }: Readonly<PipelineStats>): number | null {
+  return events === 0 || lake.writes === 0 ? null : Math.round((lake.writes / events) * 1_000_000);
 }
 
 export function newStats(): PipelineStats {
@@ -57,5 +65,6 @@ export function newStats(): PipelineStats {
     rowsLoaded: 0,
     rowsMerged: 0,
     loadErrors: 0,
+    lake: newLakeTraffic(),
   };
 }

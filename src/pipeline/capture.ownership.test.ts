@@ -3,7 +3,9 @@
  */
 import { afterEach, describe, expect, it } from 'vitest';
 import { CaptureBench, T0, events, folderOf, liveCaptures, turns } from '../../test/fakes/capture-bench.ts';
+import type { Lake } from '../core/lake.ts';
 import { LAYOUT_PRESETS } from '../core/layout.ts';
+import { encodeCheckpoint } from './checkpoint.ts';
 
 const A = folderOf('a');
 const end = (seconds: number) => ({ end: { t: T0 + seconds, i: 1 } });
@@ -48,6 +50,27 @@ describe('ownership', () => {
     await expect(second.done).rejects.toThrow(code('SLC-1106'));
   });
 
+  it('is not ours when another owner begins the pipeline between two looks at it', async () => {
+    let isEarly = false;
+    class Early extends CaptureBench {
+      override async lake(): Promise<Lake> {
+        const lake = await super.lake();
+        const look = lake.stat.bind(lake);
+        lake.stat = async (path) => {
+          if (!isEarly || !path.endsWith('/checkpoint.json')) return await look(path);
+          isEarly = false;
+          return null;
+        };
+        return lake;
+      }
+    }
+    const bench = new Early();
+    await bench.runAndStop({ events: events([1, 'a']), ...end(10) });
+    isEarly = true;
+    await expect(bench.run({ events: events([1, 'a']), ...end(10) })).rejects.toThrow(code('SLC-1108'));
+    expect(bench.checkpoint().epoch).toBe(1);
+  });
+
   it('that is lost ends the run without another write', async () => {
     const bench = new CaptureBench();
     const first = await fed(bench, { events: events([1, 'a'], [2, 'a']), ...end(10) });
@@ -76,13 +99,65 @@ describe('ownership', () => {
     await expect(first.done).rejects.toThrow(code('SLC-1108'));
   });
 
-  it('of a file that a stranger has taken is a conflict', async () => {
+  it('of a file that somebody else has fenced is taken back once, with nothing lost or twice', async () => {
     const bench = new CaptureBench();
-    const first = await fed(bench, { events: events([1, 'a'], [2, 'a']), ...end(10) });
-    await first.feed.next();
+    const script = { events: events([1, 'a'], [2, 'a'], [3, 'a']), ...end(10) };
+    const live = await fed(bench, script);
+    await live.feed.next();
     bench.store.files.get(`${A}events-20261121-08.jsonl`)!.lease = null;
-    void first.feed.next();
-    await expect(first.done).rejects.toThrow(code('SLC-1101'));
+    for (let n = 0; n < 5; n += 1) await live.feed.next();
+    expect(live.stats).toMatchObject({ state: 'running', epoch: 2 });
+    await live.stop();
+    expect(bench.checkpoint()).toMatchObject({ epoch: 2, cleanStop: true });
+    expect(bench.content()).toEqual({ [`${A}events-20261121-08.jsonl`]: [0], [`${A}events-20261121-08.part-0001.jsonl`]: [1, 2] });
+  });
+
+  it('of files that somebody else goes on to fence is a conflict', async () => {
+    const bench = new CaptureBench();
+    const live = await fed(bench, { events: events([1, 'a'], [2, 'a'], [3, 'a'], [4, 'a']), ...end(10) });
+    const fence = (): void => {
+      for (const path of bench.parts()) bench.store.files.get(path)!.lease = null;
+    };
+    void (async () => {
+      for (;;) {
+        await live.feed.next();
+        fence();
+      }
+    })();
+    await expect(live.done).rejects.toThrow(code('SLC-1101'));
+    expect(bench.checkpoint().epoch).toBe(2);
+  });
+
+  it('that is lost while a conflict is recovered from is not taken back', async () => {
+    let looks = Number.NEGATIVE_INFINITY;
+    class Watched extends CaptureBench {
+      override async lake(): Promise<Lake> {
+        const lake = await super.lake();
+        const look = lake.stat.bind(lake);
+        lake.stat = async (path) => {
+          if (path.endsWith('/checkpoint.json')) looks += 1;
+          if (looks === 2) succeed();
+          return await look(path);
+        };
+        return lake;
+      }
+    }
+    const bench = new Watched();
+    // After the look that says that the pipeline is still ours, before the recovery reads the checkpoint.
+    const succeed = (): void => {
+      const file = bench.store.files.get('_sluice/p/checkpoint.json')!;
+      const bytes = encodeCheckpoint({ ...bench.checkpoint(), epoch: 2 });
+      Object.assign(file, { bytes, size: bytes.length, version: file.version + 1 });
+    };
+    const live = await fed(bench, { events: events([1, 'a'], [2, 'a']), ...end(10) });
+    await live.feed.next();
+    const part = `${A}events-20261121-08.jsonl`;
+    bench.store.files.get(part)!.lease = null;
+    looks = 0;
+    void live.feed.next();
+    await expect(live.done).rejects.toThrow(code('SLC-1108'));
+    expect(bench.checkpoint().epoch).toBe(2);
+    expect(bench.ids(part)).toEqual([0]);
   });
 
   it('of a prefix belongs to one pipeline', async () => {

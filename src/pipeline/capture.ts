@@ -54,6 +54,8 @@ export class Capture {
   readonly #sealRequests = new Set<PromiseWithResolvers<void>>();
   #batches: BatchPull | null = null;
   #ended: { readonly error: unknown } | null = null;
+  /** Of the checkpoint that was ours when a conflict was met. */
+  #epoch: number | null = null;
 
   constructor(options: CaptureOptions, parts: CaptureParts) {
     this.#options = options;
@@ -124,19 +126,37 @@ export class Capture {
     }
   }
 
+  /**
+   * A file of ours was written to or fenced by somebody else, and the pipeline is ours still: a former owner that woke, was refused
+   * and stood down, as a rule. Once, that is recovered from as from a crash; more often it is somebody who does not stop.
+   */
   async #runAsOwner(signal: AbortSignal, ownership: Ownership): Promise<void> {
+    try {
+      await this.#runOnce(signal, ownership, null);
+    } catch (error) {
+      if (!SluiceError.is(error, LAKE_CONFLICT) || signal.aborted || this.#epoch === null) throw error;
+      this.#parts.log.warn({ err: error }, 'somebody else has written to a file of this pipeline, which is ours still: recovering once');
+      await this.#runOnce(signal, ownership, this.#epoch);
+    }
+  }
+
+  /** @param ours the epoch that the checkpoint must have; `null`: any. @throws LAKE_CONFLICT while the pipeline is ours */
+  async #runOnce(signal: AbortSignal, ownership: Ownership, ours: number | null): Promise<void> {
     const { source, lake, clock, stats, log } = this.#parts;
     const { pipeline, layout, partition = null } = this.#options;
     stats.state = 'recovering';
     await claimPrefix(lake, pipeline, signal);
     const committer = await Committer.load(lake, pipeline, layout, clock, stats, signal, scopeOf(this.#options));
+    if (ours !== null && committer.state.epoch !== ours) {
+      throw new SluiceError(LAKE_LOST_OWNERSHIP, `this was owner ${ours}, the checkpoint says ${committer.state.epoch}`);
+    }
     const identity = await source.open(signal);
     log.info({ source: identity.description, lake: lake.description, pipeline }, 'owner of the pipeline');
     // Once the fence has begun it is carried through: a stop in the middle of it would only have to be recovered again.
     const recovered = await recover(
       { lake, committer, writer: { ...this.#options, fingerprint: identity.fingerprint }, partition, clock, stats, log },
       new AbortController().signal,
-    );
+    ).catch((error: unknown) => this.#orLost(error, committer));
     try {
       const start = await startPoint({ ...this.#parts, ...this.#options, committer }, { ...identity, replayAt: recovered.replayAt }, signal);
       stats.state = 'running';
@@ -151,12 +171,19 @@ export class Capture {
         await recovered.writer.flush(new AbortController().signal);
         await recordGap({ ...this.#parts, ...this.#options, committer }, error);
       }
-      // Who has written to a file of ours: a successor, so that we stand down, or a stranger?
-      if (SluiceError.is(error, LAKE_CONFLICT)) await committer.assertOwner();
-      throw error;
+      return await this.#orLost(error, committer);
     } finally {
       await this.#letGo(() => close(recovered));
     }
+  }
+
+  /** Who has written to a file of ours: a successor, so that we stand down, or a stranger? @throws always */
+  async #orLost(error: unknown, committer: Committer): Promise<never> {
+    if (SluiceError.is(error, LAKE_CONFLICT)) {
+      await committer.assertOwner();
+      this.#epoch = committer.state.epoch;
+    }
+    throw error;
   }
 
   /** What cannot be given back must not hide why the run has ended: leases end by themselves, handles with the process. */

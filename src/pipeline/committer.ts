@@ -115,8 +115,11 @@ const OF_A_LAKE = /^_sluice\/|\.(?:jsonl?|gz|zst)$/;
  */
 async function assertEmpty(lake: Lake, pipeline: string, scope: Scope, signal: AbortSignal): Promise<void> {
   const within = scope === null || scope === PRODUCER ? '' : `${ledgerFolder(pipeline, scope)}/`;
+  const checkpoint = checkpointPath(pipeline, scope);
   for await (const { path } of lake.list(within, signal)) {
     if (path === PIPELINE_FILE || !OF_A_LAKE.test(path)) continue;
-    throw new SluiceError(CHECKPOINT_BAD, `${checkpointPath(pipeline, scope)} is missing, but the lake holds ${path}`);
+    // Not missing: another owner has begun the pipeline since we looked.
+    if ((await lake.stat(checkpoint)) !== null) throw new SluiceError(LAKE_LOST_OWNERSHIP, `${checkpoint} has just been made`);
+    throw new SluiceError(CHECKPOINT_BAD, `${checkpoint} is missing, but the lake holds ${path}`);
   }
 }

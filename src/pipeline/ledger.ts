@@ -1,5 +1,6 @@
 /**
- * The ledger as its owner writes it: one file a day, opened and fenced like a part, named by the checkpoint first.
+ * The ledger as its owner writes it: one file a day, opened and fenced like a part, named by the checkpoint first; a further
+ * one when the storage takes no more appends to it.
  *
  * Invariant: a path has one line. After a crash on a storage that keeps what lies beyond the checkpoint, the line of a
  * part that was being sealed may be there already: then it is not written again.
@@ -11,7 +12,7 @@ import type { Appender, Lake, LakePath } from '../core/lake.ts';
 import { isSealedLine, readLedgerLine, type LedgerLine, type SealedLine } from '../core/ledger.ts';
 import { dayName } from '../core/time.ts';
 import { failpoint } from '../ops/failpoint.ts';
-import { hourKey, ledgerFolder } from './checkpoint.ts';
+import { hourKey, ledgerFolder, ledgerPath } from './checkpoint.ts';
 import type { Committer } from './committer.ts';
 import { readFile } from './read-file.ts';
 
@@ -45,7 +46,8 @@ export class Ledger {
     const since = state.hours.reduce((day, hour) => (hour.since < day ? hour.since : day), this.#day());
     for await (const line of readFencedLedger(this.#lake, ledgerFolder(state.pipeline, this.#committer.scope), since, signal))
       if (isSealedLine(line)) this.#remember(line);
-    if (this.#appender !== null) await this.#writeEpoch(signal);
+    // In a file that is full there is no room for it; nothing else is written there either.
+    if (this.#appender !== null && this.#appender.isFull !== true) await this.#writeEpoch(signal);
   }
 
   has(path: LakePath): boolean {
@@ -95,15 +97,22 @@ export class Ledger {
 
   #day(): string {
     const { state } = this.#committer;
-    const open = state.ledger?.path.slice(-'YYYYMMDD.jsonl'.length, -'.jsonl'.length) ?? '';
+    const open = openFile(state.ledger?.path)?.day ?? '';
     // Nor before the day from which on an hour's lines will be looked for: a clock that is put back must not hide them.
     const promised = state.hours.at(-1)?.since ?? '';
     return [dayName(new Date(this.#clock.now())), open, promised].toSorted().at(-1)!;
   }
 
+  /** Of the file that the next line goes to, among those of its day. */
+  #number(): number {
+    const open = openFile(this.#committer.state.ledger?.path);
+    if (open === null || open.day !== this.#day()) return 0;
+    return this.#appender?.isFull === true ? open.number + 1 : open.number;
+  }
+
   async #current(signal: AbortSignal): Promise<Appender> {
     const { state } = this.#committer;
-    const path = `${ledgerFolder(state.pipeline, this.#committer.scope)}/${this.#day()}.jsonl`;
+    const path = ledgerPath(state.pipeline, this.#committer.scope, this.#day(), this.#number());
     if (this.#appender !== null && state.ledger?.path === path) return this.#appender;
     await this.#appender?.close();
     this.#appender = null;
@@ -125,6 +134,11 @@ export class Ledger {
     failpoint('ledger.after-epoch');
     state.ledger!.length = this.#appender!.length;
   }
+}
+
+function openFile(path: LakePath | undefined): { readonly day: string; readonly number: number } | null {
+  const m = /\/(\d{8})(?:\.part-(\d{4,}))?\.jsonl$/.exec(path ?? '');
+  return m === null ? null : { day: m[1]!, number: Number(m[2] ?? 0) };
 }
 
 function encodeLines(lines: readonly LedgerLine[]): Buffer {

@@ -15,6 +15,7 @@ import {
   stored,
   write,
 } from '../../test/fakes/small-lake.ts';
+import type { Clock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
 import { WAREHOUSE_FAILED } from '../core/errors.ts';
 import type { Lake, LakePath } from '../core/lake.ts';
@@ -34,6 +35,8 @@ const OPEN_AT = sealed(OPEN, 3).firstAt;
 /** Keeps the contract of a warehouse, with rows counted and not kept. */
 class FakeWarehouse implements Warehouse {
   readonly description = 'fake';
+  atOnce = 1;
+  readonly idleMarkMs = 60_000;
   readonly ledger = new Map<string, number>();
   readonly status = new Map<string, CollectionStatus>();
   readonly unfolded = new Map<string, number>();
@@ -41,14 +44,25 @@ class FakeWarehouse implements Warehouse {
   readonly loads: string[][] = [];
   /** Files that it does not take, collections that it cannot merge. */
   readonly bad = new Set<string>();
+  /** Collections into which nothing can be loaded. */
+  readonly broken = new Set<string>();
+  readonly discovered: string[] = [];
+  readonly behindInLearning: Namespace[] = [];
+  readonly merges: string[] = [];
+  /** Calls of any kind. */
+  asked = 0;
 
   async migrate(): Promise<void> {}
 
   async loaded(paths: readonly string[]): Promise<ReadonlySet<string>> {
+    this.asked += 1;
     return new Set(paths.filter((path) => this.ledger.has(path)));
   }
 
   async load(files: readonly SealedFile[], signal: AbortSignal): Promise<LoadResult> {
+    this.asked += 1;
+    const stuck = files.find((file) => this.broken.has(formatNamespace(file.line)));
+    if (stuck !== undefined) throw new SluiceError(WAREHOUSE_FAILED, formatNamespace(stuck.line));
     this.loads.push(files.map((file) => file.line.path));
     const result = { files: 0, rows: 0, namespaces: [] as Namespace[], rejected: [] as { path: string; reason: string }[] };
     for (const file of files) {
@@ -72,6 +86,7 @@ class FakeWarehouse implements Warehouse {
 
   async merge(ns: Namespace): Promise<{ rows: number }> {
     const name = formatNamespace(ns);
+    this.merges.push(name);
     if (this.bad.has(name)) throw new SluiceError(WAREHOUSE_FAILED, name);
     const rows = this.unfolded.get(name) ?? 0;
     this.unfolded.delete(name);
@@ -79,22 +94,60 @@ class FakeWarehouse implements Warehouse {
   }
 
   async unmerged(): Promise<readonly Namespace[]> {
+    this.asked += 1;
     return [...this.unfolded].filter(([, rows]) => rows > 0).map(([name]) => parseNamespace(name));
   }
 
   async markComplete(marks: readonly { namespace: Namespace; through: Timestamp }[]): Promise<void> {
+    this.asked += 1;
     for (const { namespace, through } of marks) this.complete.set(formatNamespace(namespace), through);
   }
 
-  async discover(): Promise<void> {}
+  async discover(namespaces: readonly Namespace[]): Promise<void> {
+    this.asked += 1;
+    for (const name of namespaces.map(formatNamespace)) {
+      this.discovered.push(name);
+      if (!this.status.has(name)) this.status.set(name, 'DISCOVERED');
+    }
+  }
 
-  async setStatus(ns: Namespace, status: CollectionStatus): Promise<void> {
+  async setStatus(ns: Namespace, status: CollectionStatus, _reason?: string | null, from?: readonly CollectionStatus[]): Promise<void> {
+    this.asked += 1;
+    const now = this.status.get(formatNamespace(ns));
+    if (from !== undefined && (now === undefined || !from.includes(now))) return;
     this.status.set(formatNamespace(ns), status);
   }
 
   async collections(): Promise<readonly CollectionRow[]> {
-    const none = { reason: null, rows: 0, bytes: 0, lastEventAt: null, lastLoadAt: null, completeThrough: null };
+    this.asked += 1;
+    const none = {
+      reason: null,
+      rows: 0,
+      bytes: 0,
+      sourceCount: null,
+      sourceCountedAt: null,
+      firstSeenAt: '',
+      lastEventAt: null,
+      lastLoadAt: null,
+      completeThrough: null,
+    };
     return [...this.status].map(([name, status]) => ({ namespace: parseNamespace(name), status, ...none }));
+  }
+
+  async unlearnt(): Promise<readonly Namespace[]> {
+    return this.behindInLearning.splice(0);
+  }
+
+  async noteSourceCounts(): Promise<void> {}
+
+  async learn(): Promise<void> {}
+
+  async schema(): Promise<readonly never[]> {
+    return [];
+  }
+
+  async failedCasts(): Promise<readonly never[]> {
+    return [];
   }
 
   query(): Promise<never> {
@@ -114,7 +167,19 @@ class FakeWarehouse implements Warehouse {
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 
+/** Moves when a test says so. */
+class TestClock implements Clock {
+  nowMs = WATERMARK.t * 1000;
+  now(): number {
+    return this.nowMs;
+  }
+  async sleep(ms: number): Promise<void> {
+    this.nowMs += ms;
+  }
+}
+
 interface Setup {
+  readonly clock: TestClock;
   readonly lake: Lake;
   readonly warehouse: FakeWarehouse;
   readonly stats: PipelineStats;
@@ -128,11 +193,13 @@ async function setup(options: Partial<LoaderOptions> = {}, change: Partial<Check
   await write(lake, spec);
   const warehouse = new FakeWarehouse();
   const stats = newStats();
+  const clock = new TestClock();
   return {
+    clock,
     lake,
     warehouse,
     stats,
-    loader: new Loader(lake, warehouse, { pipeline: 'shop', filesPerLoadMax: 1000, log: silentLog, stats, ...options }),
+    loader: new Loader(lake, warehouse, { pipeline: 'shop', filesPerLoadMax: 1000, clock, log: silentLog, stats, ...options }),
   };
 }
 
@@ -179,7 +246,7 @@ describe('a loader', () => {
     const { lake, warehouse, loader, stats } = await setup();
     await loader.catchUp(never);
     await sealOpen(lake);
-    const again = new Loader(lake, warehouse, { pipeline: 'shop', filesPerLoadMax: 1000, log: silentLog, stats });
+    const again = new Loader(lake, warehouse, { pipeline: 'shop', filesPerLoadMax: 1000, clock: new TestClock(), log: silentLog, stats });
     expect(await again.catchUp(never)).toMatchObject({ files: 1 });
     expect(warehouse.loads.at(-1)).toEqual([pathOf(OPEN)]);
   });
@@ -188,6 +255,13 @@ describe('a loader', () => {
     const { warehouse, loader } = await setup();
     warehouse.unfolded.set('shop.old', 5);
     expect(await loader.catchUp(never)).toMatchObject({ merged: 111 });
+  });
+
+  it('has learnt what a former process had merged and not learnt from', async () => {
+    const { warehouse, loader } = await setup();
+    warehouse.behindInLearning.push(ORDERS, { db: 'shop', coll: 'old' });
+    await loader.catchUp(never);
+    expect(warehouse.merges.toSorted()).toEqual(['shop', 'shop.carts', 'shop.old', 'shop.orders']);
   });
 
   it('leaves half a ledger line alone until it is whole', async () => {
@@ -250,6 +324,88 @@ describe('a loader', () => {
     expect(warehouse.complete.get('shop.orders')).toEqual(OPEN_AT);
   });
 
+  it('loads the other collections when nothing can be loaded into one, which is in ERROR until it has caught up', async () => {
+    const { warehouse, loader } = await setup();
+    warehouse.broken.add('shop.orders');
+    await expect(loader.catchUp(never)).rejects.toMatchObject({ kind: WAREHOUSE_FAILED });
+    expect(warehouse.status.get('shop.orders')).toBe('ERROR');
+    expect(warehouse.complete.get('shop.carts')).toEqual(WATERMARK);
+    expect(warehouse.complete.has('shop.orders')).toBe(false);
+    warehouse.broken.clear();
+    expect(await loader.catchUp(never)).toMatchObject({ rows: 100 });
+    expect(warehouse.status.get('shop.orders')).toBe('ACTIVE');
+    expect(warehouse.complete.get('shop.orders')).toEqual(OPEN_AT);
+  });
+
+  it('leaves a pause alone that comes while a collection fails', async () => {
+    const { warehouse, loader } = await setup();
+    warehouse.bad.add('shop.orders');
+    const merge = warehouse.merge.bind(warehouse);
+    warehouse.merge = async (ns) => {
+      await warehouse.setStatus(ORDERS, 'PAUSED');
+      return merge(ns);
+    };
+    await expect(loader.catchUp(never)).rejects.toMatchObject({ kind: WAREHOUSE_FAILED });
+    expect(warehouse.status.get('shop.orders')).toBe('PAUSED');
+  });
+
+  it('gives a warehouse that takes several collections at once one after the other of them', async () => {
+    const { warehouse, loader } = await setup();
+    warehouse.atOnce = 2;
+    expect(await loader.catchUp(never)).toMatchObject({ files: 7, rows: 106, merged: 106 });
+    for (const load of warehouse.loads) expect(new Set(load.map((path) => path.split('/').slice(0, 2).join('/'))).size).toBe(1);
+  });
+
+  it('asks the warehouse nothing while there is nothing to do, but for the mark now and then', async () => {
+    const { lake, warehouse, loader, clock } = await setup();
+    await loader.catchUp(never, { retry: false });
+    const { asked } = warehouse;
+    expect(await loader.catchUp(never, { retry: false })).toEqual({ files: 0, rows: 0, merged: 0, rejected: [] });
+    expect(warehouse.asked).toBe(asked);
+    const later = { t: WATERMARK.t + 60, i: 0 };
+    await replaceCheckpoint(lake, { watermark: later });
+    clock.nowMs += warehouse.idleMarkMs;
+    await loader.catchUp(never, { retry: false });
+    expect([warehouse.asked, warehouse.complete.get('shop.carts')]).toEqual([asked + 1, later]);
+    await sealOpen(lake);
+    expect(await loader.catchUp(never, { retry: false })).toMatchObject({ files: 1 });
+  });
+
+  it('lets a file that is rejected wait longer each time, unless a person asks', async () => {
+    const { warehouse, loader, clock } = await setup();
+    warehouse.bad.add(FIRST);
+    const tries = (): number => warehouse.loads.filter((load) => load.includes(FIRST)).length;
+    const triesWithin = async (minutes: number): Promise<number> => {
+      const before = tries();
+      for (let n = 0; n < minutes; n += 1) {
+        clock.nowMs += 60_000;
+        await loader.catchUp(never, { retry: false });
+      }
+      return tries() - before;
+    };
+    await loader.catchUp(never, { retry: false });
+    expect([await triesWithin(7), await triesWithin(8)]).toEqual([3, 1]);
+    expect(warehouse.complete.has('shop.orders')).toBe(false);
+    await loader.catchUp(never);
+    expect(tries()).toBe(6);
+    warehouse.bad.clear();
+    expect(await triesWithin(60)).toBe(1);
+    expect(warehouse.complete.get('shop.orders')).toEqual(OPEN_AT);
+  });
+
+  it('tells the warehouse of a collection as soon as the lake has a part of it', async () => {
+    const { lake, warehouse, loader } = await setup();
+    await loader.catchUp(never, { retry: false });
+    expect(warehouse.discovered).toEqual(['shop.orders']);
+    const ns = { db: 'shop', coll: 'new' };
+    await replaceCheckpoint(lake, { parts: [openPart(OPEN), { ...openPart(OPEN), ns }] });
+    await loader.catchUp(never, { retry: false });
+    expect([warehouse.status.get('shop.new'), warehouse.complete.get('shop.new')]).toEqual(['DISCOVERED', OPEN_AT]);
+    const { asked } = warehouse;
+    await loader.catchUp(never, { retry: false });
+    expect(warehouse.asked).toBe(asked);
+  });
+
   it('loads the hours that were asked for and says nothing of collections with others', async () => {
     const hour = parseHourName(H8)!;
     const { warehouse, loader } = await setup({ hour: { from: hour, to: hour } });
@@ -281,7 +437,13 @@ describe('a loader', () => {
 
   it('has nothing to do where no pipeline has run yet', async () => {
     const warehouse = new FakeWarehouse();
-    const loader = new Loader(await openMemoryLake(), warehouse, { pipeline: 'shop', filesPerLoadMax: 10, log: silentLog, stats: newStats() });
+    const loader = new Loader(await openMemoryLake(), warehouse, {
+      pipeline: 'shop',
+      filesPerLoadMax: 10,
+      clock: new TestClock(),
+      log: silentLog,
+      stats: newStats(),
+    });
     expect(await loader.catchUp(never)).toEqual({ files: 0, rows: 0, merged: 0, rejected: [] });
     expect(warehouse.complete.size).toBe(0);
   });

@@ -4,26 +4,34 @@
  * It follows the ledger and nothing else: a listing shows files that are not promised, a manifest comes once an hour.
  * Invariant: `complete_through` of a collection never passes an event that is not loaded and merged. So the checkpoint
  * is read first: what its watermark covers is by then in a part that it names or in the ledger that is read after it.
+ *
+ * A warehouse may cost money while it is awake. When the last call left nothing to do and the ledger is as it was, it is
+ * not asked anything; only `complete_through` moves on now and then. Collections do not wait for each other: what one of them
+ * fails with is its status, and the others go on.
  */
-import { SluiceError } from '../core/error.ts';
+import { hasPassed, type Clock } from '../core/clock.ts';
+import { reasonOf, SluiceError } from '../core/error.ts';
 import { WAREHOUSE_FAILED } from '../core/errors.ts';
 import type { Lake, LakeFile, LakePath } from '../core/lake.ts';
 import { hoursPerPart } from '../core/layout.ts';
 import { dataBytes, isSealedLine, type SealedLine } from '../core/ledger.ts';
-import { formatNamespace, type Namespace } from '../core/namespace.ts';
+import { formatNamespace, parseNamespace, type Namespace } from '../core/namespace.ts';
 import { compareTimestamps, parseHourName, type Hour, type Timestamp } from '../core/time.ts';
-import type { SealedFile, Warehouse } from '../core/warehouse.ts';
+import type { CollectionRow, SealedFile, Warehouse } from '../core/warehouse.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
 import { ledgerFolder, type Checkpoint } from './checkpoint.ts';
 import { readEvents } from './event-files.ts';
 import { parseLedger } from './ledger.ts';
+import { inParallel } from './parallel.ts';
+import { Quarantine } from './quarantine.ts';
 import { readFile } from './read-file.ts';
 import { readWhole } from './whole.ts';
 
 export interface LoaderOptions {
   readonly pipeline: string;
   readonly filesPerLoadMax: number;
+  readonly clock: Clock;
   readonly log: Logger;
   readonly stats: PipelineStats;
   /** Loads the files of these hours alone, both included. */
@@ -36,7 +44,7 @@ export interface LoadTotals {
   readonly rows: number;
   /** Bronze rows that were folded into silver. */
   readonly merged: number;
-  /** Files that the warehouse did not take; they are tried again by the next call. */
+  /** Files that the warehouse did not take. */
   readonly rejected: readonly { readonly path: string; readonly reason: string }[];
 }
 
@@ -57,9 +65,15 @@ interface Tally {
   readonly rejected: { readonly path: string; readonly reason: string }[];
   /** Collections with a file that is not loaded or rows that are not merged: nothing may be said of them. */
   readonly behind: Set<string>;
+  /** Collections that failed as a whole, with the first failure. */
+  readonly failed: Map<string, unknown>;
+  /** Whether what is set aside is tried again now. */
+  readonly retry: boolean;
 }
 
 const PATHS_PER_QUESTION = 1_000;
+/** Somebody may pause a collection at any time, and that stands. */
+const NOT_PAUSED = ['DISCOVERED', 'ACTIVE', 'ERROR'] as const;
 
 export class Loader {
   readonly #lake: Lake;
@@ -69,6 +83,13 @@ export class Loader {
   /** Files that were rejected by the last call, with the reason: told once, not every few seconds. */
   #rejected = new Map<LakePath, string>();
   #hoursPerFile = 1;
+  /** Collections that the warehouse knows, by name. */
+  readonly #known = new Map<string, Namespace>();
+  readonly #quarantine = new Quarantine();
+  /** The last call left nothing to do but what is in quarantine or paused. */
+  #settled = false;
+  #quietExcept: { readonly paused: ReadonlySet<string>; readonly behind: ReadonlySet<string> } = { paused: new Set(), behind: new Set() };
+  #markedAtMs = 0;
   readonly #marked = new Map<string, Timestamp>();
 
   constructor(lake: Lake, warehouse: Warehouse, options: LoaderOptions) {
@@ -79,31 +100,58 @@ export class Loader {
 
   /**
    * Loads and merges all that is sealed. Calls must not overlap.
+   * @param how.retry also tries what was rejected a moment ago; else that waits, longer each time
    * @throws LEDGER_BAD, CHECKPOINT_BAD, and what the lake and the warehouse throw; all that was loaded stays loaded, and
-   * a collection that cannot be merged does not keep the others from it
+   * a collection that cannot be loaded or merged does not keep the others from it
    */
-  async catchUp(signal: AbortSignal): Promise<LoadTotals> {
+  async catchUp(signal: AbortSignal, how: { readonly retry: boolean } = { retry: true }): Promise<LoadTotals> {
     const checkpoint = await readWhole(this.#lake, this.#options.pipeline, signal);
-    const tally: Tally = { files: 0, rows: 0, merged: 0, rejected: [], behind: new Set() };
-    const paused = await this.#paused();
+    const tally: Tally = { files: 0, rows: 0, merged: 0, rejected: [], behind: new Set(), failed: new Map(), retry: how.retry };
     this.#hoursPerFile = checkpoint === null ? 1 : hoursPerPart(checkpoint.layout);
     const ledgers: LakeFile[] = [];
     for await (const file of this.#lake.list(ledgerFolder(this.#options.pipeline), signal)) ledgers.push(file);
+    if (!how.retry && this.#isQuiet(ledgers, checkpoint)) {
+      await this.#markWhileIdle(checkpoint);
+      return totalsOf(tally);
+    }
+    this.#settled = false;
+    const known = await this.#registry(checkpoint);
+    const paused = namesIn(known, 'PAUSED');
     for (const [index, file] of ledgers.entries()) {
       const next = ledgers[index + 1];
       await this.#follow(file, next === undefined || folderOf(next.path) !== folderOf(file.path), paused, tally, signal);
     }
     this.#tellRejected(tally);
-    const failure = await this.#merge(paused, tally, signal);
+    await this.#merge(paused, tally, signal);
+    await this.#tellFailed(namesIn(known, 'ERROR'), tally);
     await this.#markComplete(checkpoint, paused, tally.behind);
-    if (failure !== null) throw failure.error;
-    const { files, rows, merged, rejected } = tally;
-    return { files, rows, merged, rejected };
+    this.#quietExcept = { paused, behind: tally.behind };
+    for (const error of tally.failed.values()) throw error;
+    this.#settled = true;
+    return totalsOf(tally);
   }
 
-  async #paused(): Promise<ReadonlySet<string>> {
+  /** What the warehouse knows, after collections that only the checkpoint knows were told to it: a new one shows at once. */
+  async #registry(checkpoint: Checkpoint | null): Promise<readonly CollectionRow[]> {
     const rows = await this.#warehouse.collections();
-    return new Set(rows.filter((row) => row.status === 'PAUSED').map((row) => formatNamespace(row.namespace)));
+    for (const { namespace } of rows) this.#known.set(formatNamespace(namespace), namespace);
+    const found = (checkpoint?.parts ?? []).map((part) => part.ns).filter((ns) => !this.#known.has(formatNamespace(ns)));
+    if (found.length === 0) return rows;
+    await this.#warehouse.discover(found);
+    for (const ns of found) this.#known.set(formatNamespace(ns), ns);
+    return this.#warehouse.collections();
+  }
+
+  /** Nothing has come since a call that left nothing to do. */
+  #isQuiet(ledgers: readonly LakeFile[], checkpoint: Checkpoint | null): boolean {
+    if (!this.#settled || this.#quarantine.isDue(this.#options.clock.now())) return false;
+    const same = ledgers.every((file) => this.#followed.get(file.path)?.etag === file.etag);
+    return same && (checkpoint?.parts ?? []).every((part) => this.#known.has(formatNamespace(part.ns)));
+  }
+
+  async #markWhileIdle(checkpoint: Checkpoint | null): Promise<void> {
+    if (!hasPassed(this.#warehouse.idleMarkMs, this.#markedAtMs, this.#options.clock.now())) return;
+    await this.#markComplete(checkpoint, this.#quietExcept.paused, this.#quietExcept.behind);
   }
 
   /**
@@ -114,16 +162,15 @@ export class Loader {
     const known = this.#followed.get(file.path);
     const loaded = new Set(known?.loaded);
     const open = known?.etag === file.etag ? known.pending : await this.#unloaded(file.path, loaded, signal);
-    const pending = open.filter((line) => !this.#isDue(line, paused));
-    const due = open.filter((line) => this.#isDue(line, paused));
-    for (let at = 0; at < due.length; at += this.#options.filesPerLoadMax) {
-      const batch = due.slice(at, at + this.#options.filesPerLoadMax);
+    const pending = open.filter((line) => !this.#isDue(line, paused, tally.retry));
+    const due = open.filter((line) => this.#isDue(line, paused, tally.retry));
+    await inParallel(this.#batches(due), this.#warehouse.atOnce, async (batch) => {
       const rejected = await this.#load(batch, tally, signal);
       for (const line of batch) {
         if (rejected.has(line.path)) pending.push(line);
         else loaded.add(line.path);
       }
-    }
+    });
     for (const line of pending) tally.behind.add(nameOf(line));
     this.#followed.set(file.path, { etag: file.etag, pending, loaded: isNewest ? loaded : new Set() });
   }
@@ -139,26 +186,64 @@ export class Loader {
     return asked.filter((line) => !loaded.has(line.path));
   }
 
-  #isDue(line: SealedLine, paused: ReadonlySet<string>): boolean {
+  /** A warehouse that takes several collections at once gets them one by one. */
+  #batches(due: readonly SealedLine[]): SealedLine[][] {
+    const { filesPerLoadMax } = this.#options;
+    const lists = this.#warehouse.atOnce > 1 ? [...Map.groupBy(due, nameOf).values()] : [due];
+    return lists.flatMap((list) =>
+      Array.from({ length: Math.ceil(list.length / filesPerLoadMax) }, (_, i) => list.slice(i * filesPerLoadMax, (i + 1) * filesPerLoadMax)),
+    );
+  }
+
+  #isDue(line: SealedLine, paused: ReadonlySet<string>, retry: boolean): boolean {
     if (paused.has(nameOf(line))) return false;
+    if (!retry && this.#quarantine.holds(line.path, this.#options.clock.now())) return false;
     const { hour } = this.#options;
     const of = parseHourName(line.hour);
     return hour === undefined || (of !== null && of + this.#hoursPerFile > hour.from && of <= hour.to);
   }
 
-  /** @returns the paths that were rejected */
+  /** @returns the paths that are not loaded */
   async #load(lines: readonly SealedLine[], tally: Tally, signal: AbortSignal): Promise<ReadonlySet<string>> {
     signal.throwIfAborted();
     const files = lines.map((line) => this.#fileOf(line));
     const { stats, log } = this.#options;
-    const result = await this.#warehouse.load(files, signal);
+    let result;
+    try {
+      result = await this.#warehouse.load(files, signal);
+    } catch (error) {
+      return await this.#loadApart(lines, error, tally, signal);
+    }
     tally.files += result.files;
     tally.rows += result.rows;
     tally.rejected.push(...result.rejected);
     stats.filesLoaded += result.files;
     stats.rowsLoaded += result.rows;
     log.info({ files: result.files, rows: result.rows, rejected: result.rejected.length }, 'loaded');
-    return new Set(result.rejected.map(({ path }) => path));
+    for (const { db, coll } of lines) this.#known.set(formatNamespace({ db, coll }), { db, coll });
+    const rejected = new Set(result.rejected.map(({ path }) => path));
+    const nowMs = this.#options.clock.now();
+    for (const { path } of lines) {
+      if (rejected.has(path)) this.#quarantine.add(path, nowMs);
+      else this.#quarantine.remove(path);
+    }
+    return rejected;
+  }
+
+  /** A statement failed and no file is to blame: each collection by itself, so that one does not hold the others. */
+  async #loadApart(lines: readonly SealedLine[], error: unknown, tally: Tally, signal: AbortSignal): Promise<ReadonlySet<string>> {
+    // Only what the statement itself met: a warehouse that is gone or busy fails for all.
+    if (signal.aborted || !SluiceError.is(error, WAREHOUSE_FAILED)) throw error;
+    const collections = [...Map.groupBy(lines, nameOf)];
+    const [[name] = ['']] = collections;
+    if (collections.length > 1) {
+      const left = new Set<string>();
+      for (const [, own] of collections) for (const path of await this.#load(own, tally, signal)) left.add(path);
+      return left;
+    }
+    this.#options.log.error({ err: error, collection: name }, 'loading failed');
+    tally.failed.set(name, error);
+    return new Set(lines.map((line) => line.path));
   }
 
   /** Of an index the warehouse is given the events that it names, as if they were one file. */
@@ -178,35 +263,39 @@ export class Loader {
     this.#rejected = new Map(rejected.map(({ path, reason }) => [path, reason]));
   }
 
-  /** Everything that no merge has folded yet, of this call or of one that was cut short. @returns the first failure */
-  async #merge(paused: ReadonlySet<string>, tally: Tally, signal: AbortSignal): Promise<{ readonly error: unknown } | null> {
+  /** Everything that no merge has folded yet, of this call or of one that was cut short. */
+  async #merge(paused: ReadonlySet<string>, tally: Tally, signal: AbortSignal): Promise<void> {
     const { stats, log } = this.#options;
-    let failure: { readonly error: unknown } | null = null;
-    for (const ns of await this.#warehouse.unmerged()) {
-      const name = formatNamespace(ns);
-      if (paused.has(name)) continue;
+    const open = [...(await this.#warehouse.unmerged()), ...(await this.#warehouse.unlearnt())].map((ns) => [formatNamespace(ns), ns] as const);
+    const waiting = [...new Map(open)].filter(([name]) => !paused.has(name)).map(([, ns]) => ns);
+    await inParallel(waiting, this.#warehouse.atOnce, async (ns) => {
       signal.throwIfAborted();
+      const name = formatNamespace(ns);
       try {
         const { rows } = await this.#warehouse.merge(ns, { rebuild: false }, signal);
         tally.merged += rows;
         stats.rowsMerged += rows;
       } catch (error) {
-        // Only what the statement itself met: a warehouse that is gone or busy fails for all.
         if (signal.aborted || !SluiceError.is(error, WAREHOUSE_FAILED)) throw error;
         log.error({ err: error, collection: name }, 'merging failed');
         tally.behind.add(name);
-        failure ??= { error };
+        if (!tally.failed.has(name)) tally.failed.set(name, error);
       }
-    }
-    return failure;
+    });
+  }
+
+  /** A collection that failed is in status ERROR until it has caught up. */
+  async #tellFailed(inError: ReadonlySet<string>, { failed, behind }: Tally): Promise<void> {
+    for (const [name, error] of failed) await this.#warehouse.setStatus(parseNamespace(name), 'ERROR', reasonOf(error), NOT_PAUSED);
+    for (const name of inError) if (!behind.has(name)) await this.#warehouse.setStatus(parseNamespace(name), 'ACTIVE', null, ['ERROR']);
   }
 
   async #markComplete(checkpoint: Checkpoint | null, paused: ReadonlySet<string>, behind: ReadonlySet<string>): Promise<void> {
     if (checkpoint === null || checkpoint.watermark.t === 0) return;
+    this.#markedAtMs = this.#options.clock.now();
     const marks: { readonly namespace: Namespace; readonly through: Timestamp }[] = [];
     const open = earliestOpen(checkpoint);
-    for (const { namespace } of await this.#warehouse.collections()) {
-      const name = formatNamespace(namespace);
+    for (const [name, namespace] of this.#known) {
       if (paused.has(name) || behind.has(name)) continue;
       const first = open.get(name);
       const through = first !== undefined && compareTimestamps(first, checkpoint.watermark) < 0 ? first : checkpoint.watermark;
@@ -230,6 +319,14 @@ function earliestOpen(checkpoint: Checkpoint): ReadonlyMap<string, Timestamp> {
     if (known === undefined || compareTimestamps(firstAt, known) < 0) earliest.set(name, firstAt);
   }
   return earliest;
+}
+
+function totalsOf({ files, rows, merged, rejected }: Tally): LoadTotals {
+  return { files, rows, merged, rejected };
+}
+
+function namesIn(rows: readonly CollectionRow[], status: CollectionRow['status']): ReadonlySet<string> {
+  return new Set(rows.filter((row) => row.status === status).map((row) => formatNamespace(row.namespace)));
 }
 
 function nameOf(line: SealedLine): string {

@@ -62,6 +62,8 @@ export class PartitionSource implements Source {
 
   async open(signal: AbortSignal): Promise<SourceIdentity> {
     const { bus, index, producer } = this.#options;
+    this.#changed = false;
+    this.#replayed = null;
     this.#checkpoint = await this.#options.checkpoint();
     const next = await this.#peek(this.#next, signal);
     const known = this.#checkpoint?.fingerprint;

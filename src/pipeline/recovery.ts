@@ -122,6 +122,8 @@ async function fence(record: PartRecord, context: RecoveryContext, signal: Abort
       // Half a line must not be left out: the seal would take it for the end of the part.
       for await (const line of wholeLinesOf(readDecoded(lake, record.path, known, signal))) addLine(record, line, isPerEvent(committer.state.layout));
     } catch (cause) {
+      // A storage that does not answer says nothing about the part.
+      if (cause instanceof SluiceError) throw cause;
       throw new SluiceError(LAKE_DAMAGED, `${record.path} beyond byte ${known}: ${reasonOf(cause)}`, { cause });
     }
     record.length = appender.length;

@@ -6,7 +6,8 @@
  * whatever the listing has shown is in one of them by then. The other way round each new file would look foreign.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { reasonOf } from '../core/error.ts';
+import { reasonOf, SluiceError } from '../core/error.ts';
+import { LAKE_DAMAGED } from '../core/errors.ts';
 import type { Lake, LakeFile, LakePath } from '../core/lake.ts';
 import { hoursPerPart, partHour } from '../core/layout.ts';
 import type { SealedLine } from '../core/ledger.ts';
@@ -193,6 +194,7 @@ export class PublishedProof {
       this.#findings.add(check, path, 'is not a JSON object');
     } catch (error) {
       signal.throwIfAborted();
+      if (error instanceof SluiceError && error.kind !== LAKE_DAMAGED) throw error;
       this.#findings.add(check, path, `cannot be read: ${reasonOf(error)}`);
     }
     return null;

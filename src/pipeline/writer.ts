@@ -318,13 +318,13 @@ export class Writer {
     for (const part of this.#rolled) if (!left.has(part)) await putAside(part);
   }
 
-  /** Rolls what is too old, and the least recently used when too many are open. */
+  /** Rolls what is too old, what takes no more appends, and the least recently used when too many are open. */
   #retire(): void {
     const now = this.#clock.now();
     const open: Route[] = [];
     for (const route of this.#routes.values()) {
       if (route.part === null) continue;
-      if (hasPassed(this.#options.rollAgeMs, route.part.openedAtMs, now)) this.#roll(route);
+      if (route.part.appender?.isFull === true || hasPassed(this.#options.rollAgeMs, route.part.openedAtMs, now)) this.#roll(route);
       else open.push(route);
     }
     this.#rollExcess(open);

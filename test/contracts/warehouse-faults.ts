@@ -56,9 +56,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'a byte that has changed in bronze',
     checks: ['bronze-changed'],
-    damage: (small) => [
-      `update bronze.shop__orders set doc = cast(replace(cast(doc as varchar), 'Grüße', 'Grüßt') as json) where ${inFirst(small, 1)}`,
-    ],
+    damage: (small) => [`update bronze.shop__orders set doc = replace(cast(doc as varchar), 'Grüße', 'Grüßt') where ${inFirst(small, 1)}`],
   },
   {
     name: 'two lines that have changed places in bronze',
@@ -75,7 +73,7 @@ export const FAULTS: readonly Fault[] = [
     checks: ['bronze-columns', 'bronze-duplicate'],
     damage: ({ second }) => [
       `insert into bronze.shop__orders select * replace (999999 as batch) from bronze.shop__orders where file = '${second}'`,
-      `update sluice.collection_registry set rows = rows + 2, last_batch = 999999, merged_batch = 999999 where collection = 'shop.orders'`,
+      `update sluice.collection_registry set "rows" = "rows" + 2, last_batch = 999999, merged_batch = 999999 where collection = 'shop.orders'`,
       `update silver.shop__orders set version_number = version_number + 1 where key in ('"a"', '"b"')`,
     ],
   },
@@ -104,12 +102,12 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'a load ledger that says another number of rows',
     checks: ['load-ledger'],
-    damage: ({ first }) => [`update sluice.load_ledger set rows = 3 where path = '${first}'`],
+    damage: ({ first }) => [`update sluice.load_ledger set "rows" = 3 where path = '${first}'`],
   },
   {
     name: 'a load ledger that names a file which the lake does not know',
     checks: ['load-unknown'],
-    damage: () => [`insert into sluice.load_ledger (path, collection, state, rows) values ('shop/x.jsonl', 'shop.orders', 'LOADED', 0)`],
+    damage: () => [`insert into sluice.load_ledger (path, collection, state, "rows") values ('shop/x.jsonl', 'shop.orders', 'LOADED', 0)`],
   },
   {
     name: 'a sealed file that is not loaded',
@@ -152,14 +150,14 @@ export const FAULTS: readonly Fault[] = [
     name: 'a stale row in silver',
     checks: ['silver-document', 'silver-stale', 'silver-version'],
     damage: () => [
-      `update silver.shop__orders set position = '${positionOf(4)}', "at" = "at" - interval 2 second, doc_position = '${positionOf(4)}',
+      `update silver.shop__orders set position = '${positionOf(4)}', "at" = "at" - interval '2 second', doc_position = '${positionOf(4)}',
          doc = '{"_id":"a","n":4.0,"text":"Grüße \\u0001"}', total = 4, version_number = 2 where key = '"a"'`,
     ],
   },
   {
     name: 'a row in silver that is stale in its state alone',
     checks: ['silver-stale'],
-    damage: () => [`update silver.shop__orders set position = '${positionOf(4)}', "at" = "at" - interval 2 second where key = '"a"'`],
+    damage: () => [`update silver.shop__orders set position = '${positionOf(4)}', "at" = "at" - interval '2 second' where key = '"a"'`],
   },
   {
     name: 'a document in silver that is stale',
@@ -201,7 +199,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'a first sight that is wrong',
     checks: ['silver-version'],
-    damage: () => [`update silver.shop__orders set first_seen_at = first_seen_at + interval 1 second where key = '"c"'`],
+    damage: () => [`update silver.shop__orders set first_seen_at = first_seen_at + interval '1 second' where key = '"c"'`],
   },
   {
     name: 'a deleted document that is current',
@@ -221,7 +219,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'a byte that has changed in a document of silver',
     checks: ['silver-document'],
-    damage: () => [`update silver.shop__orders set doc = cast(replace(cast(doc as varchar), '3.0', '3.00') as json) where key = '"c"'`],
+    damage: () => [`update silver.shop__orders set doc = replace(cast(doc as varchar), '3.0', '3.00') where key = '"c"'`],
   },
   {
     name: 'a document that is gone from silver',
@@ -242,17 +240,17 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'a baseline that nothing in bronze speaks of',
     checks: ['baseline'],
-    damage: ({ first }) => [`insert into sluice.baselines values ('shop.orders', '00', 'drop', now(), '${first}')`],
+    damage: ({ first }) => [`insert into sluice.baselines values ('shop.orders', '00', 'drop', current_timestamp, '${first}')`],
   },
   {
     name: 'a baseline of a file that was never loaded',
     checks: ['baseline'],
-    damage: () => [`insert into sluice.baselines values ('shop.orders', '00', 'drop', now(), 'shop/x.jsonl')`],
+    damage: () => [`insert into sluice.baselines values ('shop.orders', '00', 'drop', current_timestamp, 'shop/x.jsonl')`],
   },
   {
     name: 'a registry that counts other rows',
     checks: ['registry'],
-    damage: () => [`update sluice.collection_registry set rows = rows + 1 where collection = 'shop.orders'`],
+    damage: () => [`update sluice.collection_registry set "rows" = "rows" + 1 where collection = 'shop.orders'`],
   },
   {
     name: 'a collection in status ERROR',

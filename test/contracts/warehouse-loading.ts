@@ -166,6 +166,15 @@ export function describeLoading(bench: Bench): void {
       expect(await entry(CUSTOMERS)).toMatchObject({ status: 'ACTIVE', reason: null, rows: 1 });
     });
 
+    it('does not keep many others from being loaded, nor do several of them', async () => {
+      const good = await Promise.all(Array.from({ length: 24 }, (_, n) => bench.files.seal(ORDERS, [insert(n)])));
+      const files = good.map((file, n) => (n % 9 === 5 ? { ...file, line: { ...file.line, rows: 2 } } : file));
+      const result = await bench.load(...files);
+      expect([result.files, result.rejected.map(({ path }) => path)]).toEqual([21, [5, 14, 23].map((n) => good[n]?.line.path)]);
+      expect(await bench.load(...good)).toMatchObject({ files: 3, rejected: [] });
+      expect(await count()).toBe(24);
+    });
+
     it('is loaded once it is put right, and the collection leaves ERROR with the last such file', async () => {
       const [a, b] = [await bench.files.seal(ORDERS, [insert(1)]), await bench.files.seal(ORDERS, [insert(2)])];
       const half = (file: SealedFile): SealedFile => ({ ...file, line: { ...file.line, rows: 2 } });
@@ -179,7 +188,10 @@ export function describeLoading(bench: Bench): void {
     it('does not take a pause away', async () => {
       await bench.warehouse.setStatus(ORDERS, 'PAUSED', 'by hand');
       await bench.load(await bench.files.seal(ORDERS, [insert(1)], { claim: { rows: 2 } }));
+      await bench.warehouse.setStatus(ORDERS, 'ACTIVE', null, ['ERROR', 'ACTIVE']);
       expect(await entry()).toMatchObject({ status: 'PAUSED', reason: 'by hand' });
+      await bench.warehouse.setStatus(ORDERS, 'ACTIVE', null, ['PAUSED']);
+      expect(await entry()).toMatchObject({ status: 'ACTIVE', reason: null });
     });
 
     it('is not read when the signal has aborted', async () => {
@@ -241,7 +253,17 @@ export function describeLoading(bench: Bench): void {
     it('knows a collection from its discovery on, active with its first load', async () => {
       await bench.warehouse.discover([ORDERS, CUSTOMERS]);
       await bench.warehouse.discover([ORDERS]);
-      const none = { reason: null, rows: 0, bytes: 0, lastEventAt: null, lastLoadAt: null, completeThrough: null };
+      const none = {
+        reason: null,
+        rows: 0,
+        bytes: 0,
+        sourceCount: null,
+        sourceCountedAt: null,
+        firstSeenAt: expect.any(String) as string,
+        lastEventAt: null,
+        lastLoadAt: null,
+        completeThrough: null,
+      };
       expect(await bench.warehouse.collections()).toEqual([CUSTOMERS, ORDERS].map((namespace) => ({ namespace, status: 'DISCOVERED', ...none })));
       const file = await bench.files.seal(ORDERS, [insert(1), insert(60)]);
       await bench.load(file);
@@ -284,6 +306,9 @@ export function describeLoading(bench: Bench): void {
         { db: 'a', coll: null },
         { db: 'x', coll: 'my.odd "name"\n[1]; drop' },
         { db: 'x', coll: 'ünï$' },
+        { db: 'x', coll: 'a"b.c $é 🐟' },
+        { db: 'x', coll: 'MixedCase_'.repeat(12) },
+        { db: 'x', coll: 'mixedCase_'.repeat(12) },
       ];
       await bench.warehouse.discover(alike);
       for (const [i, ns] of alike.entries()) {

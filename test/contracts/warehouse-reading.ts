@@ -137,7 +137,7 @@ export function describeReading(bench: Bench): void {
       const files = await Promise.all([1, 2, 3].map((n) => bench.files.seal(ORDERS, [insert(n, `"${n}"`, '{}'), insert(n + 10, `"${n}"`, '{}')])));
       const loading = bench.load(...files);
       do {
-        const [counts = []] = await bench.rows('select (select count(*) from bronze.shop__orders), (select sum(rows) from sluice.load_ledger)');
+        const [counts = []] = await bench.rows('select (select count(*) from bronze.shop__orders), (select sum("rows") from sluice.load_ledger)');
         expect(counts[0]).toBe(counts[1]);
       } while (!(await isDone(loading)));
       expect(await bench.rows('select count(*) from bronze.shop__orders')).toEqual([[7]]);
@@ -199,7 +199,7 @@ export function describeReading(bench: Bench): void {
 
     it('say how each collection fares', async () => {
       const health = (): Promise<readonly (readonly unknown[])[]> =>
-        bench.rows('select collection, health, files, files_rejected, rows, last_error from sluice.pipeline_health order by 1');
+        bench.rows('select collection, health, files, files_rejected, "rows", last_error from sluice.pipeline_health order by 1');
       const now = { t: Math.floor(Date.now() / 1000), i: 0 };
       for (const coll of ['a', 'b', 'c', 'd']) await bench.load(await bench.files.seal({ db: 's', coll }, [insert(1, '"k"', '{}')]));
       const mark = (coll: string, secondsAgo: number): Promise<void> =>

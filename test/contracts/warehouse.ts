@@ -12,9 +12,15 @@ import { never, type Bench, type WarehouseUnderTest } from './warehouse-bench.ts
 import { describeLoading } from './warehouse-loading.ts';
 import { describePlantedFaults, describeProof } from './warehouse-proof.ts';
 import { describeReading } from './warehouse-reading.ts';
+import { describeSchema } from './warehouse-schema.ts';
 import { describeSilver } from './warehouse-silver.ts';
 
-export function describeWarehouse(name: string, make: () => Promise<WarehouseUnderTest>): void {
+/** @param how `thorough: false` where each step takes its time: one order of files for all, and no planted faults */
+export function describeWarehouse(
+  name: string,
+  make: () => Promise<WarehouseUnderTest>,
+  how: { readonly thorough: boolean } = { thorough: true },
+): void {
   describe(`${name}, as every warehouse`, () => {
     let under: WarehouseUnderTest;
     let warehouse: Warehouse;
@@ -52,9 +58,10 @@ export function describeWarehouse(name: string, make: () => Promise<WarehouseUnd
       damage: (...statements) => under.damage(...statements),
     };
     describeLoading(bench);
-    describeSilver(bench);
+    describeSilver(bench, how);
     describeReading(bench);
+    describeSchema(bench);
     describeProof(bench);
   });
-  describePlantedFaults(name, make);
+  if (how.thorough) describePlantedFaults(name, make);
 }

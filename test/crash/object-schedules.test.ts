@@ -10,29 +10,14 @@ import { RULES, type Rules } from './object-lake.ts';
 import { Schedule } from './object-schedules.ts';
 import type { StoreKind } from './object-store.ts';
 import { faultsOf } from './schedule-faults.ts';
-import type { History, WorldEvent } from './schedule-world.ts';
+import { HISTORIES } from './schedule-histories.ts';
 import { SEED } from '../seed.ts';
 
 const SCHEDULES = Number(process.env['SLUICE_SCHEDULES'] ?? 500);
 const MS_PER_SCHEDULE_MAX = 200;
-const HOUR = 3600;
-const T0 = 1_795_248_000; // a full hour
-
-function history(end: number, batchEvents: number, seconds: readonly (readonly [number, string, Partial<WorldEvent>?])[]): History {
-  const events = seconds.map(([s, coll, more], id): WorldEvent => ({ at: { t: T0 + s, i: 1 }, ns: `db.${coll}`, id, ...more }));
-  return { events, batchEvents, end: { t: T0 + end, i: 1 } };
-}
-
-/** Transactions that straddle batches, one key twice in one of them, several collections, an hour without events. */
-const HISTORIES: readonly History[] = [
-  history(3 * HOUR, 5, [
-    [1, 'a'], [2, 'b'], [3, 'a'], [3, 'b'], [3, 'a'], [4, 'a'], [HOUR + 1, 'b'], [HOUR + 2, 'a'], [HOUR + 2, 'a'], [HOUR + 3, 'b'],
-    [2 * HOUR + 1, 'b'], [2 * HOUR + 1, 'b'],
-  ]),
-  history(3 * HOUR, 2, [[1, 'a'], [2, 'a', { key: 1 }], [2, 'b'], [2, 'a', { key: 3 }], [2, 'a', { key: 1 }], [HOUR + 1, 'a']]),
-  history(2 * HOUR, 3, [[1, 'a'], [2, 'b'], [3, 'a'], [3, 'a'], [4, 'b'], [5, 'a'], [HOUR + 1, 'a'], [HOUR + 2, 'b']]),
-]; // prettier-ignore
 const KINDS: readonly StoreKind[] = ['append blobs', 'files'];
+/** Where the search for a schedule that needs a rule begins: few show that a part must be fenced before it is read. */
+const FROM_SEED: Partial<Record<keyof Rules, number>> = { fenceFirst: 6_100 };
 const FINGERPRINTS = [['A'], ['A'], ['A', 'B'], ['A', 'A', 'B', 'C']] as const;
 
 /** All that is wrong after the schedule of this seed. */
@@ -70,10 +55,11 @@ describe('a lake of objects behind a bad network', () => {
 
   it.each(Object.keys(RULES) as (keyof Rules)[])('is wrong after some schedule without the rule %s', { timeout: 300_000 }, async (rule) => {
     const rules = { ...RULES, [rule]: false };
-    for (let seed = 1; ; seed += 1) {
+    const from = FROM_SEED[rule] ?? 1;
+    for (let seed = from; ; seed += 1) {
       const { faults } = await outcome(seed, rules);
       if (faults.length > 0) return;
-      expect(seed, `nothing found without ${rule}`).toBeLessThan(10_000);
+      expect(seed - from, `nothing found without ${rule}`).toBeLessThan(10_000);
     }
   });
 });

@@ -55,6 +55,8 @@ export interface How extends Partial<CaptureOptions> {
   readonly deaf?: boolean;
   /** To look at a file is a step, too: others may come between what was seen and what is done. */
   readonly looksAreSteps?: boolean;
+  /** A ledger file with so many lines takes no more appends, as an append blob with 50,000 blocks. */
+  readonly ledgerLinesMax?: number;
 }
 
 const running = new AsyncLocalStorage<Process>();
@@ -125,7 +127,14 @@ export class World {
   }
 
   async #capture(process: Process, how: How): Promise<boolean> {
-    const { fingerprint = 'A', stopAfterBatches, deaf = false, looksAreSteps = false, ...options } = { ...this.#always, ...how };
+    const {
+      fingerprint = 'A',
+      stopAfterBatches,
+      deaf = false,
+      looksAreSteps = false,
+      ledgerLinesMax = Infinity,
+      ...options
+    } = { ...this.#always, ...how };
     const stop = new AbortController();
     let nowMs = (this.#history.events[0]?.at.t ?? 0) * 1000;
     const clock: Clock = { now: () => nowMs, sleep: async () => {} };
@@ -138,7 +147,7 @@ export class World {
         nowMs += isLast ? 60_000 : 600;
       },
     });
-    const lake = this.#lakeOf(await openMemoryLake(this.store), { deaf, looksAreSteps });
+    const lake = this.#lakeOf(await openMemoryLake(this.store), { deaf, looksAreSteps, ledgerLinesMax });
     const capture = new Capture({ ...OPTIONS, ...options }, { source, lake, clock, stats: newStats(), log: silentLog });
     try {
       await capture.run(stop.signal);
@@ -151,9 +160,11 @@ export class World {
     }
   }
 
-  #lakeOf(lake: Lake, { deaf, looksAreSteps }: Required<Pick<How, 'deaf' | 'looksAreSteps'>>): Lake {
+  #lakeOf(bare: Lake, how: Required<Pick<How, 'deaf' | 'looksAreSteps' | 'ledgerLinesMax'>>): Lake {
     const { store } = this;
     const kind = this.#kind;
+    const { deaf, looksAreSteps, ledgerLinesMax } = how;
+    const lake = ledgerLinesMax === Infinity ? bare : withFullLedgers(bare, store, ledgerLinesMax);
     return new Proxy(lake, {
       get(target, name) {
         if (name === 'own' && deaf) {
@@ -244,6 +255,30 @@ export const OPTIONS: CaptureOptions = {
   takeOver: true,
   acceptGap: false,
 };
+
+function withFullLedgers(lake: Lake, store: MemoryStore, linesMax: number): Lake {
+  const linesIn = (path: LakePath): number => {
+    const { bytes, size } = store.files.get(path)!;
+    return bytes.subarray(0, size).toString().split('\n').length - 1;
+  };
+  const open: Lake['open'] = async (path, ...rest) => {
+    const opened = await lake.open(path, ...rest);
+    if (!path.includes('/ledger/')) return opened;
+    const append = opened.append.bind(opened);
+    opened.append = async (...args) => {
+      if (linesIn(path) >= linesMax + 1) throw new Error(`${path} takes no more`);
+      await append(...args);
+    };
+    return Object.defineProperty(opened, 'isFull', { get: () => linesIn(path) >= linesMax });
+  };
+  return new Proxy(lake, {
+    get: (target, name) => {
+      if (name === 'open') return open;
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
 
 /** The hour that a manifest, a `_SUCCESS` or an hour file speaks of. */
 function publishedHour(path: LakePath): string | null {

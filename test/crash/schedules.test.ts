@@ -114,6 +114,23 @@ it.each(['leases', 'cutting'] as const)(
   },
 );
 
+it.each(['leases', 'cutting'] as const)(
+  'a lake of the kind %s holds every event once when a day fills several ledger files, after a crash before any one step and another',
+  async (kind) => {
+    const short: How = { ...EAGER, ledgerLinesMax: 2 };
+    const world = new World(SMALL, kind);
+    expect(await world.run(calm(), short)).toBe(true);
+    const ledgers = [...world.files().keys()].filter((path) => path.includes('/ledger/')).map((path) => path.split('/').at(-1));
+    expect(ledgers.slice(0, 3)).toEqual(['20261121.jsonl', '20261121.part-0001.jsonl', '20261121.part-0002.jsonl']);
+    expect((await verifyLake(await world.lake(), 'p', { signal: new AbortController().signal })).findings).toEqual([]);
+    const steps = await countSteps(SMALL, short);
+    for (let one = 1; one <= steps; one += 1) {
+      const two = 1 + ((one * 7) % steps);
+      await chain(SMALL, kind, [[one, short], [two, short]], short, `crashes before ${one} and ${two}`); // prettier-ignore
+    }
+  },
+);
+
 /** Eight o'clock to the next day's end. */
 const DAYS = history(41 * HOUR, 2, [[1, 'a'], [2, 'b'], [5 * HOUR, 'a'], [5 * HOUR, 'a'], [16 * HOUR, 'a'], [20 * HOUR, 'b'], [21 * HOUR, 'a']]); // prettier-ignore
 

@@ -62,7 +62,7 @@ const NAMES = [
   '_manifest.json', '_SUCCESS', '_sluice', '_database', '%5Fdatabase', '.tmp-1', 'tab\there', 'new\nline', 'del\u007f',
   'quote"\'`', 'a:b*c?d<e>f|g', '[a-z]*', '{db}', 'events-20261121-07.part-0001', 'Case', 'case', 'CASE', 'emoji😀',
   '👩‍👩‍👧', 'e\u0301', '\u00e9', '\u202egnp', 'x; drop table y', 'ü'.repeat(100), '\u0001'.repeat(120), '😀'.repeat(50), `${'x'.repeat(200)}a`,
-  `${'x'.repeat(200)}b`,
+  `${'x'.repeat(200)}b`, 'a"b.c $é 🐟', 'a"b.c é 🐟', 'LongName'.repeat(15), 'longname'.repeat(15),
 ]; // prettier-ignore
 const SURELY = [
   'a/b',
@@ -77,6 +77,9 @@ const SURELY = [
   '\u0001'.repeat(120),
   'ends ',
   'x/../../../etc/passwd',
+  'a"b.c é 🐟',
+  'LongName'.repeat(15),
+  'longname'.repeat(15),
 ];
 
 const FEW = ['a/b', '%2F', 'a%2Fb', 'Case', 'case', '\u0001'.repeat(120)];
@@ -133,8 +136,16 @@ describe('names that paths and tables do not like', () => {
       const tables = await query(config, 'select db, coll, table_name, rows from sluice.collection_registry where coll is not null');
       expect(tables.length).toBe(taken.size);
       expect(new Set(tables.map(([, , table]) => String(table).toLowerCase())).size).toBe(tables.length);
-      const union = tables.map(([, , table]) => `select key, is_current from silver."${String(table).replaceAll('"', '""')}"`).join(' union all ');
-      expect((await query(config, union)).map(([key]) => JSON.parse(String(key)) as string).toSorted()).toEqual([...taken.keys()].toSorted());
+      const keysIn = async (column: string, schema: string, suffix = ''): Promise<string[]> => {
+        const union = tables
+          .map(([, , table]) => `select ${column} from ${schema}."${String(table).replaceAll('"', '""')}${suffix}"`)
+          .join(' union all ');
+        return (await query(config, union)).map(([key]) => String(key)).toSorted();
+      };
+      const ids = [...taken.keys()].toSorted();
+      expect(await keysIn('_id', 'gold')).toEqual(ids);
+      expect((await keysIn('key', 'silver')).map((key) => JSON.parse(key) as string).toSorted()).toEqual(ids);
+      expect((await keysIn('key', 'silver', '_history')).map((key) => JSON.parse(key) as string).toSorted()).toEqual(ids);
       const status = await readStatus(config, { log: silentLog }, never);
       const rowsOf = new Map(status.collections.map((row) => [row.namespace, row]));
       for (const [db, coll] of taken.values()) expect(rowsOf.get(`${db}.${coll}`), coll).toMatchObject({ partsOpen: 0, status: 'ACTIVE' });

@@ -17,6 +17,7 @@ import type { Config } from '../../config/config.ts';
 import type { Logger } from '../../ops/log.ts';
 import { runPipeline } from '../run.ts';
 import type { Progress, VerifyReport } from '../types.ts';
+import { startFakeAccount, type FakeAccount } from './fake-account.ts';
 import { findMongod } from './mongod.ts';
 import { prove } from './proof.ts';
 import { startReplicaSet } from './replica-set.ts';
@@ -27,6 +28,8 @@ export interface DemoOptions {
   readonly durationMs: number;
   /** Leaves MongoDB's data in place, too. */
   readonly keep: boolean;
+  /** The lake is in the storage account of the tests instead of on disk. */
+  readonly azureFake: boolean;
   readonly env: NodeJS.ProcessEnv;
   /** Told each step, in a sentence. */
   readonly say: (text: string) => void;
@@ -64,12 +67,14 @@ export async function runDemo(options: DemoOptions, signal: AbortSignal): Promis
 
 async function inFolder(folder: string, options: DemoOptions, signal: AbortSignal): Promise<DemoResult> {
   const { say, env } = options;
+  await using account = options.azureFake ? await startFakeAccount() : null;
   await using server = await startServer(folder, options, signal);
   const db = server.isOurs ? 'shop' : `sluice_demo_${Date.now().toString(36)}`;
-  const config = await writeConfig(folder, db, server.uri, env);
+  const config = await writeConfig(folder, { db, uri: server.uri, account, env });
   await using client = new MongoClient(server.uri);
   await client.connect();
-  say('Starting the pipeline: MongoDB → hour files → DuckDB bronze and silver.');
+  const files = account === null ? 'hour files' : 'hour files in a fake of ADLS Gen2, in memory';
+  say(`Starting the pipeline: MongoDB → ${files} → DuckDB bronze and silver.`);
   const ended = new AbortController();
   const started = Promise.withResolvers<void>();
   const pipeline = runPipeline(
@@ -100,7 +105,7 @@ async function inFolder(folder: string, options: DemoOptions, signal: AbortSigna
   say('Proving it: every event against the lake, every document against silver.');
   const report = await prove({ config, client, db, writes, shop, log: options.log }, signal);
   if (!server.isOurs) await client.db(db).dropDatabase();
-  return { report, look: whereToLook(folder, options.keep && server.isOurs) };
+  return { report, look: whereToLook(folder, { lake: account === null, mongodb: options.keep && server.isOurs }) };
 }
 
 async function openAndClose(client: MongoClient, db: string, writes: ShopWrite[], options: DemoOptions, signal: AbortSignal): Promise<ShopSummary> {
@@ -139,16 +144,29 @@ async function freshFolder(folder: string): Promise<void> {
   await writeFile(join(folder, MARK), 'Made by `sluice demo`, which replaces this folder each time.\n');
 }
 
-async function writeConfig(folder: string, db: string, uri: string, env: NodeJS.ProcessEnv): Promise<Config> {
+interface DemoPlaces {
+  readonly db: string;
+  readonly uri: string;
+  /** `null`: the lake is a folder. */
+  readonly account: FakeAccount | null;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+async function writeConfig(folder: string, { db, uri, account, env }: DemoPlaces): Promise<Config> {
   const file = join(folder, 'sluice.yaml');
-  const text = `# Made by \`sluice demo\`. The MongoDB of the demo is gone when it has ended; lake and warehouse stay.
+  const isLocal = account === null;
+  // Its key is no secret: every checkout has it.
+  const lake = isLocal
+    ? '  url: file:./lake'
+    : `  url: ${account.url}/demo/lake\n  writer: dfs\n  auth: { kind: accountKey, account: ${account.account.name}, key: "${account.account.key}" }`;
+  const text = `# Made by \`sluice demo\`. ${isLocal ? 'The MongoDB of the demo is' : 'MongoDB and the storage account of the demo are'} gone when it has ended; ${isLocal ? 'lake and warehouse stay' : 'the warehouse stays'}.
 pipeline: demo
 source:
   uri: \${SLUICE_DEMO_URI:-mongodb://127.0.0.1:27017/?replicaSet=rs0}
   include: ["${db}.*"]
   fullDocument: updateLookup
 lake:
-  url: file:./lake
+${lake}
   roll: { maxBytes: 1MiB, maxAge: 5s }
 warehouse:
   url: duckdb:./warehouse.duckdb
@@ -159,16 +177,16 @@ warehouse:
   return await loadConfig({ file, env: { ...env, SLUICE_DEMO_URI: uri }, cwd: folder });
 }
 
-function whereToLook(folder: string, keptData: boolean): string[] {
+/** @param stays what is still there when the demo has ended */
+function whereToLook(folder: string, stays: { readonly lake: boolean; readonly mongodb: boolean }): string[] {
   const here = relative(process.cwd(), folder) || '.';
   const config = `--config ${join(here, 'sluice.yaml')}`;
   const command = process.env['npm_lifecycle_event'] === undefined ? 'sluice' : 'npx sluice';
   return [
     'Worth trying next:',
     `  ${command} query ${config} "select status, count(*) as orders, sum(total) as total from silver.shop__orders where is_current group by all order by all"`,
-    `  ${command} verify ${config}`,
-    `  find ${join(here, 'lake')} -name '*.jsonl' | head`,
-    ...(keptData ? ['', `MongoDB's data is in ${join(here, 'mongodb')}.`] : []),
+    ...(stays.lake ? [`  ${command} verify ${config}`, `  find ${join(here, 'lake')} -name '*.jsonl' | head`] : []),
+    ...(stays.mongodb ? ['', `MongoDB's data is in ${join(here, 'mongodb')}.`] : []),
   ];
 }
 

@@ -33,7 +33,7 @@ export interface ProofInput {
 const FINDINGS_MAX = 20;
 
 export async function prove(input: ProofInput, signal: AbortSignal): Promise<VerifyReport> {
-  await using lake = await openLake(input.config);
+  await using lake = await openLake(input.config, input);
   await using warehouse = await needWarehouse(input.config, input.log);
   const checks: VerifyCheck[] = [await eventsCheck(input, lake, signal)];
   for (const collection of SHOP_COLLECTIONS) checks.push(await documentsCheck(input, collection, warehouse, signal));

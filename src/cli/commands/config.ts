@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { globalsOf, printJson, type Io } from '../io.ts';
+import { globalsOf, printJson, readVaultSecret, type Io } from '../io.ts';
 
 export function configCommand(program: Command, io: Io): void {
   const config = program
@@ -23,7 +23,7 @@ export function configCommand(program: Command, io: Io): void {
       const { checkConfig, configOrThrow } = await import('../../config/load.ts');
       const { assertBuilt } = await import('../../config/built.ts');
       const { redactConfig } = await import('../../config/redact.ts');
-      const checked = await checkConfig({ ...(file === undefined ? {} : { file }), env: io.env, cwd: io.cwd, secrets: io.secrets });
+      const checked = await checkConfig({ ...(file === undefined ? {} : { file }), env: io.env, cwd: io.cwd, secrets: io.secrets, readVaultSecret });
       if (json && checked.config === null) {
         printJson(io, { ok: false, problems: checked.problems });
         io.exitCode = 2;

@@ -28,10 +28,9 @@ export function demoCommand(program: Command, io: Io): void {
       new Option('--seconds <count>', 'how long the shop is open').argParser(seconds).default(SECONDS_DEFAULT * 1000, String(SECONDS_DEFAULT)),
     )
     .option('--bus', 'through Kafka (not built yet)', false)
-    .option('--azure-fake', 'into a fake of Azure storage (not built yet)', false)
+    .option('--azure-fake', 'with the lake in a fake of Azure storage; in a checkout alone', false)
     .action(async (flags: DemoFlags, command: Command) => {
       if (flags.bus) throw new SluiceError(NOT_BUILT, '`demo --bus`', { next: 'Leave `--bus` out.' });
-      if (flags.azureFake) throw new SluiceError(NOT_BUILT, '`demo --azure-fake`', { next: 'Leave `--azure-fake` out.' });
       const { json } = globalsOf(command);
       const line = io.stderr.isTTY && !json ? new ProgressLine(io.stderr) : null;
       const log = await logFor(io, command, 'warn', line?.log);
@@ -40,6 +39,7 @@ export function demoCommand(program: Command, io: Io): void {
         {
           durationMs: flags.seconds,
           keep: flags.keep,
+          azureFake: flags.azureFake,
           env: io.env,
           say: (text) => {
             line?.end();

@@ -1,6 +1,7 @@
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { USAGE } from '../../core/errors.ts';
 import { SluiceError } from '../../core/error.ts';
+import { LOGINS, type LoginKind } from '../init/lake.ts';
 import { globalsOf, printJson, type Io } from '../io.ts';
 
 export interface InitFlags {
@@ -8,6 +9,7 @@ export interface InitFlags {
   readonly uri?: string;
   readonly include?: readonly string[];
   readonly lake?: string;
+  readonly lakeAuth?: LoginKind;
   readonly warehouse?: string;
   readonly yes: boolean;
   readonly force: boolean;
@@ -23,7 +25,8 @@ export function initCommand(program: Command, io: Io): void {
     .option('--pipeline <name>', 'name of the pipeline')
     .option('--uri <uri>', 'connection string, or ${NAME} for one in the environment')
     .option('--include <glob...>', 'collections, such as "shop.*"; more than one may follow')
-    .option('--lake <folder>', 'folder for the files')
+    .option('--lake <place>', 'folder for the files, or the URL of a container on Azure')
+    .addOption(new Option('--lake-auth <kind>', 'how to log in there; a secret is taken from LAKE_SECRET in the environment').choices(LOGINS))
     .option('--warehouse <file>', 'DuckDB file, or none')
     .option('-y, --yes', 'do not ask: take defaults for what is not given', false)
     .option('--force', 'write over a file that exists', false)

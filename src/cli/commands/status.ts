@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 import type { Command } from 'commander';
-import type { CollectionReport, PipelineStatus } from '../../app/types.ts';
+import type { CollectionReport, PipelineStatus, StorageReport } from '../../app/types.ts';
 import { systemClock } from '../../core/clock.ts';
 import { globalsOf, loadConfigFor, logFor, printJson, type Io, type Terminal } from '../io.ts';
 import { askOwnerOr } from '../owner.ts';
@@ -53,6 +53,7 @@ export function renderStatus(status: PipelineStatus, to: Terminal): string {
     ],
     ['position', status.position],
     ['checkpoint', status.checkpointSavedAt === null ? 'none' : `saved ${status.checkpointSavedAt}`],
+    ['storage', status.storage === null ? null : storageText(status.storage)],
     ['oplog', status.oplogHours === null ? null : `${status.oplogHours.toFixed(1)} hours of history`],
   ];
   const width = Math.max(...facts.map(([name]) => name.length));
@@ -60,6 +61,11 @@ export function renderStatus(status: PipelineStatus, to: Terminal): string {
   const gaps = status.gaps.map((gap) => `${style('red', 'gap')}  ${gap.from} to ${gap.to}: ${gap.cause}\n`);
   const table = status.collections.length === 0 ? 'no collections yet\n' : renderCollections(status.collections, to);
   return [...lines, ...gaps, '\n', table].join('');
+}
+
+function storageText({ writes, reads, lists, writesPerMillionEvents }: StorageReport): string {
+  const rate = writesPerMillionEvents === null ? '' : `; ${formatCount(writesPerMillionEvents)} writes per million events`;
+  return `${formatCount(writes)} writes, ${formatCount(reads)} reads, ${formatCount(lists)} lists since the owner began${rate}`;
 }
 
 function renderCollections(collections: readonly CollectionReport[], to: Terminal): string {

@@ -4,17 +4,18 @@
 import { dirname, resolve } from 'node:path';
 import { interpolate } from '../../config/interpolate.ts';
 import { SluiceError } from '../../core/error.ts';
-import { CONFIG_SECRET } from '../../core/errors.ts';
+import { CONFIG_SECRET, USAGE } from '../../core/errors.ts';
 import type { InitFlags } from '../commands/init.ts';
 import type { Io } from '../io.ts';
+import { azureAnswer, folderAnswer, isAzureUrl, stripScheme, type LakeAnswer } from './lake.ts';
 
 export interface Answers {
   readonly pipeline: string;
   /** As it is to be written: a connection string, or `${NAME}`. */
   readonly uri: string;
   readonly include: readonly string[];
-  /** Folder, relative to the file or absolute. */
-  readonly lake: string;
+  /** A folder is relative to the file or absolute. */
+  readonly lake: LakeAnswer;
   /** DuckDB file, or `null` for none. */
   readonly warehouse: string | null;
 }
@@ -41,8 +42,13 @@ export function defaultUri(io: Io): string {
 
 /** The connection string that an answer stands for. @throws CONFIG_SECRET when it refers to something that is not there */
 export function resolveUri(io: Io, target: Target, written: string): string {
-  const result = interpolate(written, { env: io.env, folder: dirname(target.file), onSecret: (value) => io.secrets.add(value) });
-  const missing = [...result.missing, ...result.notBuilt];
+  const result = interpolate(written, {
+    env: io.env,
+    folder: dirname(target.file),
+    vault: () => undefined,
+    onSecret: (value) => io.secrets.add(value),
+  });
+  const { missing } = result;
   if (missing.length > 0) throw new SluiceError(CONFIG_SECRET, `the connection string ${missing.join('; ')}`);
   io.secrets.addUri(result.text);
   return result.text;
@@ -53,25 +59,26 @@ export function warehouseOf(written: string): string | null {
   return ['', 'none', 'no'].includes(written.trim().toLowerCase()) ? null : stripScheme(written, 'duckdb:');
 }
 
-/** `file:./lake` and `./lake` are the same answer. */
-export function stripScheme(written: string, scheme: string): string {
-  const text = written.trim();
-  return text.startsWith(scheme) ? text.slice(scheme.length) : text;
+/** @throws USAGE, or what is wrong with the folder or the account */
+export async function lakeOfFlags(io: Io, flags: InitFlags, folder: string): Promise<LakeAnswer> {
+  const { lake = DEFAULTS.lake, lakeAuth } = flags;
+  if (isAzureUrl(lake)) return await azureAnswer(io, lake, lakeAuth ?? 'default', null);
+  if (lakeAuth !== undefined) throw new SluiceError(USAGE, '--lake-auth is for a lake on Azure', { next: 'Give its URL with --lake.' });
+  return await folderAnswer(lake, folder);
 }
 
 /** Without questions: flags and defaults. @throws SluiceError for the first answer that does not hold */
 export async function takeAnswers(io: Io, flags: InitFlags, target: Target): Promise<Answers> {
-  const { probeFile, probeFolder, probeSource } = await import('../../app/probe.ts');
+  const { probeFile, probeSource } = await import('../../app/probe.ts');
   const folder = dirname(target.file);
-  const answers: Answers = {
+  const answers: Omit<Answers, 'lake'> = {
     pipeline: flags.pipeline ?? DEFAULTS.pipeline,
     uri: flags.uri ?? defaultUri(io),
     include: flags.include ?? DEFAULTS.include,
-    lake: stripScheme(flags.lake ?? DEFAULTS.lake, 'file:'),
     warehouse: warehouseOf(flags.warehouse ?? DEFAULTS.warehouse),
   };
   await probeSource(resolveUri(io, target, answers.uri), io.signal);
-  await probeFolder(resolve(folder, answers.lake));
+  const lake = await lakeOfFlags(io, flags, folder);
   if (answers.warehouse !== null) await probeFile(resolve(folder, answers.warehouse));
-  return answers;
+  return { ...answers, lake };
 }

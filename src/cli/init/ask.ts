@@ -10,10 +10,11 @@ import type { InitFlags } from '../commands/init.ts';
 import type { Io } from '../io.ts';
 import { asSluiceError } from '../print-error.ts';
 import { countOf } from '../table.ts';
-import { DEFAULTS, defaultUri, resolveUri, stripScheme, warehouseOf, type Answers, type Target } from './answers.ts';
+import { DEFAULTS, defaultUri, lakeOfFlags, resolveUri, warehouseOf, type Answers, type Target } from './answers.ts';
+import { azureAnswer, folderAnswer, LAKE_VARIABLE, needsSecret, type LakeAnswer, type LoginKind } from './lake.ts';
 
 export async function askAnswers(io: Io, flags: InitFlags, target: Target): Promise<Answers> {
-  const { probeFile, probeFolder, probeSource } = await import('../../app/probe.ts');
+  const { probeFile, probeSource } = await import('../../app/probe.ts');
   const folder = dirname(target.file);
   intro('A configuration for sluice');
   let deployment: Deployment | null = null;
@@ -32,16 +33,7 @@ export async function askAnswers(io: Io, flags: InitFlags, target: Target): Prom
     (await answered(
       text({ message: 'What should this pipeline be called?', initialValue: nameFor(include), validate: invalidName, signal: io.signal }),
     ));
-  const lake = await until(
-    io,
-    flags.lake,
-    () => answered(text({ message: 'Folder for the files?', initialValue: DEFAULTS.lake, signal: io.signal })),
-    async (written) => {
-      const path = stripScheme(written, 'file:');
-      await probeFolder(resolve(folder, path));
-      return path;
-    },
-  );
+  const lake = flags.lake === undefined && flags.lakeAuth === undefined ? await askLake(io, folder) : await lakeOfFlags(io, flags, folder);
   const warehouse = await until(
     io,
     flags.warehouse,
@@ -91,6 +83,45 @@ async function askInclude(io: Io, deployment: Deployment | null): Promise<readon
   );
   return chosen.length === databases.length && databases.length > 1 ? DEFAULTS.include : chosen.map((name) => `${name}.*`);
 }
+
+async function askLake(io: Io, folder: string): Promise<LakeAnswer> {
+  const { signal } = io;
+  const options = [
+    { value: 'folder', label: 'a folder on this machine' },
+    { value: 'azure', label: 'Azure Data Lake Storage, or append blobs' },
+  ];
+  const place = await answered(select({ message: 'Where should the files go?', options, signal }));
+  if (place === 'folder') {
+    const ask = (): Promise<string> => answered(text({ message: 'Folder for the files?', initialValue: DEFAULTS.lake, signal }));
+    return await until(io, undefined, ask, (written) => folderAnswer(written, folder));
+  }
+  const message = 'URL (abfss://container@account.dfs.core.windows.net/prefix, or https://account.blob.core.windows.net/container/prefix)?';
+  return await until(
+    io,
+    undefined,
+    () => answered(text({ message, signal })),
+    async (written) => {
+      const kind = await answered(select<LoginKind>({ message: 'How does sluice log in?', options: [...WAYS], signal }));
+      const isKnown = io.env[LAKE_VARIABLE] !== undefined;
+      const secret = needsSecret(kind) && !isKnown ? await answered(password({ message: 'Key, connection string or token?', signal })) : null;
+      return await withSpinner(
+        'Asking the account',
+        () => azureAnswer(io, written, kind, secret),
+        () => 'The account answers',
+      );
+    },
+  );
+}
+
+const WAYS: readonly { readonly value: LoginKind; readonly label: string }[] = [
+  { value: 'default', label: 'as this machine or its user does: environment, identity, Azure CLI' },
+  { value: 'managedIdentity', label: 'managed identity' },
+  { value: 'workloadIdentity', label: 'workload identity, in Kubernetes' },
+  { value: 'azureCli', label: 'Azure CLI' },
+  { value: 'accountKey', label: 'account key' },
+  { value: 'connectionString', label: 'connection string' },
+  { value: 'sas', label: 'SAS token' },
+];
 
 async function askWarehouse(io: Io): Promise<string> {
   const kind = await answered(

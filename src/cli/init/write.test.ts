@@ -17,7 +17,7 @@ const answers: Answers = {
   pipeline: 'shop',
   uri: 'mongodb://h',
   include: ['shop.*', 'crm."x"'.replaceAll('"', '')],
-  lake: './my lake: #1',
+  lake: { is: 'folder', path: './my lake: #1' },
   warehouse: 'w.duckdb',
 };
 
@@ -52,6 +52,16 @@ describe('a new configuration', () => {
     expect((await readFile(join(cwd, '.env'), 'utf8')).startsWith('OTHER=1\n')).toBe(true);
     expect((await stat(join(cwd, '.env'))).mode & 0o777).toBe(0o600);
     expect((await loadConfig({ env: {}, cwd })).source.uri).toBe(uri);
+  });
+
+  it('has no secret of a storage account in it either', async () => {
+    const auth = { kind: 'sas', token: '${LAKE_SECRET}' } as const;
+    const lake = { is: 'azure', url: 'abfss://lake@shop.dfs.core.windows.net/p', auth, secretToKeep: 'sv=1&sig=a#b%3D' } as const;
+    expect(await write({ lake, uri: 'mongodb://u:p@h' })).toEqual(['sluice.yaml', '.env']);
+    expect(await readFile(join(cwd, 'sluice.yaml'), 'utf8')).not.toContain('sig=');
+    const config = await loadConfig({ env: {}, cwd });
+    expect(config.lake).toMatchObject({ url: lake.url, auth: { kind: 'sas', token: lake.secretToKeep } });
+    expect(config.source.uri).toBe('mongodb://u:p@h');
   });
 
   it('never changes a line of a .env', async () => {

@@ -13,6 +13,7 @@ import { reasonOf, SluiceError, systemCode } from '../../core/error.ts';
 import { LAKE_NOT_WRITABLE, USAGE } from '../../core/errors.ts';
 import type { Io } from '../io.ts';
 import type { Answers, Target } from './answers.ts';
+import { LAKE_VARIABLE, type LakeAnswer } from './lake.ts';
 
 const VARIABLE = 'MONGODB_URI';
 
@@ -31,11 +32,16 @@ export async function prepare(io: Io, config: string, force: boolean): Promise<T
 /** @returns the files that were written, relative to the working folder */
 export async function writeConfiguration(io: Io, target: Target, answers: Answers): Promise<string[]> {
   const folder = dirname(target.file);
-  const secret = redactUri(answers.uri) !== answers.uri;
-  const text = configurationText({ ...answers, uri: secret ? `\${${VARIABLE}}` : answers.uri });
+  const { lake } = answers;
+  const isSecret = redactUri(answers.uri) !== answers.uri;
+  const secrets = {
+    ...(isSecret && { [VARIABLE]: answers.uri }),
+    ...(lake.is === 'azure' && lake.secretToKeep !== null && { [LAKE_VARIABLE]: lake.secretToKeep }),
+  };
+  const text = configurationText({ ...answers, uri: isSecret ? `\${${VARIABLE}}` : answers.uri });
   // What is written must be what `run` accepts: a name that is refused later would be asked for too late.
-  parseConfig(text, { folder, env: { ...io.env, ...(secret ? { [VARIABLE]: answers.uri } : {}) } });
-  const env = secret ? await withVariable(join(folder, '.env'), answers.uri) : null;
+  parseConfig(text, { folder, env: { ...io.env, ...secrets } });
+  const env = await withVariables(join(folder, '.env'), secrets);
   const written = [target.file];
   try {
     await writeFile(target.file, text, { flag: target.force ? 'w' : 'wx' });
@@ -53,28 +59,36 @@ export async function writeConfiguration(io: Io, target: Target, answers: Answer
   return written.map((file) => relative(io.cwd, file) || file);
 }
 
-/** The `.env` with the connection string in it; `null` when it has it already. */
-async function withVariable(file: string, uri: string): Promise<{ readonly file: string; readonly text: string } | null> {
+/** The `.env` with the secrets in it; `null` when it has all of them already. */
+async function withVariables(
+  file: string,
+  secrets: Readonly<Record<string, string>>,
+): Promise<{ readonly file: string; readonly text: string } | null> {
+  if (Object.keys(secrets).length === 0) return null;
   let before = '';
   try {
     before = await readFile(file, 'utf8');
   } catch (error) {
     if (systemCode(error) !== 'ENOENT') throw error;
   }
-  const existing = parseEnv(before)[VARIABLE];
-  if (existing === uri) return null;
-  if (existing !== undefined) {
-    throw new SluiceError(USAGE, `${file} has another ${VARIABLE} already`, { next: `Remove that line, or use it: --uri '\${${VARIABLE}}'.` });
+  const existing = parseEnv(before);
+  let text = before;
+  for (const [name, value] of Object.entries(secrets)) {
+    if (existing[name] === value) continue;
+    if (existing[name] !== undefined) {
+      const next = name === VARIABLE ? `Remove that line, or use it: --uri '\${${name}}'.` : 'Remove that line.';
+      throw new SluiceError(USAGE, `${file} has another ${name} already`, { next });
+    }
+    text = `${text}${text === '' || text.endsWith('\n') ? '' : '\n'}${name}=${quoted(name, value)}\n`;
   }
-  const line = `${VARIABLE}=${quoted(uri)}\n`;
-  return { file, text: `${before}${before === '' || before.endsWith('\n') ? '' : '\n'}${line}` };
+  return text === before ? null : { file, text };
 }
 
 /** For `.env`: a value may hold any sign but the quote around it. */
-function quoted(value: string): string {
+function quoted(name: string, value: string): string {
   const quote = ["'", '"', '`'].find((sign) => !value.includes(sign));
   if (quote === undefined || value.includes('\n'))
-    throw new SluiceError(USAGE, 'the connection string cannot be written to .env', { next: 'Percent-encode the quotes in the password.' });
+    throw new SluiceError(USAGE, `${name} cannot be written to .env`, { next: 'Percent-encode the quotes in it, or put it into the environment.' });
   return `${quote}${value}${quote}`;
 }
 
@@ -97,8 +111,7 @@ source:
   startAt: now
 
 lake:
-  # Relative to this file.
-  url: ${JSON.stringify(`file:${lake}`)}
+${lakeText(lake)}
   # db/collection/year=…/month=…/day=…/hour=…/events-YYYYMMDD-HH.jsonl; or hourly, or a template
   layout: hive
   # none | gzip | zstd
@@ -115,4 +128,10 @@ http:
   port: 8080
   host: 127.0.0.1
 `;
+}
+
+function lakeText(lake: LakeAnswer): string {
+  if (lake.is === 'folder') return `  # Relative to this file.\n  url: ${JSON.stringify(`file:${lake.path}`)}`;
+  const auth = Object.entries(lake.auth).map(([key, value]) => `${key}: ${JSON.stringify(value)}`);
+  return `  url: ${JSON.stringify(lake.url)}\n  # docs/azure.md: rights, and the other ways to log in\n  auth: { ${auth.join(', ')} }`;
 }

@@ -17,7 +17,7 @@ import { takeConnection, type OwnConnection } from './connection.ts';
 import { DOCUMENT, elementsOf } from './encode/bson.ts';
 import { cursorIdOf } from './encode/reply.ts';
 import { AWAIT_MS, type CursorOf } from './raw-cursor.ts';
-import { unlessAborted } from './unless-aborted.ts';
+import { unlessAborted } from '../../core/unless-aborted.ts';
 import { Wire } from './wire.ts';
 
 /** About a megabyte of usual events: a few milliseconds of encoding. */

@@ -19,19 +19,18 @@ import {
   SOURCE_DENIED,
   SOURCE_EVENT_TOO_LARGE,
   SOURCE_FAILED,
-  SOURCE_ORDER,
   SOURCE_PROTOCOL,
   SOURCE_STANDALONE,
   SOURCE_VERSION,
 } from '../../core/errors.ts';
-import { positionAt, type ChangeBatch, type ResumePoint } from '../../core/event.ts';
+import type { ChangeBatch, ResumePoint } from '../../core/event.ts';
 import type { Source, SourceIdentity, StartAt } from '../../core/source.ts';
 import type { Timestamp } from '../../core/time.ts';
 import type { Logger } from '../../ops/log.ts';
 import type { PipelineStats } from '../../ops/stats.ts';
 import { canTakeConnection } from './connection.ts';
 import { LineEncoder } from './encode/line.ts';
-import { encodeReply, type EncodedReply } from './encode/reply.ts';
+import { assertRising, encodeReply, resumeAfter } from './encode/reply.ts';
 import { resumePointOf } from './encode/token.ts';
 import { ExhaustCursor } from './exhaust-cursor.ts';
 import { hostsOf, makeClient } from './inspect.ts';
@@ -39,7 +38,7 @@ import { LARGE_STEPS, type LargeStep } from './large-events.ts';
 import { RawCursor, type OpenLimits } from './raw-cursor.ts';
 import { connectError, judge, serverSays } from './server-errors.ts';
 import { planStream, type StreamOptions, type StreamPlan } from './stream-plan.ts';
-import { unlessAborted } from './unless-aborted.ts';
+import { unlessAborted } from '../../core/unless-aborted.ts';
 import { canSplitEvents, isSupported, parseVersion, type ServerVersion } from './version.ts';
 
 export interface MongoSourceOptions extends StreamOptions {
@@ -383,18 +382,6 @@ export class MongoSource implements Source {
     // Full jitter: many pipelines that lost one server do not come back as one.
     await this.#clock.sleep(Math.random() * ceiling, signal).catch(() => {});
   }
-}
-
-function resumeAfter(encoded: EncodedReply, before: ResumePoint): ResumePoint {
-  const token = encoded.postBatchResumeToken ?? encoded.lastToken;
-  return token === null ? before : resumePointOf(token);
-}
-
-/** Within a reply the encoder has looked; here one reply is held against the last. @throws SOURCE_ORDER */
-function assertRising({ events }: EncodedReply, before: ResumePoint): void {
-  if (events.count === 0) return;
-  const first = positionAt(events.lines, 0);
-  if (first <= before.position) throw new SluiceError(SOURCE_ORDER, `${first} after ${before.position}`);
 }
 
 function bsonTimestamp(at: Timestamp): BsonTimestamp {

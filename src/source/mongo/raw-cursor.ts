@@ -5,7 +5,7 @@ import type { ClientSession, Document, MongoClient, RunCommandOptions } from 'mo
 import { SluiceError } from '../../core/error.ts';
 import { SOURCE_PROTOCOL } from '../../core/errors.ts';
 import { cursorIdOf } from './encode/reply.ts';
-import { unlessAborted } from './unless-aborted.ts';
+import { unlessAborted } from '../../core/unless-aborted.ts';
 
 /** How long the server waits for something to send: the beat of everything that happens while nothing happens. */
 export const AWAIT_MS = 1_000;

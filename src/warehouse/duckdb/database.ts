@@ -14,15 +14,17 @@ import { dirname, join, resolve } from 'node:path';
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
 import { systemClock } from '../../core/clock.ts';
 import { SluiceError } from '../../core/error.ts';
+import { unlessAborted } from '../../core/unless-aborted.ts';
 import { WAREHOUSE_BUSY } from '../../core/errors.ts';
 import { makeFolders } from '../../core/folders.ts';
 import type { Statement } from '../sql/statement.ts';
+import type { Reads, Session } from '../steps/session.ts';
 import { failure, isConflict, isInterrupt, openFailure } from './errors.ts';
 import { plainValue, type Plain } from './values.ts';
 
 export const MEMORY = ':memory:';
 
-const MEMORY_LIMIT_BYTES = 2 * 1024 ** 3;
+export const MEMORY_LIMIT_BYTES = 2 * 1024 ** 3;
 const THREADS_MAX = 4;
 /** How long a writer waits for another one before it gives up, and how often it looks. */
 const TURN_WAIT_MS_MAX = 10 * 60_000;
@@ -35,7 +37,7 @@ export interface Turn {
 }
 
 /** A connection inside {@link Database.read} or {@link Database.write}. */
-export class Session {
+class Connected implements Session {
   readonly #connection: DuckDBConnection;
   readonly #signal: AbortSignal;
 
@@ -61,9 +63,14 @@ export class Session {
   async runAll(statements: readonly Statement[]): Promise<void> {
     for (const statement of statements) await this.run(statement);
   }
+
+  /** All of DuckDB's statements are part of the transaction. */
+  async define(statement: Statement): Promise<void> {
+    await this.run(statement);
+  }
 }
 
-export class Database implements AsyncDisposable {
+export class Database implements Reads, AsyncDisposable {
   readonly path: string;
   /** The only folder, below which files may be read. */
   readonly folder: string;
@@ -157,7 +164,8 @@ export class Database implements AsyncDisposable {
     // Whoever gives up waiting must not let the next one pass those that are still before it.
     this.#lastWrite = before.then(() => turn.promise);
     try {
-      await unlessAborted(before, signal);
+      signal?.throwIfAborted();
+      await (signal === undefined ? before : unlessAborted(before, signal));
       return await this.#withRetries(begin, work, signal);
     } finally {
       turn.resolve(undefined);
@@ -182,7 +190,7 @@ export class Database implements AsyncDisposable {
     const connection = await this.#instance.connect();
     using _interrupts = interruptsOn(signal, connection);
     try {
-      return await work(new Session(connection, signal), connection);
+      return await work(new Connected(connection, signal), connection);
     } catch (error) {
       if (isInterrupt(error)) signal.throwIfAborted();
       throw failure(error);
@@ -201,19 +209,6 @@ export class Database implements AsyncDisposable {
     await rm(this.folder, { recursive: true, force: true });
     // Fails while another opening in this process has its folder there.
     if (this.path !== MEMORY) await rmdir(dirname(this.folder)).catch(() => undefined);
-  }
-}
-
-/** Waits for `event`, or rejects with the signal's reason when that comes first. */
-async function unlessAborted(event: Promise<unknown>, signal: AbortSignal | undefined): Promise<void> {
-  signal?.throwIfAborted();
-  const stop = Promise.withResolvers<never>();
-  const onAbort = (): void => stop.reject(signal?.reason);
-  signal?.addEventListener('abort', onAbort, { once: true });
-  try {
-    await Promise.race([event, stop.promise]);
-  } finally {
-    signal?.removeEventListener('abort', onAbort);
   }
 }
 

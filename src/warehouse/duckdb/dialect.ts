@@ -33,12 +33,24 @@ export const duckDbDialect: Dialect = {
   typeAt: (document, pointer) => `json_type(${document}, ${quote(pointer)})`,
   textAt: (document, pointer) => `json_extract_string(${document}, ${quote(pointer)})`,
   valueAt: (document, pointer) => `json_extract(${document}, ${quote(pointer)})`,
+  fromSeconds: (seconds) => `to_timestamp(${seconds})`,
+  secondsSince: (moment) => `CAST(EXTRACT(EPOCH FROM now()) - EXTRACT(EPOCH FROM ${moment}) AS BIGINT)`,
+  nextJoin: 'ASOF LEFT JOIN',
+  nextOnly: () => '',
+  columnType: (type) => type,
+  tryCast: (expression, type) => `TRY_CAST(${expression} AS ${type})`,
+  elements: (silver, pointer) => sql`
+    SELECT key, unnest(elements) AS element, generate_subscripts(elements, 1) - 1 AS element_index
+    FROM (
+      SELECT key, CASE WHEN ${text(duckDbDialect.typeAt('doc', pointer))} = 'ARRAY' THEN CAST(${text(duckDbDialect.valueAt('doc', pointer))} AS JSON[]) END AS elements
+      FROM ${silver} WHERE is_current
+    )`,
   digestText: (expression) => `md5(${expression})`,
   // What DuckDB calls upper is what comes first in the bytes.
   digestNumbers: (expression) => ({ first: `md5_number_upper(${expression})`, last: `md5_number_lower(${expression})` }),
   columnComments: (schema, table) => sql`
-    SELECT column_name AS name, comment FROM duckdb_columns()
-    WHERE database_name = current_database() AND schema_name = ${schema} AND table_name = ${table} AND comment IS NOT NULL`,
+    SELECT table_name, column_name AS name, comment FROM duckdb_columns()
+    WHERE database_name = current_database() AND schema_name = ${schema} AND comment IS NOT NULL AND ${table === null ? text('TRUE') : sql`table_name = ${table}`}`,
   functions,
 };
 
@@ -100,6 +112,8 @@ function functions(sluice: string): readonly Statement[] {
           json_extract_string(value, '/$numberInt'), json_extract_string(value, '/$numberDouble'),
           json_extract_string(value, '/$oid'), json_extract_string(value, '/$symbol'), ${own('date_text')}(value), CAST(value AS VARCHAR))
         ELSE json_extract_string(value, '$') END)`,
+    // Names that occur twice, and all else that it does not take, must not spoil the statement.
+    sql`CREATE OR REPLACE MACRO ${own('structure')}(value) AS (TRY(CAST(json_structure(value) AS VARCHAR)))`,
     sql`
       CREATE OR REPLACE MACRO ${own('uuid_text')}(value) AS (
         coalesce(

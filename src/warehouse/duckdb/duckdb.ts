@@ -6,25 +6,22 @@
  */
 import { SluiceError } from '../../core/error.ts';
 import { WAREHOUSE_FAILED } from '../../core/errors.ts';
-import { formatNamespace, type Namespace } from '../../core/namespace.ts';
-import type { Timestamp } from '../../core/time.ts';
-import type { CollectionRow, CollectionStatus, LoadResult, MergeResult, QueryResult, SealedFile, Warehouse } from '../../core/warehouse.ts';
-import type { LoadedFile, LoadedLine, WarehouseFault } from '../../core/warehouse-proof.ts';
+import type { Namespace } from '../../core/namespace.ts';
+import type { QueryResult, Warehouse } from '../../core/warehouse.ts';
 import { failpoint } from '../../ops/failpoint.ts';
 import type { Logger } from '../../ops/log.ts';
 import { parseColumns } from '../sql/columns.ts';
 import { SCHEMAS } from '../sql/dialect.ts';
 import { catalogOf } from '../sql/names.ts';
-import { isUnmerged, markCompleteThrough, updateStatus } from '../sql/registry.ts';
 import { createSchema, SCHEMA_VERSION, selectSchemaExists, selectSchemaVersion, takeBatch } from '../sql/schema.ts';
-import { selectCurrent } from '../sql/silver.ts';
-import { allEntries, findEntry, listCollections, refreshTables, register, tablesOf, type Context } from './collections.ts';
-import { Database, type Session } from './database.ts';
+import { allEntries, refreshAll, type Context } from '../steps/collections.ts';
+import type { Session, Write } from '../steps/session.ts';
+import { SqlWarehouse } from '../steps/warehouse.ts';
+import { Database, MEMORY_LIMIT_BYTES } from './database.ts';
 import { duckDbDialect } from './dialect.ts';
 import { Loader } from './loader.ts';
-import { mergeCollection, purgeIfComplete } from './merger.ts';
-import { loadedFiles, loadedLines, proveCollection } from './prover.ts';
 import { runQuery } from './query.ts';
+import { rebuildCollection, dropSpare } from './rebuild.ts';
 
 export interface DuckDbOptions {
   /** File, made when it is missing, or `:memory:`. */
@@ -45,25 +42,24 @@ export async function openDuckDb(options: DuckDbOptions): Promise<Warehouse> {
     catalog: catalogOf(duckDbDialect, SCHEMAS),
     columns: parseColumns(options.columns),
     deletes: options.deletes,
+    memoryLimitBytes: options.memoryLimitBytes ?? MEMORY_LIMIT_BYTES,
   };
-  return new DuckDbWarehouse(await Database.open(options.path, options.memoryLimitBytes), context, options.log);
+  return new DuckDbWarehouse(await Database.open(options.path, context.memoryLimitBytes), context, options.log);
 }
 
-class DuckDbWarehouse implements Warehouse {
+class DuckDbWarehouse extends SqlWarehouse {
   readonly description: string;
+  readonly idleMarkMs = 5_000;
   readonly #database: Database;
-  readonly #context: Context;
-  readonly #loader: Loader;
 
   constructor(database: Database, context: Context, log: Logger) {
+    super(database, context, new Loader(database, context, log), log);
     this.description = `duckdb:${database.path}`;
     this.#database = database;
-    this.#context = context;
-    this.#loader = new Loader(database, context, log);
   }
 
   async migrate(): Promise<void> {
-    const { catalog, dialect } = this.#context;
+    const { catalog, dialect } = this.context;
     const [first, ...rest] = createSchema(dialect, catalog);
     if (first === undefined) return;
     await this.#database.write(first, async (session) => {
@@ -75,93 +71,23 @@ class DuckDbWarehouse implements Warehouse {
         });
       }
       await session.runAll(rest);
-      for (const entry of await allEntries(session, this.#context)) {
-        if (entry.last_batch > 0) await refreshTables(session, this.#context, entry);
-      }
+      await refreshAll(session, this.context, version < SCHEMA_VERSION);
+      // Of a rebuild that was cut short.
+      for (const entry of await allEntries(session, this.context)) await session.run(dropSpare(this.context, entry));
       failpoint('warehouse.before-migrate-commit');
     });
     failpoint('warehouse.after-migrate-commit');
-  }
-
-  async loaded(paths: readonly string[]): Promise<ReadonlySet<string>> {
-    return this.#loader.known(paths);
-  }
-
-  async load(files: readonly SealedFile[], signal: AbortSignal): Promise<LoadResult> {
-    return this.#loader.load(files, signal);
-  }
-
-  async merge(ns: Namespace, how: { readonly rebuild: boolean }, signal: AbortSignal): Promise<MergeResult> {
-    return mergeCollection(this.#database, this.#context, ns, how, signal);
-  }
-
-  async unmerged(): Promise<readonly Namespace[]> {
-    const entries = await this.#database.read((session) => allEntries(session, this.#context));
-    return entries.filter(isUnmerged).map(({ db, coll }) => ({ db, coll }));
-  }
-
-  async markComplete(marks: readonly { readonly namespace: Namespace; readonly through: Timestamp }[]): Promise<void> {
-    await this.#write(async (session) => {
-      await register(
-        session,
-        this.#context,
-        marks.map((mark) => mark.namespace),
-      );
-      for (const { namespace, through } of marks) {
-        const moved = await session.run(markCompleteThrough(this.#context.catalog, namespace, through));
-        if (moved > 0) await purgeIfComplete(session, this.#context, namespace);
-      }
-      failpoint('warehouse.before-complete-commit');
-    });
-    failpoint('warehouse.after-complete-commit');
-  }
-
-  async discover(namespaces: readonly Namespace[]): Promise<void> {
-    // Asked for often, with nothing new in it: that must not cost a transaction.
-    const known = new Set((await this.#database.read((session) => allEntries(session, this.#context))).map((entry) => entry.collection));
-    if (namespaces.every((ns) => known.has(formatNamespace(ns)))) return;
-    await this.#write((session) => register(session, this.#context, namespaces));
-  }
-
-  async setStatus(ns: Namespace, status: CollectionStatus, reason: string | null): Promise<void> {
-    await this.#write(async (session) => {
-      await register(session, this.#context, [ns]);
-      await session.run(updateStatus(this.#context.catalog, ns, status, reason));
-    });
-  }
-
-  async collections(): Promise<readonly CollectionRow[]> {
-    return this.#database.read((session) => listCollections(session, this.#context));
   }
 
   async query(sql: string, limit: number, signal: AbortSignal): Promise<QueryResult> {
     return runQuery(this.#database, sql, limit, signal);
   }
 
-  async *silver(ns: Namespace, signal: AbortSignal): AsyncGenerator<{ readonly key: string; readonly doc: string | null }> {
-    if (ns.coll === null) return;
-    const entry = await this.#database.read((session) => findEntry(session, this.#context, ns), signal);
-    if (entry === null || entry.last_batch === 0) return;
-    yield* this.#database.stream<{ key: string; doc: string | null }>(selectCurrent(tablesOf(this.#context, entry)), signal);
+  protected write<T>(work: (session: Session) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.#database.write(takeBatch(this.context.catalog), work, signal);
   }
 
-  loadedFiles(ns: Namespace, signal: AbortSignal): AsyncIterable<LoadedFile> {
-    return loadedFiles(this.#database, this.#context, ns, signal);
-  }
-
-  loadedLines(ns: Namespace, path: string, signal: AbortSignal): AsyncIterable<LoadedLine> {
-    return loadedLines(this.#database, this.#context, ns, path, signal);
-  }
-
-  async prove(ns: Namespace, examplesMax: number, signal: AbortSignal): Promise<readonly WarehouseFault[]> {
-    return proveCollection(this.#database, this.#context, ns, examplesMax, signal);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#database[Symbol.asyncDispose]();
-  }
-
-  async #write(work: (session: Session) => Promise<void>): Promise<void> {
-    await this.#database.write(takeBatch(this.#context.catalog), work);
+  protected rebuild(ns: Namespace, _write: Write, signal: AbortSignal): Promise<number> {
+    return rebuildCollection(this.#database, this.context, ns, signal);
   }
 }

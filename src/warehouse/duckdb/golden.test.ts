@@ -4,100 +4,17 @@
  */
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { asPosition } from '../../core/event.ts';
-import type { SealedLine } from '../../core/ledger.ts';
-import { insertBaselines, insertLedger, insertRows, insertSkipped, insertSuperseded, selectBatches } from '../sql/bronze.ts';
-import { addColumns, createHistory, createTables, dropColumn } from '../sql/collection.ts';
-import { parseColumns } from '../sql/columns.ts';
-import { SCHEMAS } from '../sql/dialect.ts';
-import { catalogOf, tableStem } from '../sql/names.ts';
-import { countFaults, firstFaults, proofStatements, selectLoadedFiles, selectLoadedLines } from '../sql/proof.ts';
-import * as registry from '../sql/registry.ts';
-import { createSchema, takeBatch } from '../sql/schema.ts';
-import { applyBaseline, countLive, emptySilver, mergeRange, purgeDeleted, selectCurrent } from '../sql/silver.ts';
+import { foundationsOf, goldenText, statementsOf } from '../../../test/contracts/warehouse-statements.ts';
+import { insertRows } from '../sql/bronze.ts';
+import { takeBatch } from '../sql/schema.ts';
 import type { Statement } from '../sql/statement.ts';
 import { duckDbDialect as dialect } from './dialect.ts';
 
-const ns = { db: 'shop', coll: 'Orders of 2026' };
-const catalog = catalogOf(dialect, SCHEMAS);
-const tables = catalog.tables(tableStem(ns, []));
-const columns = parseColumns({ 'shop.Orders of 2026': { total: 'fullDocument.total DECIMAL(18,2)', order: 'fullDocument.items.0.order id UUID' } });
-const own = columns.get('shop.Orders of 2026') ?? [];
-const position = asPosition('826B00DF00000000012B0229296E04');
-const range = { after: 3, upTo: 7, baseline: position };
-const at = { t: 1_795_219_200, i: 1 };
-const line: SealedLine = {
-  path: 'shop/Orders of 2026/events.jsonl',
-  ...ns,
-  hour: '20261121-00',
-  bytes: 4096,
-  rows: 12,
-  sha256: 'e3b0c442',
-  first: position,
-  last: position,
-  firstAt: at,
-  lastAt: at,
-  ops: { insert: 12 },
-  epoch: 2,
-};
-const entry: registry.Entry = {
-  ...ns,
-  collection: 'shop.Orders of 2026',
-  table_name: tables.stem,
-  last_batch: 8,
-  merged_batch: 7,
-  baseline_applied: position,
-  baseline: position,
-  complete_through: '2026-11-21T00:00:00.000Z',
-};
-const { cleared, recover } = registry.clearFailures(catalog, ns, [line.path]);
 const lines: Statement = { text: "SELECT 1 AS number, CAST('{}' AS JSON) AS line, ['', '', '', '', ''] AS facts", values: [] };
-
-const files: Readonly<Record<string, readonly Statement[]>> = {
-  schema: createSchema(dialect, catalog),
-  collection: [...createTables(dialect, tables, ns), createHistory(dialect, catalog, tables, ns)],
-  columns: [...addColumns(dialect, catalog, tables, own), dialect.columnComments(SCHEMAS.silver, tables.stem), dropColumn(dialect, tables, 'total')],
-  load: [
-    takeBatch(catalog),
-    registry.selectKnown(catalog, [line.path, 'other.jsonl']),
-    insertRows(catalog, tables, line.path, 8, lines),
-    insertLedger(catalog, line, 8, 250),
-    insertSuperseded(catalog, ns, 'old.jsonl', line.path),
-    insertSkipped(catalog, line),
-    insertBaselines(dialect, catalog, tables, ns, 8),
-    registry.addLoaded(catalog, ns, { rows: 12, bytes: 4096, lastAt: at }, 8),
-    ...registry.recordFailure(catalog, ns, line.path, 'it has 11 rows'),
-    cleared,
-    recover,
-  ],
-  merge: [
-    takeBatch(catalog),
-    registry.selectEntry(catalog, ns),
-    selectBatches(catalog, ns, 3),
-    countLive(tables, range),
-    ...applyBaseline(dialect, tables, range, own),
-    mergeRange(dialect, catalog, tables, range, own),
-    registry.markMerged(catalog, ns, 7, position),
-    emptySilver(tables),
-    purgeDeleted(tables, '2026-11-21T00:00:00.000Z'),
-    selectCurrent(tables),
-  ],
-  proof: [
-    selectLoadedFiles(dialect, catalog, tables, ns),
-    selectLoadedFiles(dialect, catalog, null, ns),
-    selectLoadedLines(dialect, tables, line.path),
-    ...proofStatements({ dialect, catalog, tables, entry, columns: own, deletes: 'soft' }).map(({ faults }) => firstFaults(faults, 20)),
-    ...proofStatements({ dialect, catalog, tables, entry, columns: [], deletes: 'hard' }).map(({ faults }) => countFaults(faults)),
-  ],
-  registry: [
-    registry.selectStems(catalog),
-    registry.insertEntry(catalog, ns, tables.stem),
-    registry.selectEntries(catalog),
-    registry.selectCollections(catalog),
-    registry.updateStatus(catalog, ns, 'PAUSED', 'by hand'),
-    registry.markCompleteThrough(catalog, ns, at),
-  ],
-};
+const files = statementsOf(dialect, {
+  begin: (catalog) => [takeBatch(catalog)],
+  insert: (catalog, tables, line) => [insertRows(catalog, tables, line.path, 8, lines)],
+});
 
 describe('the statements', () => {
   let instance: DuckDBInstance;
@@ -105,9 +22,7 @@ describe('the statements', () => {
   beforeAll(async () => {
     instance = await DuckDBInstance.create(':memory:', { storage_compatibility_version: 'v1.2.0' });
     connection = await instance.connect();
-    const columnsAdded = addColumns(dialect, catalog, tables, own);
-    for (const { text, values } of [...(files['schema'] ?? []), ...(files['collection'] ?? []), ...columnsAdded])
-      await connection.run(text, [...values]);
+    for (const { text, values } of foundationsOf(dialect)) await connection.run(text, [...values]);
   });
   afterAll(() => {
     connection.closeSync();
@@ -115,8 +30,7 @@ describe('the statements', () => {
   });
 
   it.each(Object.entries(files))('of golden/%s.sql are as they were', async (name, statements) => {
-    const written = statements.map(({ text, values }) => `${text};\n${values.length === 0 ? '' : `-- ${JSON.stringify(values)}\n`}`).join('\n');
-    await expect(written).toMatchFileSnapshot(`golden/${name}.sql`);
+    await expect(goldenText(statements)).toMatchFileSnapshot(`golden/${name}.sql`);
   });
 
   it.each(Object.entries(files))('of golden/%s.sql are understood by DuckDB', async (_name, statements) => {

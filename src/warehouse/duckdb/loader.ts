@@ -6,42 +6,33 @@
  * Files of a collection share a transaction, because a commit costs more than a small file; one that cannot be loaded
  * is set aside with its reason, and the others of its group go on by themselves.
  */
-import { formatNamespace, type Namespace } from '../../core/namespace.ts';
+import { SluiceError } from '../../core/error.ts';
+import { formatNamespace } from '../../core/namespace.ts';
 import { laterTimestamp, type Timestamp } from '../../core/time.ts';
 import type { LoadResult, SealedFile } from '../../core/warehouse.ts';
 import { failpoint } from '../../ops/failpoint.ts';
 import type { Logger } from '../../ops/log.ts';
-import { insertBaselines, insertLedger, insertRows, insertSkipped, insertSuperseded } from '../sql/bronze.ts';
+import { insertBaselines, insertLedger, insertRows } from '../sql/bronze.ts';
 import type { Tables } from '../sql/names.ts';
-import { addLoaded, clearFailures, recordFailure, selectKnown } from '../sql/registry.ts';
+import { addLoaded, clearFailures, recordFailure } from '../sql/registry.ts';
 import { takeBatch } from '../sql/schema.ts';
-import { prepareTables, register, type Context } from './collections.ts';
-import type { Database, Session } from './database.ts';
+import { prepareTables, register, type Context } from '../steps/collections.ts';
+import { coverage, groups, knownPaths, namespaceOf, settle, withReplaced, type Coverage, type Tally } from '../steps/loading.ts';
+import type { Session } from '../steps/session.ts';
+import { FileRejected, Staging } from '../steps/staging.ts';
+import type { Database } from './database.ts';
 import { blamesFile, headline, isLineTooLong } from './errors.ts';
-import { FileRejected, selectLines, Staging, withLongerLines, type StagedFile } from './staging.ts';
-
-/** A transaction takes files up to these limits, at least one. */
-const GROUP_FILES_MAX = 64;
-const GROUP_BYTES_MAX = 256 * 1024 ** 2;
-/** Paths that one statement names. */
-const PATHS_MAX = 1000;
+import { LINE_BYTES_USUAL, selectLines, withLongerLines, type ReadableFile } from './lines.ts';
 
 /** A line is longer than the buffers were made for: the transaction is lost, a new one with larger buffers goes on. */
 class LineTooLong extends Error {
   override readonly name = 'LineTooLong';
-  readonly staged: StagedFile;
+  readonly staged: ReadableFile;
 
-  constructor(staged: StagedFile, cause: unknown) {
+  constructor(staged: ReadableFile, cause: unknown) {
     super('a line is longer than the buffer', { cause });
     this.staged = staged;
   }
-}
-
-interface Tally {
-  files: number;
-  rows: number;
-  readonly namespaces: Map<string, Namespace>;
-  readonly rejected: { path: string; reason: string }[];
 }
 
 export class Loader {
@@ -69,6 +60,7 @@ export class Loader {
     for (const group of groups(
       files.filter((file) => !known.has(file.line.path)),
       covered,
+      this.#context.memoryLimitBytes,
     )) {
       await this.#loadGroup(group, covered, tally, signal);
     }
@@ -76,12 +68,16 @@ export class Loader {
   }
 
   async #loadGroup(files: readonly SealedFile[], covered: Coverage, tally: Tally, signal: AbortSignal): Promise<void> {
-    const staged: StagedFile[] = [];
+    const staged: ReadableFile[] = [];
     try {
       for (const file of files) {
         try {
           // Nothing to read in a file without rows; it need not even be there any more.
-          staged.push(file.line.rows === 0 ? { file, path: '', lineBytesMax: 0 } : await this.#staging.stage(file, signal));
+          staged.push(
+            file.line.rows === 0
+              ? { file, path: '', lineBytesMax: 0 }
+              : { ...(await this.#staging.stage(file, signal)), lineBytesMax: LINE_BYTES_USUAL },
+          );
         } catch (error) {
           if (!(error instanceof FileRejected)) throw error;
           await this.#reject(error, tally);
@@ -93,8 +89,8 @@ export class Loader {
     }
   }
 
-  /** One transaction for all; when a file spoils it, one for each of the others. */
-  async #commit(staged: readonly StagedFile[], covered: Coverage, tally: Tally, signal: AbortSignal): Promise<void> {
+  /** One transaction for all. A file that spoils it is set aside, and those before and after it go on; if none can be named, halves do. */
+  async #commit(staged: readonly ReadableFile[], covered: Coverage, tally: Tally, signal: AbortSignal): Promise<void> {
     try {
       const done = await this.#transaction(staged, covered, signal);
       tally.files += done.files;
@@ -112,14 +108,27 @@ export class Loader {
             signal,
           );
       }
-      const blamed = error instanceof LineTooLong ? new FileRejected(error.staged.file, headline(error.cause), error) : error;
-      if (!(blamed instanceof FileRejected)) throw error;
-      await this.#reject(blamed, tally);
-      for (const one of staged) if (one.file !== blamed.file) await this.#commit([one], covered, tally, signal);
+      for (const rest of await this.#setAside(staged, error, tally)) await this.#commit(rest, covered, tally, signal);
     }
   }
 
-  async #transaction(staged: readonly StagedFile[], covered: Coverage, signal: AbortSignal): Promise<{ files: number; rows: number }> {
+  /** @returns what is left to be loaded, in groups of their own */
+  async #setAside(staged: readonly ReadableFile[], error: unknown, tally: Tally): Promise<readonly (readonly ReadableFile[])[]> {
+    const blamed = error instanceof LineTooLong ? new FileRejected(error.staged.file, headline(error.cause), error) : error;
+    if (blamed instanceof FileRejected) {
+      await this.#reject(blamed, tally);
+      const at = staged.findIndex((one) => one.file === blamed.file);
+      return [staged.slice(0, at), staged.slice(at + 1)].filter((rest) => rest.length > 0);
+    }
+    const cause = error instanceof SluiceError ? error.cause : error;
+    const [first] = staged;
+    if (first === undefined || !blamesFile(cause)) throw error;
+    if (staged.length > 1) return [staged.slice(0, staged.length / 2), staged.slice(staged.length / 2)];
+    await this.#reject(new FileRejected(first.file, headline(cause), error), tally);
+    return [];
+  }
+
+  async #transaction(staged: readonly ReadableFile[], covered: Coverage, signal: AbortSignal): Promise<{ files: number; rows: number }> {
     const { catalog, dialect } = this.#context;
     const ns = namespaceOf(staged[0]?.file);
     const done = await this.#database.write(
@@ -153,7 +162,7 @@ export class Loader {
     return done;
   }
 
-  async #insert(session: Session, tables: Tables, staged: StagedFile, batch: number): Promise<void> {
+  async #insert(session: Session, tables: Tables, staged: ReadableFile, batch: number): Promise<void> {
     const { catalog } = this.#context;
     const { line } = staged.file;
     const began = performance.now();
@@ -167,7 +176,7 @@ export class Loader {
       }
       if (rows !== line.rows) throw new FileRejected(staged.file, `it has ${rows} rows, its ledger line says ${line.rows}`);
     }
-    await session.run(insertLedger(catalog, line, line.rows > 0 ? batch : null, Math.round(performance.now() - began)));
+    await session.run(insertLedger(catalog, [line], batch, Math.round(performance.now() - began)));
   }
 
   async #reject({ file, message }: FileRejected, tally: Tally): Promise<void> {
@@ -180,96 +189,4 @@ export class Loader {
       await session.runAll(recordFailure(catalog, ns, file.line.path, message));
     });
   }
-}
-
-function namespaceOf(file: SealedFile | undefined): Namespace {
-  if (file === undefined) throw new Error('a group of files is never empty');
-  return { db: file.line.db, coll: file.line.coll };
-}
-
-/** For each file, the paths that it replaces, and those that they replace. */
-type Coverage = ReadonlyMap<string, ReadonlySet<string>>;
-
-function coverage(files: readonly SealedFile[]): Coverage {
-  const direct = new Map(files.map((file) => [file.line.path, file.line.supersedes ?? []]));
-  return new Map(
-    files.map(({ line }) => {
-      const all = new Set<string>();
-      const add = (path: string): void => {
-        if (path === line.path || all.has(path)) return;
-        all.add(path);
-        for (const below of direct.get(path) ?? []) add(below);
-      };
-      for (const path of line.supersedes ?? []) add(path);
-      return [line.path, all];
-    }),
-  );
-}
-
-/** Files by collection, those that replace most first, cut where a transaction would grow too large. */
-function groups(files: readonly SealedFile[], covered: Coverage): SealedFile[][] {
-  const weight = (file: SealedFile): number => covered.get(file.line.path)?.size ?? 0;
-  const byCollection = Map.groupBy(files, (file) => formatNamespace(namespaceOf(file)));
-  const out: SealedFile[][] = [];
-  for (const list of byCollection.values()) {
-    let group: SealedFile[] = [];
-    let bytes = 0;
-    for (const file of list.toSorted((a, b) => weight(b) - weight(a))) {
-      if (group.length > 0 && (group.length >= GROUP_FILES_MAX || bytes + file.line.bytes > GROUP_BYTES_MAX)) {
-        out.push(group);
-        group = [];
-        bytes = 0;
-      }
-      group.push(file);
-      bytes += file.line.bytes;
-    }
-    out.push(group);
-  }
-  return out;
-}
-
-/**
- * Reads the ledger again, now that no other loader can write, and says which files are to be loaded. A file that replaces
- * others is loaded only if none of them is; then they never are. Otherwise it is the one that never is.
- */
-async function settle(session: Session, context: Context, staged: readonly StagedFile[], covered: Coverage): Promise<StagedFile[]> {
-  const { catalog } = context;
-  const known = new Set(
-    await knownPaths(
-      session,
-      context,
-      staged.flatMap(({ file: { line } }) => withReplaced(line.path, covered)),
-    ),
-  );
-  const plan: StagedFile[] = [];
-  for (const one of staged) {
-    const { line } = one.file;
-    if (known.has(line.path)) continue;
-    const [, ...replaced] = withReplaced(line.path, covered);
-    const some = replaced.some((path) => known.has(path));
-    known.add(line.path);
-    if (some) {
-      await session.run(insertSkipped(catalog, line));
-      continue;
-    }
-    plan.push(one);
-    for (const path of replaced) {
-      known.add(path);
-      await session.run(insertSuperseded(catalog, line, path, line.path));
-    }
-  }
-  return plan;
-}
-
-function withReplaced(path: string, covered: Coverage): string[] {
-  return [path, ...(covered.get(path) ?? [])];
-}
-
-async function knownPaths(session: Session, context: Context, paths: readonly string[]): Promise<ReadonlySet<string>> {
-  const known = new Set<string>();
-  for (let from = 0; from < paths.length; from += PATHS_MAX) {
-    const rows = await session.all<{ path: string }>(selectKnown(context.catalog, paths.slice(from, from + PATHS_MAX)));
-    for (const { path } of rows) known.add(path);
-  }
-  return known;
 }

@@ -33,14 +33,19 @@ export function insertRows(catalog: Catalog, tables: Tables, path: string, batch
     FROM (SELECT *, make_timestamp(CAST(facts[4] AS BIGINT) * 1000000) AS moment FROM (${lines}))`;
 }
 
-export function insertLedger(catalog: Catalog, line: SealedLine, batch: number | null, loadMs: number): Statement {
+export function insertLedger(catalog: Catalog, lines: readonly SealedLine[], batch: number, loadMs: number): Statement {
+  const rows = lines.map(
+    (line) => sql`
+    (
+      ${line.path}, ${formatNamespace(line)}, 'LOADED', ${line.hour}, ${line.bytes}, ${line.rows}, ${line.first}, ${line.last},
+      CAST(${isoOf(line.firstAt)} AS TIMESTAMPTZ), CAST(${isoOf(line.lastAt)} AS TIMESTAMPTZ), ${line.sha256}, ${line.epoch}, ${line.rows > 0 ? batch : null},
+      CURRENT_TIMESTAMP, ${loadMs}
+    )`,
+  );
   return sql`
     INSERT INTO ${catalog.ledger}
-      (path, collection, state, hour, bytes, rows, first_position, last_position, first_at, last_at, sha256, epoch, batch, loaded_at, load_ms)
-    VALUES (
-      ${line.path}, ${formatNamespace(line)}, 'LOADED', ${line.hour}, ${line.bytes}, ${line.rows}, ${line.first}, ${line.last},
-      CAST(${isoOf(line.firstAt)} AS TIMESTAMPTZ), CAST(${isoOf(line.lastAt)} AS TIMESTAMPTZ), ${line.sha256}, ${line.epoch}, ${batch}, now(), ${loadMs}
-    )`;
+      (path, collection, state, hour, bytes, "rows", first_position, last_position, first_at, last_at, sha256, epoch, batch, loaded_at, load_ms)
+    VALUES ${rows}`;
 }
 
 /** A file that `by` replaces: it is never loaded any more. */
@@ -53,7 +58,7 @@ export function insertSuperseded(catalog: Catalog, ns: Namespace, path: string, 
 /** A file that replaces others, some of which are loaded: it is never loaded any more. */
 export function insertSkipped(catalog: Catalog, line: SealedLine): Statement {
   return sql`
-    INSERT INTO ${catalog.ledger} (path, collection, state, hour, bytes, rows, sha256, epoch)
+    INSERT INTO ${catalog.ledger} (path, collection, state, hour, bytes, "rows", sha256, epoch)
     VALUES (${line.path}, ${formatNamespace(line)}, 'SKIPPED', ${line.hour}, ${line.bytes}, ${line.rows}, ${line.sha256}, ${line.epoch})`;
 }
 
@@ -80,6 +85,6 @@ export function insertBaselines(dialect: Dialect, catalog: Catalog, tables: Tabl
 /** Batches of a collection that come after a mark, oldest first, with what they weigh. */
 export function selectBatches(catalog: Catalog, ns: Namespace, after: number): Statement {
   return sql`
-    SELECT batch, sum(rows) AS rows, sum(bytes) AS bytes FROM ${catalog.ledger}
+    SELECT batch, sum("rows") AS "rows", sum(bytes) AS bytes FROM ${catalog.ledger}
     WHERE collection = ${formatNamespace(ns)} AND batch > ${after} GROUP BY batch ORDER BY batch`;
 }

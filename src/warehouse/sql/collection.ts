@@ -61,8 +61,8 @@ export function createHistory(dialect: Dialect, catalog: Catalog, tables: Tables
       WHERE collection IN (${text(dialect.string(formatNamespace(ns)))}, ${text(dialect.string(ns.db))})
     ), versions AS (
       SELECT r.key, r.doc AS line, r.operation, r.position, r."at", e.position AS end_position, e."at" AS end_at
-      FROM ${tables.bronze} r ASOF LEFT JOIN ends e ON e.position > r.position
-      WHERE r.key IS NOT NULL AND r.operation IN ${DOCUMENT_OPERATIONS}
+      FROM ${tables.bronze} r ${text(dialect.nextJoin)} ends e ON e.position > r.position
+      WHERE r.key IS NOT NULL AND r.operation IN ${DOCUMENT_OPERATIONS}${text(dialect.nextOnly('r.file, r.row_number', 'e.position'))}
     ), numbered AS (
       SELECT
         *,
@@ -89,15 +89,14 @@ export function documentOf(dialect: Dialect, catalog: Catalog, line: string): St
 }
 
 export function dropColumn(dialect: Dialect, tables: Tables, name: string): Statement {
-  return sql`ALTER TABLE ${tables.silver} DROP COLUMN ${text(dialect.identifier(name))}`;
+  return sql`ALTER TABLE ${tables.silver} DROP COLUMN IF EXISTS ${text(dialect.identifier(name))}`;
 }
 
-/** Adds columns and fills them from the documents that are there. */
+/** Adds columns and fills them from the documents that are there. The comment comes last: it says that the column is filled. */
 export function addColumns(dialect: Dialect, catalog: Catalog, tables: Tables, columns: readonly UserColumn[]): readonly Statement[] {
   const name = (column: UserColumn): Statement => text(dialect.identifier(column.name));
   return [
-    ...columns.map((column) => sql`ALTER TABLE ${tables.silver} ADD COLUMN ${name(column)} ${text(column.type)}`),
-    ...columns.map((column) => sql`COMMENT ON COLUMN ${tables.silver}.${name(column)} IS ${text(dialect.string(column.definition))}`),
+    ...columns.map((column) => sql`ALTER TABLE ${tables.silver} ADD COLUMN ${name(column)} ${text(dialect.columnType(column.type))}`),
     sql`
       UPDATE ${tables.silver} SET
         ${join(
@@ -105,5 +104,6 @@ export function addColumns(dialect: Dialect, catalog: Catalog, tables: Tables, c
           ',\n',
         )}
       WHERE doc IS NOT NULL`,
+    ...columns.map((column) => sql`COMMENT ON COLUMN ${tables.silver}.${name(column)} IS ${text(dialect.string(column.definition))}`),
   ];
 }

@@ -98,9 +98,13 @@ function bad(where: string, what: string): SluiceError {
   return new SluiceError(WAREHOUSE_COLUMNS, `${where}: ${what}`);
 }
 
+/** A JSON pointer. */
+export function pointerOf(path: readonly string[]): string {
+  return path.map((part) => `/${part.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+}
+
 /** The column's value out of `document`, an expression that holds the document's JSON. */
 export function columnValue(dialect: Dialect, catalog: Catalog, column: UserColumn, document: string): Statement {
-  const pointer = column.path.map((part) => `/${part.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
   const read = column.type === 'UUID' ? catalog.uuidText : catalog.scalar;
-  return text(`TRY_CAST(${read.text}(${dialect.valueAt(document, pointer)}) AS ${column.type})`);
+  return text(dialect.tryCast(`${read.text}(${dialect.valueAt(document, pointerOf(column.path))})`, column.type));
 }

@@ -34,4 +34,11 @@ describe('an identifier', () => {
   ])('%s is written %s', (name, written) => {
     expect(duckDbDialect.identifier(name)).toBe(written);
   });
+
+  it('keeps the name of a table short enough for Snowflake, and different', () => {
+    const long = (end: string): string => tableStem({ db: 'shop', coll: 'x'.repeat(193) + '🐟'.repeat(12) + end }, []);
+    expect(long('a').length).toBeLessThanOrEqual(210);
+    expect(long('a')).not.toBe(long('b'));
+    expect(long('a').isWellFormed()).toBe(true);
+  });
 });

@@ -35,14 +35,14 @@ export function selectLoadedFiles(dialect: Dialect, catalog: Catalog, tables: Ta
   const { first, last } = dialect.digestNumbers(numberedLine('b'));
   const rows =
     tables === null
-      ? sql`SELECT CAST(NULL AS VARCHAR) AS file, 0 AS rows, '0:0' AS lines WHERE 1 = 0`
+      ? sql`SELECT CAST(NULL AS VARCHAR) AS file, 0 AS "rows", '0:0' AS lines WHERE 1 = 0`
       : sql`
-    SELECT b.file, count(*) AS rows, CAST(sum(${text(first)}) AS VARCHAR) || ':' || CAST(sum(${text(last)}) AS VARCHAR) AS lines
+    SELECT b.file, count(*) AS "rows", CAST(sum(${text(first)}) AS VARCHAR) || ':' || CAST(sum(${text(last)}) AS VARCHAR) AS lines
     FROM ${tables.bronze} b GROUP BY b.file`;
   return sql`
     SELECT
-      coalesce(l.path, f.file) AS path, l.state, l.hour, l.bytes, l.rows AS ledger_rows, l.sha256, l.first_position, l.last_position,
-      coalesce(f.rows, 0) AS rows, coalesce(f.lines, '0:0') AS lines
+      coalesce(l.path, f.file) AS path, l.state, l.hour, l.bytes, l."rows" AS ledger_rows, l.sha256, l.first_position, l.last_position,
+      coalesce(f."rows", 0) AS "rows", coalesce(f.lines, '0:0') AS lines
     FROM (SELECT * FROM ${catalog.ledger} WHERE collection = ${formatNamespace(ns)}) l
     FULL OUTER JOIN (
       ${rows}
@@ -106,11 +106,13 @@ function wrongColumns({ dialect, catalog, tables }: ProofOf): Statement {
   const expected: readonly (readonly [column: string, value: Statement])[] = [
     ['position', at('/_meta/position')],
     ['operation', at('/_meta/operationType')],
-    ['"at"', sql`coalesce(TRY_CAST(${at('/_meta/at')} AS TIMESTAMPTZ), to_timestamp(${seconds}))`],
+    ['"at"', sql`coalesce(TRY_CAST(${at('/_meta/at')} AS TIMESTAMPTZ), ${text(dialect.fromSeconds(seconds.text))})`],
     ['cluster_time_t', seconds],
     ['cluster_time_i', whole('/_meta/clusterTime/$timestamp/i')],
     ['key', sql`${catalog.documentKey}(CAST(doc AS VARCHAR))`],
-    ...['year', 'month', 'day', 'hour'].map((part) => [part, sql`EXTRACT(${text(part.toUpperCase())} FROM to_timestamp(${seconds}))`] as const),
+    ...['year', 'month', 'day', 'hour'].map(
+      (part) => [part, sql`EXTRACT(${text(part.toUpperCase())} FROM ${text(dialect.fromSeconds(seconds.text))})`] as const,
+    ),
   ];
   const wrong = expected.map(
     ([column, value]) =>
@@ -162,9 +164,9 @@ function wrongBaselines({ dialect, catalog, tables, entry }: ProofOf): Statement
 
 function wrongCount({ catalog, tables, entry }: ProofOf): Statement {
   return sql`
-    SELECT r.collection AS place, 'the registry says ' || CAST(r.rows AS VARCHAR) || ' rows, bronze has ' || CAST(b.rows AS VARCHAR) AS detail
-    FROM ${catalog.registry} r, (SELECT count(*) AS rows FROM ${tables.bronze}) b
-    WHERE r.collection = ${entry.collection} AND r.rows <> b.rows`;
+    SELECT r.collection AS place, 'the registry says ' || CAST(r."rows" AS VARCHAR) || ' rows, bronze has ' || CAST(b."rows" AS VARCHAR) AS detail
+    FROM ${catalog.registry} r, (SELECT count(*) AS "rows" FROM ${tables.bronze}) b
+    WHERE r.collection = ${entry.collection} AND r."rows" <> b."rows"`;
 }
 
 /** Rows of bronze that silver must speak of: merged, of a document, and not taken by a baseline. */

@@ -17,6 +17,8 @@ export interface Entry {
   readonly last_batch: number;
   /** Newest batch that silver holds. */
   readonly merged_batch: number;
+  /** Newest batch whose documents the schema knows. */
+  readonly learnt_batch: number;
   /** Baseline that silver stands on; `''`: none. */
   readonly baseline_applied: string;
   /** Highest baseline that is known; `''`: none. */
@@ -25,20 +27,25 @@ export interface Entry {
   readonly complete_through: string | null;
 }
 
-function entries(catalog: Catalog): Statement {
+function entries(catalog: Catalog, baseline: Statement): Statement {
   return sql`
     SELECT
-      r.collection, r.db, r.coll, r.table_name, r.last_batch, r.merged_batch, r.baseline_applied, r.complete_through,
-      coalesce((SELECT max(b.position) FROM ${catalog.baselines} b WHERE b.collection = r.collection OR b.collection = r.db), '') AS baseline
+      r.collection, r.db, r.coll, r.table_name, r.last_batch, r.merged_batch, coalesce(r.learnt_batch, 0) AS learnt_batch, r.baseline_applied, r.complete_through,
+      ${baseline} AS baseline
     FROM ${catalog.registry} r`;
 }
 
+/** Asked for in every transaction: nothing in it depends on the row, which would be planned as a join. */
 export function selectEntry(catalog: Catalog, ns: Namespace): Statement {
-  return sql`${entries(catalog)} WHERE r.collection = ${formatNamespace(ns)}`;
+  const baseline = sql`SELECT max(b.position) FROM ${catalog.baselines} b WHERE b.collection IN (${formatNamespace(ns)}, ${ns.db})`;
+  return sql`${entries(catalog, sql`coalesce((${baseline}), '')`)} WHERE r.collection = ${formatNamespace(ns)}`;
 }
 
 export function selectEntries(catalog: Catalog): Statement {
-  return sql`${entries(catalog)} ORDER BY r.collection`;
+  // Two subqueries, each with one equation: Snowflake cannot take one with OR apart.
+  const highest = (owner: string): Statement =>
+    sql`coalesce((SELECT max(b.position) FROM ${catalog.baselines} b WHERE b.collection = r.${text(owner)}), '')`;
+  return sql`${entries(catalog, sql`greatest(${highest('collection')}, ${highest('db')})`)} ORDER BY r.collection`;
 }
 
 /** Something of it waits for the merge: rows, or a baseline (a dropDatabase comes without rows of its own). */
@@ -49,8 +56,8 @@ export function isUnmerged(entry: Entry): boolean {
 export function insertEntry(catalog: Catalog, ns: Namespace, stem: string): Statement {
   return sql`
     INSERT INTO ${catalog.registry}
-      (collection, db, coll, table_name, status, first_seen_at, rows, bytes, last_batch, merged_batch, baseline_applied)
-    VALUES (${formatNamespace(ns)}, ${ns.db}, ${ns.coll}, ${stem}, 'DISCOVERED', now(), 0, 0, 0, 0, '')`;
+      (collection, db, coll, table_name, status, first_seen_at, "rows", bytes, last_batch, merged_batch, baseline_applied)
+    VALUES (${formatNamespace(ns)}, ${ns.db}, ${ns.coll}, ${stem}, 'DISCOVERED', CURRENT_TIMESTAMP, 0, 0, 0, 0, '')`;
 }
 
 /** What a transaction of the loader adds to a collection. */
@@ -62,13 +69,14 @@ export interface LoadedSum {
 
 /** @param batch `null` when no rows came */
 export function addLoaded(catalog: Catalog, ns: Namespace, sum: LoadedSum, batch: number | null): Statement {
+  const last = sql`CAST(${isoOf(sum.lastAt)} AS TIMESTAMPTZ)`;
   return sql`
     UPDATE ${catalog.registry} SET
       status = CASE WHEN status = 'DISCOVERED' THEN 'ACTIVE' ELSE status END,
-      rows = rows + ${sum.rows},
+      "rows" = "rows" + ${sum.rows},
       bytes = bytes + ${sum.bytes},
-      last_event_at = greatest(last_event_at, CAST(${isoOf(sum.lastAt)} AS TIMESTAMPTZ)),
-      last_load_at = now(),
+      last_event_at = CASE WHEN last_event_at > ${last} THEN last_event_at ELSE coalesce(${last}, last_event_at) END,
+      last_load_at = CURRENT_TIMESTAMP,
       last_batch = coalesce(${batch}, last_batch)
     WHERE collection = ${formatNamespace(ns)}`;
 }
@@ -84,19 +92,34 @@ export function markMerged(catalog: Catalog, ns: Namespace, batch: number, basel
     WHERE collection = ${formatNamespace(ns)}`;
 }
 
-/** Moves forward only. */
-export function markCompleteThrough(catalog: Catalog, ns: Namespace, through: Timestamp): Statement {
-  const at = isoOf(through);
+/** Marks that one statement moves. */
+export const MARKS_MAX = 500;
+
+/** Moves forward only; at least one, and at most {@link MARKS_MAX}. */
+export function markCompleteThrough(catalog: Catalog, marks: readonly { readonly namespace: Namespace; readonly through: Timestamp }[]): Statement {
+  const rows = marks.map(({ namespace, through }) => sql`(${formatNamespace(namespace)}, ${isoOf(through)}, ${through.i})`);
   return sql`
-    UPDATE ${catalog.registry} SET complete_through = CAST(${at} AS TIMESTAMPTZ), complete_through_i = ${through.i}
-    WHERE collection = ${formatNamespace(ns)} AND (
-      complete_through IS NULL OR complete_through < CAST(${at} AS TIMESTAMPTZ)
-      OR (complete_through = CAST(${at} AS TIMESTAMPTZ) AND complete_through_i < ${through.i})
+    UPDATE ${catalog.registry} SET complete_through = m.through, complete_through_i = m.ordinal
+    FROM (
+      SELECT CAST(name AS VARCHAR) AS name, CAST(through AS TIMESTAMPTZ) AS through, CAST(ordinal AS BIGINT) AS ordinal
+      FROM (VALUES ${rows}) AS given (name, through, ordinal)
+    ) AS m
+    WHERE collection = m.name AND (
+      complete_through IS NULL OR complete_through < m.through OR (complete_through = m.through AND complete_through_i < m.ordinal)
     )`;
 }
 
-export function updateStatus(catalog: Catalog, ns: Namespace, status: CollectionStatus, reason: string | null): Statement {
-  return sql`UPDATE ${catalog.registry} SET status = ${status}, reason = ${reason} WHERE collection = ${formatNamespace(ns)}`;
+/** @param from only when it is in one of these */
+export function updateStatus(
+  catalog: Catalog,
+  ns: Namespace,
+  status: CollectionStatus,
+  reason: string | null,
+  from: readonly CollectionStatus[] = ['DISCOVERED', 'ACTIVE', 'PAUSED', 'ERROR'],
+): Statement {
+  return sql`
+    UPDATE ${catalog.registry} SET status = ${status}, reason = ${reason}
+    WHERE collection = ${formatNamespace(ns)} AND status IN (${from.map((one) => sql`${one}`)})`;
 }
 
 /** A file was refused: the collection is in ERROR, unless somebody has paused it. */
@@ -104,7 +127,7 @@ export function recordFailure(catalog: Catalog, ns: Namespace, path: string, rea
   const collection = formatNamespace(ns);
   return [
     sql`DELETE FROM ${catalog.errors} WHERE path = ${path}`,
-    sql`INSERT INTO ${catalog.errors} (path, collection, reason, failed_at) VALUES (${path}, ${collection}, ${reason}, now())`,
+    sql`INSERT INTO ${catalog.errors} (path, collection, reason, failed_at) VALUES (${path}, ${collection}, ${reason}, CURRENT_TIMESTAMP)`,
     sql`UPDATE ${catalog.registry} SET status = 'ERROR', reason = ${reason} WHERE collection = ${collection} AND status <> 'PAUSED'`,
   ];
 }
@@ -128,9 +151,13 @@ export function clearFailures(
 export function selectCollections(catalog: Catalog): Statement {
   return sql`
     SELECT
-      db, coll, status, reason, rows, bytes,
+      db, coll, status, reason, "rows", bytes, source_count AS "sourceCount", source_counted_at AS "sourceCountedAt", first_seen_at AS "firstSeenAt",
       last_event_at AS "lastEventAt", last_load_at AS "lastLoadAt", complete_through AS "completeThrough"
     FROM ${catalog.registry} ORDER BY collection`;
+}
+
+export function updateSourceCount(catalog: Catalog, ns: Namespace, count: number): Statement {
+  return sql`UPDATE ${catalog.registry} SET source_count = ${count}, source_counted_at = CURRENT_TIMESTAMP WHERE collection = ${formatNamespace(ns)}`;
 }
 
 export function selectStems(catalog: Catalog): Statement {

@@ -9,7 +9,7 @@ import type { Catalog } from './names.ts';
 import { sql, text, type Statement } from './statement.ts';
 
 /** Rises when a table changes its shape; `migrate` brings older ones up. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 /** A collection counts as stale when this much of its newest past is not loaded: an hour to be sealed, an hour to spare. */
 export const STALE_AFTER_SECONDS = 2 * 3600;
@@ -18,7 +18,9 @@ export const STALE_AFTER_SECONDS = 2 * 3600;
 export function createSchema(dialect: Dialect, catalog: Catalog): readonly Statement[] {
   const { schemas } = catalog;
   return [
-    ...[schemas.sluice, schemas.bronze, schemas.silver].map((schema) => sql`CREATE SCHEMA IF NOT EXISTS ${text(dialect.identifier(schema))}`),
+    ...[schemas.sluice, schemas.bronze, schemas.silver, schemas.gold].map(
+      (schema) => sql`CREATE SCHEMA IF NOT EXISTS ${text(dialect.identifier(schema))}`,
+    ),
     sql`
       CREATE TABLE IF NOT EXISTS ${catalog.control} (
         schema_version INTEGER NOT NULL,
@@ -27,8 +29,10 @@ export function createSchema(dialect: Dialect, catalog: Catalog): readonly State
     sql`INSERT INTO ${catalog.control} SELECT ${text(String(SCHEMA_VERSION))}, 0 WHERE NOT EXISTS (SELECT 1 FROM ${catalog.control})`,
     ...createLedger(catalog),
     ...createRegistry(catalog),
+    ...createSchemaHistory(catalog),
     ...dialect.functions(schemas.sluice),
-    createHealthView(catalog),
+    createHealthView(dialect, catalog),
+    sql`UPDATE ${catalog.control} SET schema_version = ${text(String(SCHEMA_VERSION))} WHERE schema_version < ${text(String(SCHEMA_VERSION))}`,
   ];
 }
 
@@ -43,7 +47,7 @@ function createLedger(catalog: Catalog): Statement[] {
         state VARCHAR NOT NULL,
         hour VARCHAR,
         bytes BIGINT,
-        rows BIGINT,
+        "rows" BIGINT,
         first_position VARCHAR,
         last_position VARCHAR,
         first_at TIMESTAMPTZ,
@@ -78,15 +82,20 @@ function createRegistry(catalog: Catalog): Statement[] {
         first_seen_at TIMESTAMPTZ NOT NULL,
         last_event_at TIMESTAMPTZ,
         last_load_at TIMESTAMPTZ,
-        rows BIGINT NOT NULL,
+        "rows" BIGINT NOT NULL,
         bytes BIGINT NOT NULL,
         source_count BIGINT,
+        source_counted_at TIMESTAMPTZ,
         complete_through TIMESTAMPTZ,
         complete_through_i BIGINT,
         last_batch BIGINT NOT NULL,
         merged_batch BIGINT NOT NULL,
+        learnt_batch BIGINT,
         baseline_applied VARCHAR NOT NULL
       )`,
+    // Version 2.
+    sql`ALTER TABLE ${catalog.registry} ADD COLUMN IF NOT EXISTS source_counted_at TIMESTAMPTZ`,
+    sql`ALTER TABLE ${catalog.registry} ADD COLUMN IF NOT EXISTS learnt_batch BIGINT`,
     // A baseline of a whole database (dropDatabase) has the database's name as its collection.
     sql`
       CREATE TABLE IF NOT EXISTS ${catalog.baselines} (
@@ -107,7 +116,30 @@ function createRegistry(catalog: Catalog): Statement[] {
   ];
 }
 
-function createHealthView(catalog: Catalog): Statement {
+/** Version 2. `fields` and `plan` are JSON texts: core/document-schema.ts and view-plan.ts say of what. */
+function createSchemaHistory(catalog: Catalog): Statement[] {
+  return [
+    sql`
+      CREATE TABLE IF NOT EXISTS ${catalog.schemaHistory} (
+        collection VARCHAR NOT NULL,
+        version BIGINT NOT NULL,
+        hash VARCHAR NOT NULL,
+        documents BIGINT NOT NULL,
+        fields VARCHAR NOT NULL,
+        plan VARCHAR NOT NULL,
+        valid_from TIMESTAMPTZ NOT NULL,
+        updated_at TIMESTAMPTZ NOT NULL
+      )`,
+    sql`
+      CREATE TABLE IF NOT EXISTS ${catalog.views} (
+        name VARCHAR PRIMARY KEY,
+        collection VARCHAR NOT NULL,
+        field VARCHAR
+      )`,
+  ];
+}
+
+function createHealthView(dialect: Dialect, catalog: Catalog): Statement {
   const { ledger, registry, errors, health } = catalog;
   return sql`
     CREATE OR REPLACE VIEW ${health} AS
@@ -118,7 +150,7 @@ function createHealthView(catalog: Catalog): Statement {
       SELECT collection, count(*) AS files_rejected, max_by(reason, failed_at) AS reason
       FROM ${errors} GROUP BY collection
     ), lags AS (
-      SELECT *, CAST(EXTRACT(EPOCH FROM now()) - EXTRACT(EPOCH FROM coalesce(complete_through, first_seen_at)) AS BIGINT) AS lag_seconds
+      SELECT *, ${text(dialect.secondsSince('coalesce(complete_through, first_seen_at)'))} AS lag_seconds
       FROM ${registry}
     )
     SELECT
@@ -129,7 +161,7 @@ function createHealthView(catalog: Catalog): Statement {
         ELSE 'HEALTHY'
       END AS health,
       r.lag_seconds,
-      r.rows,
+      r."rows",
       r.bytes,
       coalesce(l.files, 0) AS files,
       coalesce(f.files_rejected, 0) AS files_rejected,
@@ -155,5 +187,5 @@ export function selectSchemaVersion(catalog: Catalog): Statement {
 
 /** Whether `migrate` has ever run here. */
 export function selectSchemaExists(catalog: Catalog): Statement {
-  return sql`SELECT count(*) AS tables FROM information_schema.tables WHERE table_schema = ${catalog.schemas.sluice} AND table_name = 'control'`;
+  return sql`SELECT count(*) AS tables FROM information_schema.tables WHERE lower(table_schema) = lower(${catalog.schemas.sluice}) AND lower(table_name) = 'control'`;
 }

@@ -30,14 +30,14 @@ function live(range: Range, alias: string): Statement {
 }
 
 export function countLive(tables: Tables, range: Range): Statement {
-  return sql`SELECT count(*) AS rows FROM ${tables.bronze} WHERE ${live(range, '')}`;
+  return sql`SELECT count(*) AS "rows" FROM ${tables.bronze} WHERE ${live(range, '')}`;
 }
 
 /**
  * One row per key of the range: the newest state, the newest document, how many rows, the first sight. Its columns have
  * the names of silver's, which no column of the user can have.
  */
-function fold(dialect: Dialect, catalog: Catalog, tables: Tables, range: Range, columns: readonly UserColumn[]): Statement {
+export function foldRange(dialect: Dialect, catalog: Catalog, tables: Tables, range: Range, columns: readonly UserColumn[]): Statement {
   const hasDocument = text(`${dialect.typeAt('doc', '/fullDocument')} = 'OBJECT'`);
   return sql`
     WITH states AS (
@@ -75,7 +75,7 @@ export function mergeRange(dialect: Dialect, catalog: Catalog, tables: Tables, r
     ...['doc', 'doc_position', ...own].map(newerDocument),
     'version_number = s.version_number + b.version_number',
     'first_seen_at = least(s.first_seen_at, b.first_seen_at)',
-    'loaded_at = now()',
+    'loaded_at = CURRENT_TIMESTAMP',
   ];
   const inserts: readonly (readonly [column: string, value: string])[] = [
     ...['key', 'doc', 'doc_position', 'operation', 'position', '"at"', 'version_number', 'first_seen_at', ...own].map(
@@ -83,12 +83,12 @@ export function mergeRange(dialect: Dialect, catalog: Catalog, tables: Tables, r
     ),
     ['is_current', `b.operation <> 'delete'`],
     ['deleted_at', `CASE WHEN b.operation = 'delete' THEN b."at" END`],
-    ['loaded_at', 'now()'],
+    ['loaded_at', 'CURRENT_TIMESTAMP'],
   ];
   return sql`
     MERGE INTO ${tables.silver} AS s
     USING (
-      ${fold(dialect, catalog, tables, range, columns)}
+      ${foldRange(dialect, catalog, tables, range, columns)}
     ) AS b ON s.key = b.key
     WHEN MATCHED THEN UPDATE SET
       ${text(updates.join(',\n'))}
@@ -110,13 +110,13 @@ export function applyBaseline(dialect: Dialect, tables: Tables, range: Range, co
       DELETE FROM ${tables.silver}
       WHERE position < ${range.baseline} OR (position = ${range.baseline} AND operation <> 'snapshot')`,
     sql`
-      UPDATE ${tables.silver} AS s SET version_number = c.versions, first_seen_at = c.first_seen_at
+      UPDATE ${tables.silver} SET version_number = c.versions, first_seen_at = c.first_seen
       FROM (
-        SELECT key, count(*) AS versions, min("at") AS first_seen_at
+        SELECT key AS counted, count(*) AS versions, min("at") AS first_seen
         FROM ${tables.bronze} WHERE ${live(range, '')}
         GROUP BY key
       ) AS c
-      WHERE s.key = c.key`,
+      WHERE key = c.counted`,
     sql`
       UPDATE ${tables.silver} SET ${text(forgotten.map((column) => `${column} = NULL`).join(', '))}
       WHERE doc_position < ${range.baseline}`,

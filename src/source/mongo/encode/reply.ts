@@ -5,13 +5,14 @@
  * batch gets arrays and a line buffer of the right size, then encodes them one after another.
  */
 import { SluiceError } from '../../../core/error.ts';
-import { SOURCE_PROTOCOL } from '../../../core/errors.ts';
+import { SOURCE_ORDER, SOURCE_PROTOCOL } from '../../../core/errors.ts';
 import type { BufferPool } from '../../../core/buffer-pool.ts';
 import { EventBatchBuilder } from '../../../core/event-batch.ts';
-import type { EventBatch } from '../../../core/event.ts';
+import { positionAt, type EventBatch, type ResumePoint } from '../../../core/event.ts';
 import { ARRAY, DOCUMENT, INT64, cstringEnd, documentSize, elementsOf } from './bson.ts';
 import { META_BYTES_MAX, type LineEncoder } from './line.ts';
 import { EXPANSION_MAX, broken } from './tape.ts';
+import { resumePointOf } from './token.ts';
 
 export interface EncodedReply {
   readonly events: EventBatch;
@@ -110,4 +111,17 @@ function measureBatch(input: DataView, from: number, end: number): { count: numb
     p = at + bytes;
   }
   return { count, bytesMax };
+}
+
+/** Where a stream goes on after a reply that came at `before`. */
+export function resumeAfter(encoded: EncodedReply, before: ResumePoint): ResumePoint {
+  const token = encoded.postBatchResumeToken ?? encoded.lastToken;
+  return token === null ? before : resumePointOf(token);
+}
+
+/** Within a reply {@link encodeReply} has looked; here one reply is held against the last. @throws SOURCE_ORDER */
+export function assertRising({ events }: EncodedReply, before: ResumePoint): void {
+  if (events.count === 0) return;
+  const first = positionAt(events.lines, 0);
+  if (first <= before.position) throw new SluiceError(SOURCE_ORDER, `${first} after ${before.position}`);
 }

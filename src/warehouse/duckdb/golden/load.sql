@@ -23,10 +23,11 @@ FROM (SELECT *, make_timestamp(CAST(facts[4] AS BIGINT) * 1000000) AS moment FRO
 -- ["shop/Orders of 2026/events.jsonl",8]
 
 INSERT INTO sluice.load_ledger
-  (path, collection, state, hour, bytes, rows, first_position, last_position, first_at, last_at, sha256, epoch, batch, loaded_at, load_ms)
+  (path, collection, state, hour, bytes, "rows", first_position, last_position, first_at, last_at, sha256, epoch, batch, loaded_at, load_ms)
 VALUES (
   ?, ?, 'LOADED', ?, ?, ?, ?, ?,
-  CAST(? AS TIMESTAMPTZ), CAST(? AS TIMESTAMPTZ), ?, ?, ?, now(), ?
+  CAST(? AS TIMESTAMPTZ), CAST(? AS TIMESTAMPTZ), ?, ?, ?,
+  CURRENT_TIMESTAMP, ?
 );
 -- ["shop/Orders of 2026/events.jsonl","shop.Orders of 2026","20261121-00",4096,12,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04","2026-11-21T00:00:00.000Z","2026-11-21T00:00:00.000Z","e3b0c442",2,8,250]
 
@@ -34,7 +35,7 @@ INSERT INTO sluice.load_ledger (path, collection, state, superseded_by)
 VALUES (?, ?, 'SUPERSEDED', ?);
 -- ["old.jsonl","shop.Orders of 2026","shop/Orders of 2026/events.jsonl"]
 
-INSERT INTO sluice.load_ledger (path, collection, state, hour, bytes, rows, sha256, epoch)
+INSERT INTO sluice.load_ledger (path, collection, state, hour, bytes, "rows", sha256, epoch)
 VALUES (?, ?, 'SKIPPED', ?, ?, ?, ?, ?);
 -- ["shop/Orders of 2026/events.jsonl","shop.Orders of 2026","20261121-00",4096,12,"e3b0c442",2]
 
@@ -52,18 +53,18 @@ WHERE target IS NOT NULL AND target <> ?;
 
 UPDATE sluice.collection_registry SET
   status = CASE WHEN status = 'DISCOVERED' THEN 'ACTIVE' ELSE status END,
-  rows = rows + ?,
+  "rows" = "rows" + ?,
   bytes = bytes + ?,
-  last_event_at = greatest(last_event_at, CAST(? AS TIMESTAMPTZ)),
-  last_load_at = now(),
+  last_event_at = CASE WHEN last_event_at > CAST(? AS TIMESTAMPTZ) THEN last_event_at ELSE coalesce(CAST(? AS TIMESTAMPTZ), last_event_at) END,
+  last_load_at = CURRENT_TIMESTAMP,
   last_batch = coalesce(?, last_batch)
 WHERE collection = ?;
--- [12,4096,"2026-11-21T00:00:00.000Z",8,"shop.Orders of 2026"]
+-- [12,4096,"2026-11-21T00:00:00.000Z","2026-11-21T00:00:00.000Z",8,"shop.Orders of 2026"]
 
 DELETE FROM sluice.load_errors WHERE path = ?;
 -- ["shop/Orders of 2026/events.jsonl"]
 
-INSERT INTO sluice.load_errors (path, collection, reason, failed_at) VALUES (?, ?, ?, now());
+INSERT INTO sluice.load_errors (path, collection, reason, failed_at) VALUES (?, ?, ?, CURRENT_TIMESTAMP);
 -- ["shop/Orders of 2026/events.jsonl","shop.Orders of 2026","it has 11 rows"]
 
 UPDATE sluice.collection_registry SET status = 'ERROR', reason = ? WHERE collection = ? AND status <> 'PAUSED';

@@ -1,16 +1,16 @@
 UPDATE sluice.control SET last_batch = last_batch + 1 RETURNING last_batch AS batch;
 
 SELECT
-  r.collection, r.db, r.coll, r.table_name, r.last_batch, r.merged_batch, r.baseline_applied, r.complete_through,
-  coalesce((SELECT max(b.position) FROM sluice.baselines b WHERE b.collection = r.collection OR b.collection = r.db), '') AS baseline
+  r.collection, r.db, r.coll, r.table_name, r.last_batch, r.merged_batch, coalesce(r.learnt_batch, 0) AS learnt_batch, r.baseline_applied, r.complete_through,
+  coalesce((SELECT max(b.position) FROM sluice.baselines b WHERE b.collection IN (?, ?)), '') AS baseline
 FROM sluice.collection_registry r WHERE r.collection = ?;
--- ["shop.Orders of 2026"]
+-- ["shop.Orders of 2026","shop","shop.Orders of 2026"]
 
-SELECT batch, sum(rows) AS rows, sum(bytes) AS bytes FROM sluice.load_ledger
+SELECT batch, sum("rows") AS "rows", sum(bytes) AS bytes FROM sluice.load_ledger
 WHERE collection = ? AND batch > ? GROUP BY batch ORDER BY batch;
 -- ["shop.Orders of 2026",3]
 
-SELECT count(*) AS rows FROM bronze."shop__Orders of 2026" WHERE batch > ? AND batch <= ?
+SELECT count(*) AS "rows" FROM bronze."shop__Orders of 2026" WHERE batch > ? AND batch <= ?
   AND key IS NOT NULL AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
   AND (position > ? OR (position = ? AND operation = 'snapshot'));
 -- [3,7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04"]
@@ -19,15 +19,15 @@ DELETE FROM silver."shop__Orders of 2026"
 WHERE position < ? OR (position = ? AND operation <> 'snapshot');
 -- ["826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04"]
 
-UPDATE silver."shop__Orders of 2026" AS s SET version_number = c.versions, first_seen_at = c.first_seen_at
+UPDATE silver."shop__Orders of 2026" SET version_number = c.versions, first_seen_at = c.first_seen
 FROM (
-  SELECT key, count(*) AS versions, min("at") AS first_seen_at
+  SELECT key AS counted, count(*) AS versions, min("at") AS first_seen
   FROM bronze."shop__Orders of 2026" WHERE batch > ? AND batch <= ?
     AND key IS NOT NULL AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
     AND (position > ? OR (position = ? AND operation = 'snapshot'))
   GROUP BY key
 ) AS c
-WHERE s.key = c.key;
+WHERE key = c.counted;
 -- [3,7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04"]
 
 UPDATE silver."shop__Orders of 2026" SET doc = NULL, doc_position = NULL, total = NULL, "order" = NULL
@@ -76,11 +76,11 @@ WHEN MATCHED THEN UPDATE SET
   "order" = CASE WHEN b.doc_position > coalesce(s.doc_position, '') THEN b."order" ELSE s."order" END,
   version_number = s.version_number + b.version_number,
   first_seen_at = least(s.first_seen_at, b.first_seen_at),
-  loaded_at = now()
+  loaded_at = CURRENT_TIMESTAMP
 WHEN NOT MATCHED THEN INSERT
   (key, doc, doc_position, operation, position, "at", version_number, first_seen_at, total, "order", is_current, deleted_at, loaded_at)
 VALUES
-  (b.key, b.doc, b.doc_position, b.operation, b.position, b."at", b.version_number, b.first_seen_at, b.total, b."order", b.operation <> 'delete', CASE WHEN b.operation = 'delete' THEN b."at" END, now());
+  (b.key, b.doc, b.doc_position, b.operation, b.position, b."at", b.version_number, b.first_seen_at, b.total, b."order", b.operation <> 'delete', CASE WHEN b.operation = 'delete' THEN b."at" END, CURRENT_TIMESTAMP);
 -- [3,7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04",3,7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04"]
 
 UPDATE sluice.collection_registry SET merged_batch = ?, baseline_applied = ?

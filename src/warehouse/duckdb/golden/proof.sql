@@ -1,19 +1,19 @@
 SELECT
-  coalesce(l.path, f.file) AS path, l.state, l.hour, l.bytes, l.rows AS ledger_rows, l.sha256, l.first_position, l.last_position,
-  coalesce(f.rows, 0) AS rows, coalesce(f.lines, '0:0') AS lines
+  coalesce(l.path, f.file) AS path, l.state, l.hour, l.bytes, l."rows" AS ledger_rows, l.sha256, l.first_position, l.last_position,
+  coalesce(f."rows", 0) AS "rows", coalesce(f.lines, '0:0') AS lines
 FROM (SELECT * FROM sluice.load_ledger WHERE collection = ?) l
 FULL OUTER JOIN (
-  SELECT b.file, count(*) AS rows, CAST(sum(md5_number_upper(CAST(b.row_number AS VARCHAR) || ':' || CAST(b.doc AS VARCHAR))) AS VARCHAR) || ':' || CAST(sum(md5_number_lower(CAST(b.row_number AS VARCHAR) || ':' || CAST(b.doc AS VARCHAR))) AS VARCHAR) AS lines
+  SELECT b.file, count(*) AS "rows", CAST(sum(md5_number_upper(CAST(b.row_number AS VARCHAR) || ':' || CAST(b.doc AS VARCHAR))) AS VARCHAR) || ':' || CAST(sum(md5_number_lower(CAST(b.row_number AS VARCHAR) || ':' || CAST(b.doc AS VARCHAR))) AS VARCHAR) AS lines
   FROM bronze."shop__Orders of 2026" b GROUP BY b.file
 ) f ON f.file = l.path;
 -- ["shop.Orders of 2026"]
 
 SELECT
-  coalesce(l.path, f.file) AS path, l.state, l.hour, l.bytes, l.rows AS ledger_rows, l.sha256, l.first_position, l.last_position,
-  coalesce(f.rows, 0) AS rows, coalesce(f.lines, '0:0') AS lines
+  coalesce(l.path, f.file) AS path, l.state, l.hour, l.bytes, l."rows" AS ledger_rows, l.sha256, l.first_position, l.last_position,
+  coalesce(f."rows", 0) AS "rows", coalesce(f.lines, '0:0') AS lines
 FROM (SELECT * FROM sluice.load_ledger WHERE collection = ?) l
 FULL OUTER JOIN (
-  SELECT CAST(NULL AS VARCHAR) AS file, 0 AS rows, '0:0' AS lines WHERE 1 = 0
+  SELECT CAST(NULL AS VARCHAR) AS file, 0 AS "rows", '0:0' AS lines WHERE 1 = 0
 ) f ON f.file = l.path;
 -- ["shop.Orders of 2026"]
 
@@ -68,9 +68,9 @@ SELECT place, detail FROM (
 -- ["shop.Orders of 2026","shop.Orders of 2026","shop.Orders of 2026",20]
 
 SELECT place, detail FROM (
-  SELECT r.collection AS place, 'the registry says ' || CAST(r.rows AS VARCHAR) || ' rows, bronze has ' || CAST(b.rows AS VARCHAR) AS detail
-  FROM sluice.collection_registry r, (SELECT count(*) AS rows FROM bronze."shop__Orders of 2026") b
-  WHERE r.collection = ? AND r.rows <> b.rows
+  SELECT r.collection AS place, 'the registry says ' || CAST(r."rows" AS VARCHAR) || ' rows, bronze has ' || CAST(b."rows" AS VARCHAR) AS detail
+  FROM sluice.collection_registry r, (SELECT count(*) AS "rows" FROM bronze."shop__Orders of 2026") b
+  WHERE r.collection = ? AND r."rows" <> b."rows"
 ) ORDER BY place, detail LIMIT ?;
 -- ["shop.Orders of 2026",20]
 
@@ -263,9 +263,9 @@ SELECT count(*) AS total FROM (
 -- ["shop.Orders of 2026","shop.Orders of 2026","shop.Orders of 2026"]
 
 SELECT count(*) AS total FROM (
-  SELECT r.collection AS place, 'the registry says ' || CAST(r.rows AS VARCHAR) || ' rows, bronze has ' || CAST(b.rows AS VARCHAR) AS detail
-  FROM sluice.collection_registry r, (SELECT count(*) AS rows FROM bronze."shop__Orders of 2026") b
-  WHERE r.collection = ? AND r.rows <> b.rows
+  SELECT r.collection AS place, 'the registry says ' || CAST(r."rows" AS VARCHAR) || ' rows, bronze has ' || CAST(b."rows" AS VARCHAR) AS detail
+  FROM sluice.collection_registry r, (SELECT count(*) AS "rows" FROM bronze."shop__Orders of 2026") b
+  WHERE r.collection = ? AND r."rows" <> b."rows"
 );
 -- ["shop.Orders of 2026"]
 

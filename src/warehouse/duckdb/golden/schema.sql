@@ -4,12 +4,14 @@ CREATE SCHEMA IF NOT EXISTS bronze;
 
 CREATE SCHEMA IF NOT EXISTS silver;
 
+CREATE SCHEMA IF NOT EXISTS gold;
+
 CREATE TABLE IF NOT EXISTS sluice.control (
   schema_version INTEGER NOT NULL,
   last_batch BIGINT NOT NULL
 );
 
-INSERT INTO sluice.control SELECT 1, 0 WHERE NOT EXISTS (SELECT 1 FROM sluice.control);
+INSERT INTO sluice.control SELECT 2, 0 WHERE NOT EXISTS (SELECT 1 FROM sluice.control);
 
 CREATE TABLE IF NOT EXISTS sluice.load_ledger (
   path VARCHAR PRIMARY KEY,
@@ -17,7 +19,7 @@ CREATE TABLE IF NOT EXISTS sluice.load_ledger (
   state VARCHAR NOT NULL,
   hour VARCHAR,
   bytes BIGINT,
-  rows BIGINT,
+  "rows" BIGINT,
   first_position VARCHAR,
   last_position VARCHAR,
   first_at TIMESTAMPTZ,
@@ -47,15 +49,21 @@ CREATE TABLE IF NOT EXISTS sluice.collection_registry (
   first_seen_at TIMESTAMPTZ NOT NULL,
   last_event_at TIMESTAMPTZ,
   last_load_at TIMESTAMPTZ,
-  rows BIGINT NOT NULL,
+  "rows" BIGINT NOT NULL,
   bytes BIGINT NOT NULL,
   source_count BIGINT,
+  source_counted_at TIMESTAMPTZ,
   complete_through TIMESTAMPTZ,
   complete_through_i BIGINT,
   last_batch BIGINT NOT NULL,
   merged_batch BIGINT NOT NULL,
+  learnt_batch BIGINT,
   baseline_applied VARCHAR NOT NULL
 );
+
+ALTER TABLE sluice.collection_registry ADD COLUMN IF NOT EXISTS source_counted_at TIMESTAMPTZ;
+
+ALTER TABLE sluice.collection_registry ADD COLUMN IF NOT EXISTS learnt_batch BIGINT;
 
 CREATE TABLE IF NOT EXISTS sluice.baselines (
   collection VARCHAR NOT NULL,
@@ -71,6 +79,23 @@ CREATE TABLE IF NOT EXISTS sluice.gaps (
   collections VARCHAR,
   cause VARCHAR NOT NULL,
   repaired_by VARCHAR
+);
+
+CREATE TABLE IF NOT EXISTS sluice.schema_history (
+  collection VARCHAR NOT NULL,
+  version BIGINT NOT NULL,
+  hash VARCHAR NOT NULL,
+  documents BIGINT NOT NULL,
+  fields VARCHAR NOT NULL,
+  plan VARCHAR NOT NULL,
+  valid_from TIMESTAMPTZ NOT NULL,
+  updated_at TIMESTAMPTZ NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS sluice.views (
+  name VARCHAR PRIMARY KEY,
+  collection VARCHAR NOT NULL,
+  field VARCHAR
 );
 
 CREATE OR REPLACE MACRO sluice.member_searched(line, name, following) AS (
@@ -115,6 +140,8 @@ CREATE OR REPLACE MACRO sluice.scalar(value) AS (
     json_extract_string(value, '/$oid'), json_extract_string(value, '/$symbol'), sluice.date_text(value), CAST(value AS VARCHAR))
   ELSE json_extract_string(value, '$') END);
 
+CREATE OR REPLACE MACRO sluice.structure(value) AS (TRY(CAST(json_structure(value) AS VARCHAR)));
+
 CREATE OR REPLACE MACRO sluice.uuid_text(value) AS (
   coalesce(
     json_extract_string(value, '/$uuid'),
@@ -140,7 +167,7 @@ SELECT
     ELSE 'HEALTHY'
   END AS health,
   r.lag_seconds,
-  r.rows,
+  r."rows",
   r.bytes,
   coalesce(l.files, 0) AS files,
   coalesce(f.files_rejected, 0) AS files_rejected,
@@ -153,3 +180,5 @@ SELECT
 FROM lags r
 LEFT JOIN loads l ON l.collection = r.collection
 LEFT JOIN failures f ON f.collection = r.collection;
+
+UPDATE sluice.control SET schema_version = 2 WHERE schema_version < 2;

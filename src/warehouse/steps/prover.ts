@@ -1,5 +1,5 @@
 /**
- * What a DuckDB warehouse knows of itself, for `verify`: sql/proof.ts has the questions.
+ * What a warehouse knows of itself, for `verify`: sql/proof.ts has the questions.
  *
  * Every question about silver is asked in one transaction: a merge that commits between two of them would look like a
  * fault. A statement that finds nothing is run once; faults are counted by a second one.
@@ -9,7 +9,7 @@ import type { LoadedFile, LoadedLine, LoadRecord, WarehouseCheck, WarehouseFault
 import { countFaults, firstFaults, proofStatements, selectLoadedFiles, selectLoadedLines } from '../sql/proof.ts';
 import type { Statement } from '../sql/statement.ts';
 import { columnsOf, findEntry, tablesOf, type Context } from './collections.ts';
-import type { Database, Session } from './database.ts';
+import type { Reads, Session } from './session.ts';
 
 interface FileRow {
   readonly path: string;
@@ -24,7 +24,7 @@ interface FileRow {
   readonly lines: string;
 }
 
-export async function* loadedFiles(database: Database, context: Context, ns: Namespace, signal: AbortSignal): AsyncGenerator<LoadedFile> {
+export async function* loadedFiles(database: Reads, context: Context, ns: Namespace, signal: AbortSignal): AsyncGenerator<LoadedFile> {
   // Not streamed: between a look at the registry and one at the tables the first file of the collection may be loaded.
   const rows = await database.readOneMoment(async (session) => {
     const entry = await findEntry(session, context, ns);
@@ -38,20 +38,14 @@ export async function* loadedFiles(database: Database, context: Context, ns: Nam
   }
 }
 
-export async function* loadedLines(
-  database: Database,
-  context: Context,
-  ns: Namespace,
-  path: string,
-  signal: AbortSignal,
-): AsyncGenerator<LoadedLine> {
+export async function* loadedLines(database: Reads, context: Context, ns: Namespace, path: string, signal: AbortSignal): AsyncGenerator<LoadedLine> {
   const entry = await database.read((session) => findEntry(session, context, ns), signal);
   if (entry === null || entry.last_batch === 0) return;
   yield* database.stream<LoadedLine>(selectLoadedLines(context.dialect, tablesOf(context, entry), path), signal);
 }
 
 export async function proveCollection(
-  database: Database,
+  database: Reads,
   context: Context,
   ns: Namespace,
   examplesMax: number,

@@ -1,9 +1,9 @@
 /**
- * A wait that a stop ends at once, whatever the driver is at.
+ * A wait that a stop ends at once, whatever a driver is at.
  */
 
 /**
- * What `work` comes to, or the signal's reason as soon as it aborts. What the driver still has to do then, it does in vain
+ * What `work` comes to, or the signal's reason as soon as it aborts. What a driver still has to do then, it does in vain
  * until its client is closed: it can wait for a server longer than a stop may take.
  */
 export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {

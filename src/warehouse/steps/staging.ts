@@ -1,6 +1,6 @@
 /**
- * Puts sealed files where DuckDB may read them: below the one folder that it is confined to, under plain names (a path
- * of the lake may hold `[`, `*` or `?`, which DuckDB would take for a pattern).
+ * Puts sealed files where a warehouse may read them: in one folder, under plain names (a path
+ * of the lake may hold `[`, `*` or `?`, which would be taken for a pattern).
  *
  * A file on the same disk costs nothing: it is linked. Sealed files never change, so a link is as good as a copy.
  */
@@ -12,12 +12,6 @@ import { pipeline } from 'node:stream/promises';
 import { reasonOf, SluiceError, systemCode } from '../../core/error.ts';
 import { WAREHOUSE_FAILED } from '../../core/errors.ts';
 import type { SealedFile } from '../../core/warehouse.ts';
-import { sql, type Statement } from '../sql/statement.ts';
-
-/** A line of this size is read without growing DuckDB's buffers, which hold two of them per thread. */
-const LINE_BYTES_USUAL = 16 * 1024 ** 2;
-const LINE_BYTES_GROWTH = 8;
-const LINE_BYTES_MAX = 1024 ** 3;
 
 /** The disk that files are staged on is to blame: the next file would fare no better. */
 const DISK_CODES: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'EIO', 'EMFILE']);
@@ -33,11 +27,10 @@ export class FileRejected extends Error {
   }
 }
 
-/** A sealed file that DuckDB can read. */
+/** A sealed file under a plain name in a folder of ours. */
 export interface StagedFile {
   readonly file: SealedFile;
   readonly path: string;
-  readonly lineBytesMax: number;
 }
 
 export class Staging {
@@ -65,7 +58,7 @@ export class Staging {
       if (DISK_CODES.has(systemCode(error) ?? '')) throw new SluiceError(WAREHOUSE_FAILED, reasonOf(error), { cause: error });
       throw new FileRejected(file, reasonOf(error), error);
     }
-    return { file, path, lineBytesMax: LINE_BYTES_USUAL };
+    return { file, path };
   }
 
   async drop(path: string): Promise<void> {
@@ -84,31 +77,7 @@ async function linkOrCopy(from: string, to: string): Promise<void> {
   }
 }
 
-/** The same file with room for longer lines, or `null` when it had all the room that there is. */
-export function withLongerLines(staged: StagedFile): StagedFile | null {
-  const whole = compressionOf(staged.file) === 'uncompressed' ? staged.file.line.bytes : LINE_BYTES_MAX;
-  if (staged.lineBytesMax >= Math.min(whole, LINE_BYTES_MAX)) return null;
-  return { ...staged, lineBytesMax: Math.min(staged.lineBytesMax * LINE_BYTES_GROWTH, Math.max(whole, LINE_BYTES_USUAL), LINE_BYTES_MAX) };
-}
-
-function compressionOf(file: SealedFile): 'gzip' | 'zstd' | 'uncompressed' {
+export function compressionOf(file: SealedFile): 'gzip' | 'zstd' | 'uncompressed' {
   if (file.line.path.endsWith('.gz')) return 'gzip';
   return file.line.path.endsWith('.zst') ? 'zstd' : 'uncompressed';
-}
-
-/**
- * The lines of a staged file as `number` (from 1), `line` (its text, untouched) and `facts`.
- *
- * One file in one statement: DuckDB has no row number for JSON, but keeps the order of a file (`preserve_insertion_order`).
- * Never `ignore_errors`: a bad line would become a row of NULLs.
- */
-export function selectLines(staged: StagedFile): Statement {
-  return sql`
-    SELECT
-      row_number() OVER () AS number,
-      json AS line,
-      json_extract_string(json, [
-        '/_meta/position', '/_meta/operationType', '/_meta/at', '/_meta/clusterTime/$timestamp/t', '/_meta/clusterTime/$timestamp/i'
-      ]) AS facts
-    FROM read_ndjson_objects(${staged.path}, compression = ${compressionOf(staged.file)}, maximum_object_size = ${staged.lineBytesMax})`;
 }

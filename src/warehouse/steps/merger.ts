@@ -8,49 +8,28 @@ import { failpoint } from '../../ops/failpoint.ts';
 import { selectBatches } from '../sql/bronze.ts';
 import type { Tables } from '../sql/names.ts';
 import { isUnmerged, markMerged, type Entry } from '../sql/registry.ts';
-import { takeBatch } from '../sql/schema.ts';
-import { applyBaseline, countLive, emptySilver, mergeRange, purgeDeleted, type Range } from '../sql/silver.ts';
+import { applyBaseline, countLive, mergeRange, purgeDeleted, type Range } from '../sql/silver.ts';
 import { columnsOf, findEntry, tablesOf, type Context } from './collections.ts';
-import type { Database, Session } from './database.ts';
+import type { Session, Write } from './session.ts';
 
-/** A piece takes batches up to these limits, at least one. */
+/** A piece takes batches up to these limits, at least one: its documents are held in memory. */
 const PIECE_ROWS_MAX = 500_000;
 const PIECE_BYTES_MAX = 512 * 1024 ** 2;
+const PIECE_SHARE_OF_MEMORY = 1 / 4;
 
-export async function mergeCollection(
-  database: Database,
-  context: Context,
-  ns: Namespace,
-  how: { readonly rebuild: boolean },
-  signal: AbortSignal,
-): Promise<MergeResult> {
+export async function mergeCollection(write: Write, context: Context, ns: Namespace): Promise<MergeResult> {
   if (ns.coll === null) return { rows: 0 };
-  const within = <T>(work: (session: Session) => Promise<T>): Promise<T> => database.write(takeBatch(context.catalog), work, signal);
-  // A rebuild is one transaction: nobody sees a half-empty table.
-  if (how.rebuild) return { rows: await within((session) => rebuild(session, context, ns)) };
   let rows = 0;
   for (;;) {
-    const piece = await within((session) => mergePiece(session, context, ns));
+    const piece = await write((session) => mergePiece(session, context, ns));
     failpoint('warehouse.after-merge-commit');
     rows += piece.rows;
     if (!piece.more) return { rows };
   }
 }
 
-async function rebuild(session: Session, context: Context, ns: Namespace): Promise<number> {
-  const entry = await findEntry(session, context, ns);
-  if (entry === null || entry.last_batch === 0) return 0;
-  await session.run(emptySilver(tablesOf(context, entry)));
-  await session.run(markMerged(context.catalog, ns, 0, entry.baseline));
-  let rows = 0;
-  for (;;) {
-    const piece = await mergePiece(session, context, ns);
-    rows += piece.rows;
-    if (!piece.more) return rows;
-  }
-}
-
-async function mergePiece(session: Session, context: Context, ns: Namespace): Promise<{ readonly rows: number; readonly more: boolean }> {
+/** The next batches that silver lacks. */
+export async function mergePiece(session: Session, context: Context, ns: Namespace): Promise<{ readonly rows: number; readonly more: boolean }> {
   const entry = await findEntry(session, context, ns);
   if (entry === null || !isUnmerged(entry)) return { rows: 0, more: false };
   const tables = tablesOf(context, entry);
@@ -59,7 +38,11 @@ async function mergePiece(session: Session, context: Context, ns: Namespace): Pr
     const held: Range = { after: 0, upTo: entry.merged_batch, baseline: entry.baseline };
     await session.runAll(applyBaseline(context.dialect, tables, held, columns));
   }
-  const range: Range = { after: entry.merged_batch, upTo: await endOfPiece(session, context, entry), baseline: entry.baseline };
+  const range: Range = {
+    after: entry.merged_batch,
+    upTo: await endOfPiece(session, context, entry, entry.merged_batch, entry.last_batch),
+    baseline: entry.baseline,
+  };
   const rows = (await session.all<{ rows: number }>(countLive(tables, range)))[0]?.rows ?? 0;
   if (rows > 0) await session.run(mergeRange(context.dialect, context.catalog, tables, range, columns));
   await session.run(markMerged(context.catalog, ns, range.upTo, range.baseline));
@@ -69,16 +52,19 @@ async function mergePiece(session: Session, context: Context, ns: Namespace): Pr
   return { rows, more };
 }
 
-async function endOfPiece(session: Session, context: Context, entry: Entry): Promise<number> {
-  let [end, rows, bytes] = [entry.merged_batch, 0, 0];
-  const batches = await session.all<{ batch: number; rows: number; bytes: number }>(selectBatches(context.catalog, entry, entry.merged_batch));
+/** Where a piece ends that begins after batch `after` and goes to `last` at most. */
+export async function endOfPiece(session: Session, context: Context, entry: Entry, after: number, last: number): Promise<number> {
+  const bytesMax = Math.min(PIECE_BYTES_MAX, context.memoryLimitBytes * PIECE_SHARE_OF_MEMORY);
+  let [end, rows, bytes] = [after, 0, 0];
+  const batches = await session.all<{ batch: number; rows: number; bytes: number }>(selectBatches(context.catalog, entry, after));
   for (const batch of batches) {
+    if (batch.batch > last) return last;
     rows += batch.rows;
     bytes += batch.bytes;
-    if (end > entry.merged_batch && (rows > PIECE_ROWS_MAX || bytes > PIECE_BYTES_MAX)) return end;
+    if (end > after && (rows > PIECE_ROWS_MAX || bytes > bytesMax)) return end;
     end = batch.batch;
   }
-  return entry.last_batch;
+  return last;
 }
 
 /**

@@ -1,0 +1,37 @@
+/** How DuckDB reads the lines of a staged file. */
+import { sql, type Statement } from '../sql/statement.ts';
+import { compressionOf, type StagedFile } from '../steps/staging.ts';
+
+/** A line of this size is read without growing DuckDB's buffers, which hold two of them per thread. */
+export const LINE_BYTES_USUAL = 16 * 1024 ** 2;
+const LINE_BYTES_GROWTH = 8;
+const LINE_BYTES_MAX = 1024 ** 3;
+
+/** A staged file with the length of line that buffers are made for. */
+export interface ReadableFile extends StagedFile {
+  readonly lineBytesMax: number;
+}
+
+/** The same file with room for longer lines, or `null` when it had all the room that there is. */
+export function withLongerLines(staged: ReadableFile): ReadableFile | null {
+  const whole = compressionOf(staged.file) === 'uncompressed' ? staged.file.line.bytes : LINE_BYTES_MAX;
+  if (staged.lineBytesMax >= Math.min(whole, LINE_BYTES_MAX)) return null;
+  return { ...staged, lineBytesMax: Math.min(staged.lineBytesMax * LINE_BYTES_GROWTH, Math.max(whole, LINE_BYTES_USUAL), LINE_BYTES_MAX) };
+}
+
+/**
+ * The lines of a staged file as `number` (from 1), `line` (its text, untouched) and `facts`.
+ *
+ * One file in one statement: DuckDB has no row number for JSON, but keeps the order of a file (`preserve_insertion_order`).
+ * Never `ignore_errors`: a bad line would become a row of NULLs.
+ */
+export function selectLines(staged: ReadableFile): Statement {
+  return sql`
+    SELECT
+      row_number() OVER () AS number,
+      json AS line,
+      json_extract_string(json, [
+        '/_meta/position', '/_meta/operationType', '/_meta/at', '/_meta/clusterTime/$timestamp/t', '/_meta/clusterTime/$timestamp/i'
+      ]) AS facts
+    FROM read_ndjson_objects(${staged.path}, compression = ${compressionOf(staged.file)}, maximum_object_size = ${staged.lineBytesMax})`;
+}

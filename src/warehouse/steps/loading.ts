@@ -1,0 +1,122 @@
+/**
+ * Which files are loaded together, and which are loaded at all: the rules that every loader keeps.
+ */
+import { formatNamespace, type Namespace } from '../../core/namespace.ts';
+import type { SealedFile } from '../../core/warehouse.ts';
+import { insertSkipped, insertSuperseded } from '../sql/bronze.ts';
+import { selectKnown } from '../sql/registry.ts';
+import type { Context } from './collections.ts';
+import type { Session } from './session.ts';
+
+/** A transaction takes files up to these limits, at least one. */
+const GROUP_FILES_MAX = 64;
+const GROUP_BYTES_MAX = 256 * 1024 ** 2;
+/** The merge takes whole transactions, and holds their documents. */
+const GROUP_SHARE_OF_MEMORY = 1 / 8;
+/** Paths that one statement names. */
+const PATHS_MAX = 1000;
+
+export interface Tally {
+  files: number;
+  rows: number;
+  readonly namespaces: Map<string, Namespace>;
+  readonly rejected: { path: string; reason: string }[];
+}
+
+export function namespaceOf(file: SealedFile | undefined): Namespace {
+  if (file === undefined) throw new Error('a group of files is never empty');
+  return { db: file.line.db, coll: file.line.coll };
+}
+
+/** For each file, the paths that it replaces, and those that they replace. */
+export type Coverage = ReadonlyMap<string, ReadonlySet<string>>;
+
+export function coverage(files: readonly SealedFile[]): Coverage {
+  const direct = new Map(files.map((file) => [file.line.path, file.line.supersedes ?? []]));
+  return new Map(
+    files.map(({ line }) => {
+      const all = new Set<string>();
+      const add = (path: string): void => {
+        if (path === line.path || all.has(path)) return;
+        all.add(path);
+        for (const below of direct.get(path) ?? []) add(below);
+      };
+      for (const path of line.supersedes ?? []) add(path);
+      return [line.path, all];
+    }),
+  );
+}
+
+/** Files by collection, those that replace most first, cut where a transaction would grow too large. */
+export function groups(files: readonly SealedFile[], covered: Coverage, memoryLimitBytes: number): SealedFile[][] {
+  const bytesMax = Math.min(GROUP_BYTES_MAX, memoryLimitBytes * GROUP_SHARE_OF_MEMORY);
+  const weight = (file: SealedFile): number => covered.get(file.line.path)?.size ?? 0;
+  const byCollection = Map.groupBy(files, (file) => formatNamespace(namespaceOf(file)));
+  const out: SealedFile[][] = [];
+  for (const list of byCollection.values()) {
+    let group: SealedFile[] = [];
+    let bytes = 0;
+    for (const file of list.toSorted((a, b) => weight(b) - weight(a))) {
+      if (group.length > 0 && (group.length >= GROUP_FILES_MAX || bytes + file.line.bytes > bytesMax)) {
+        out.push(group);
+        group = [];
+        bytes = 0;
+      }
+      group.push(file);
+      bytes += file.line.bytes;
+    }
+    out.push(group);
+  }
+  return out;
+}
+
+/**
+ * Reads the ledger again, now that no other loader can write, and says which files are to be loaded. A file that replaces
+ * others is loaded only if none of them is; then they never are. Otherwise it is the one that never is.
+ */
+export async function settle<T extends { readonly file: SealedFile }>(
+  session: Session,
+  context: Context,
+  staged: readonly T[],
+  covered: Coverage,
+): Promise<T[]> {
+  const { catalog } = context;
+  const known = new Set(
+    await knownPaths(
+      session,
+      context,
+      staged.flatMap(({ file: { line } }) => withReplaced(line.path, covered)),
+    ),
+  );
+  const plan: T[] = [];
+  for (const one of staged) {
+    const { line } = one.file;
+    if (known.has(line.path)) continue;
+    const [, ...replaced] = withReplaced(line.path, covered);
+    const some = replaced.some((path) => known.has(path));
+    known.add(line.path);
+    if (some) {
+      await session.run(insertSkipped(catalog, line));
+      continue;
+    }
+    plan.push(one);
+    for (const path of replaced) {
+      known.add(path);
+      await session.run(insertSuperseded(catalog, line, path, line.path));
+    }
+  }
+  return plan;
+}
+
+export function withReplaced(path: string, covered: Coverage): string[] {
+  return [path, ...(covered.get(path) ?? [])];
+}
+
+export async function knownPaths(session: Session, context: Context, paths: readonly string[]): Promise<ReadonlySet<string>> {
+  const known = new Set<string>();
+  for (let from = 0; from < paths.length; from += PATHS_MAX) {
+    const rows = await session.all<{ path: string }>(selectKnown(context.catalog, paths.slice(from, from + PATHS_MAX)));
+    for (const { path } of rows) known.add(path);
+  }
+  return known;
+}

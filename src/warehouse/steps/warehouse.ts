@@ -1,0 +1,164 @@
+/**
+ * What a warehouse of tables does the same way whichever database holds them: the registry, the schema, the proof. How files are
+ * loaded, silver is made anew and tables are brought up is the database's own.
+ */
+import type { DocumentSchema } from '../../core/document-schema.ts';
+import { formatNamespace, type Namespace } from '../../core/namespace.ts';
+import type { Timestamp } from '../../core/time.ts';
+import type {
+  CollectionRow,
+  CollectionStatus,
+  LoadResult,
+  MergeResult,
+  QueryResult,
+  SchemaVersion,
+  SealedFile,
+  Warehouse,
+} from '../../core/warehouse.ts';
+import type { LoadedFile, LoadedLine, WarehouseFault } from '../../core/warehouse-proof.ts';
+import { failpoint } from '../../ops/failpoint.ts';
+import type { Logger } from '../../ops/log.ts';
+import { extendSchema, readSchema } from '../sql/learner.ts';
+import { isUnmerged, markCompleteThrough, MARKS_MAX, updateSourceCount, updateStatus } from '../sql/registry.ts';
+import { selectCurrent } from '../sql/silver.ts';
+import { allEntries, findEntry, listCollections, register, tablesOf, type Context } from './collections.ts';
+import { countFailed, learnCollection } from './learner.ts';
+import { mergeCollection, purgeIfComplete } from './merger.ts';
+import { loadedFiles, loadedLines, proveCollection } from './prover.ts';
+import type { Reads, Session, Write } from './session.ts';
+
+/** Brings the rows of sealed files into bronze. */
+export interface BronzeLoader {
+  /** Those of `paths` that are loaded. */
+  known(paths: readonly string[]): Promise<ReadonlySet<string>>;
+  load(files: readonly SealedFile[], signal: AbortSignal): Promise<LoadResult>;
+}
+
+export abstract class SqlWarehouse implements Warehouse {
+  abstract readonly description: string;
+  abstract readonly idleMarkMs: number;
+  /** Writers take turns at one row. */
+  readonly atOnce = 1;
+  protected readonly database: Reads & AsyncDisposable;
+  protected readonly context: Context;
+  readonly #loader: BronzeLoader;
+  readonly #log: Logger;
+
+  constructor(database: Reads & AsyncDisposable, context: Context, loader: BronzeLoader, log: Logger) {
+    this.database = database;
+    this.context = context;
+    this.#loader = loader;
+    this.#log = log;
+  }
+
+  /** One transaction that no other writer can pass; `work` may run again from its start. */
+  protected abstract write<T>(work: (session: Session) => Promise<T>, signal?: AbortSignal): Promise<T>;
+  abstract migrate(): Promise<void>;
+  abstract query(sql: string, limit: number, signal: AbortSignal): Promise<QueryResult>;
+  /** Makes silver of a collection again from bronze. @returns rows of bronze that were folded */
+  protected abstract rebuild(ns: Namespace, write: Write, signal: AbortSignal): Promise<number>;
+
+  async loaded(paths: readonly string[]): Promise<ReadonlySet<string>> {
+    return this.#loader.known(paths);
+  }
+
+  async load(files: readonly SealedFile[], signal: AbortSignal): Promise<LoadResult> {
+    return this.#loader.load(files, signal);
+  }
+
+  async merge(ns: Namespace, how: { readonly rebuild: boolean }, signal: AbortSignal): Promise<MergeResult> {
+    if (ns.coll === null) return { rows: 0 };
+    const write: Write = (work) => this.write(work, signal);
+    const result = how.rebuild ? { rows: await this.rebuild(ns, write, signal) } : await mergeCollection(write, this.context, ns);
+    await learnCollection(this.database, write, this.context, ns, { log: this.#log, signal });
+    return result;
+  }
+
+  async unmerged(): Promise<readonly Namespace[]> {
+    const entries = await this.database.read((session) => allEntries(session, this.context));
+    return entries.filter(isUnmerged).map(({ db, coll }) => ({ db, coll }));
+  }
+
+  async unlearnt(): Promise<readonly Namespace[]> {
+    const entries = await this.database.read((session) => allEntries(session, this.context));
+    return entries.filter((entry) => entry.coll !== null && entry.learnt_batch < entry.merged_batch).map(({ db, coll }) => ({ db, coll }));
+  }
+
+  async markComplete(marks: readonly { readonly namespace: Namespace; readonly through: Timestamp }[]): Promise<void> {
+    await this.write(async (session) => {
+      await register(
+        session,
+        this.context,
+        marks.map((mark) => mark.namespace),
+      );
+      for (let from = 0; from < marks.length; from += MARKS_MAX) {
+        await session.run(markCompleteThrough(this.context.catalog, marks.slice(from, from + MARKS_MAX)));
+      }
+      if (this.context.deletes === 'hard') for (const { namespace } of marks) await purgeIfComplete(session, this.context, namespace);
+      failpoint('warehouse.before-complete-commit');
+    });
+    failpoint('warehouse.after-complete-commit');
+  }
+
+  async discover(namespaces: readonly Namespace[]): Promise<void> {
+    // Asked for often, with nothing new in it: that must not cost a transaction.
+    const known = new Set((await this.database.read((session) => allEntries(session, this.context))).map((entry) => entry.collection));
+    if (namespaces.every((ns) => known.has(formatNamespace(ns)))) return;
+    await this.write((session) => register(session, this.context, namespaces));
+  }
+
+  async setStatus(ns: Namespace, status: CollectionStatus, reason: string | null, from?: readonly CollectionStatus[]): Promise<void> {
+    await this.write(async (session) => {
+      await register(session, this.context, [ns]);
+      await session.run(updateStatus(this.context.catalog, ns, status, reason, from));
+    });
+  }
+
+  async collections(): Promise<readonly CollectionRow[]> {
+    return this.database.read((session) => listCollections(session, this.context));
+  }
+
+  async noteSourceCounts(counts: readonly { readonly namespace: Namespace; readonly count: number }[]): Promise<void> {
+    await this.write(async (session) => {
+      for (const { namespace, count } of counts) await session.run(updateSourceCount(this.context.catalog, namespace, count));
+    });
+  }
+
+  async learn(ns: Namespace, seen: DocumentSchema): Promise<void> {
+    await this.write(async (session) => {
+      const entry = await findEntry(session, this.context, ns);
+      if (entry !== null) await extendSchema(session, this.context, entry, seen);
+    });
+  }
+
+  async schema(ns: Namespace): Promise<readonly SchemaVersion[]> {
+    return this.database.read((session) => readSchema(session, this.context, ns));
+  }
+
+  async failedCasts(ns: Namespace, signal: AbortSignal): Promise<readonly { readonly column: string; readonly documents: number }[]> {
+    return countFailed(this.database, this.context, ns, signal);
+  }
+
+  async *silver(ns: Namespace, signal: AbortSignal): AsyncGenerator<{ readonly key: string; readonly doc: string | null }> {
+    if (ns.coll === null) return;
+    const entry = await this.database.read((session) => findEntry(session, this.context, ns), signal);
+    if (entry === null || entry.last_batch === 0) return;
+    yield* this.database.stream<{ key: string; doc: string | null }>(selectCurrent(tablesOf(this.context, entry)), signal);
+  }
+
+  loadedFiles(ns: Namespace, signal: AbortSignal): AsyncIterable<LoadedFile> {
+    return loadedFiles(this.database, this.context, ns, signal);
+  }
+
+  loadedLines(ns: Namespace, path: string, signal: AbortSignal): AsyncIterable<LoadedLine> {
+    return loadedLines(this.database, this.context, ns, path, signal);
+  }
+
+  async prove(ns: Namespace, examplesMax: number, signal: AbortSignal): Promise<readonly WarehouseFault[]> {
+    return proveCollection(this.database, this.context, ns, examplesMax, signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.database[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,168 @@
+/**
+ * Every statement that the shared builders make, for one dialect: kept as golden files, put to the database or to a parser.
+ */
+import { asPosition } from '../../src/core/event.ts';
+import type { SealedLine } from '../../src/core/ledger.ts';
+import { insertBaselines, insertLedger, insertSkipped, insertSuperseded, selectBatches } from '../../src/warehouse/sql/bronze.ts';
+import { addColumns, createHistory, createTables, dropColumn } from '../../src/warehouse/sql/collection.ts';
+import { parseColumns } from '../../src/warehouse/sql/columns.ts';
+import { SCHEMAS, type Dialect } from '../../src/warehouse/sql/dialect.ts';
+import { catalogOf, tableStem, type Catalog, type Tables } from '../../src/warehouse/sql/names.ts';
+import { countFaults, firstFaults, proofStatements, selectLoadedFiles, selectLoadedLines } from '../../src/warehouse/sql/proof.ts';
+import { countFailedCasts, createChildView, createView, insertView, selectViews } from '../../src/warehouse/sql/gold.ts';
+import * as registry from '../../src/warehouse/sql/registry.ts';
+import * as history from '../../src/warehouse/sql/schema-history.ts';
+import { createSchema } from '../../src/warehouse/sql/schema.ts';
+import { applyBaseline, countLive, emptySilver, mergeRange, purgeDeleted, selectCurrent } from '../../src/warehouse/sql/silver.ts';
+import type { Statement } from '../../src/warehouse/sql/statement.ts';
+import type { ViewPlan } from '../../src/warehouse/sql/view-plan.ts';
+
+const ns = { db: 'shop', coll: 'Orders of 2026' };
+const columns = parseColumns({ 'shop.Orders of 2026': { total: 'fullDocument.total DECIMAL(18,2)', order: 'fullDocument.items.0.order id UUID' } });
+const named = columns.get('shop.Orders of 2026') ?? [];
+const position = asPosition('826B00DF00000000012B0229296E04');
+const range = { after: 3, upTo: 7, baseline: position };
+const at = { t: 1_795_219_200, i: 1 };
+const line: SealedLine = {
+  path: 'shop/Orders of 2026/events.jsonl',
+  ...ns,
+  hour: '20261121-00',
+  bytes: 4096,
+  rows: 12,
+  sha256: 'e3b0c442',
+  first: position,
+  last: position,
+  firstAt: at,
+  lastAt: at,
+  ops: { insert: 12 },
+  epoch: 2,
+};
+const entry: registry.Entry = {
+  ...ns,
+  collection: 'shop.Orders of 2026',
+  table_name: tableStem(ns, []),
+  last_batch: 8,
+  merged_batch: 7,
+  learnt_batch: 6,
+  baseline_applied: position,
+  baseline: position,
+  complete_through: '2026-11-21T00:00:00.000Z',
+};
+
+const version = { version: 2, hash: 'e3b0c442', documents: 12, fields: '[]', plan: '{"columns":[],"children":[]}' };
+const items = {
+  path: ['items'],
+  columns: [
+    { name: 'value', path: [], type: 'BIGINT', guarded: true },
+    { name: 'sku', path: ['sku'], type: 'VARCHAR', guarded: false },
+  ],
+} as const;
+const plan: ViewPlan = {
+  columns: [
+    { name: 'total', path: ['total'], type: 'DECIMAL(38,2)', guarded: true },
+    { name: 'order', path: ['order'], type: 'VARCHAR', guarded: false },
+    { name: 'address_city', path: ['address', 'city'], type: 'JSON', guarded: false },
+    { name: "it's", path: ["it's", 'a/b~c'], type: 'HEX', guarded: false },
+  ],
+  children: [items],
+};
+
+/** What differs: how a transaction begins, and how the rows of a file come in. */
+export interface OwnStatements {
+  begin(catalog: Catalog): readonly Statement[];
+  insert(catalog: Catalog, tables: Tables, line: SealedLine): readonly Statement[];
+}
+
+export function statementsOf(dialect: Dialect, own: OwnStatements): Readonly<Record<string, readonly Statement[]>> {
+  const catalog = catalogOf(dialect, SCHEMAS);
+  const tables = catalog.tables(tableStem(ns, []));
+  const { cleared, recover } = registry.clearFailures(catalog, ns, [line.path]);
+  return {
+    schema: createSchema(dialect, catalog),
+    collection: [...createTables(dialect, tables, ns), createHistory(dialect, catalog, tables, ns)],
+    columns: [
+      ...addColumns(dialect, catalog, tables, named),
+      dialect.columnComments(SCHEMAS.silver, tables.stem),
+      dialect.columnComments(SCHEMAS.silver, null),
+      dropColumn(dialect, tables, 'total'),
+    ],
+    load: [
+      ...own.begin(catalog),
+      registry.selectKnown(catalog, [line.path, 'other.jsonl']),
+      ...own.insert(catalog, tables, line),
+      insertLedger(catalog, [line], 8, 250),
+      insertSuperseded(catalog, ns, 'old.jsonl', line.path),
+      insertSkipped(catalog, line),
+      insertBaselines(dialect, catalog, tables, ns, 8),
+      registry.addLoaded(catalog, ns, { rows: 12, bytes: 4096, lastAt: at }, 8),
+      ...registry.recordFailure(catalog, ns, line.path, 'it has 11 rows'),
+      cleared,
+      recover,
+    ],
+    merge: [
+      ...own.begin(catalog),
+      registry.selectEntry(catalog, ns),
+      selectBatches(catalog, ns, 3),
+      countLive(tables, range),
+      ...applyBaseline(dialect, tables, range, named),
+      mergeRange(dialect, catalog, tables, range, named),
+      registry.markMerged(catalog, ns, 7, position),
+      emptySilver(tables),
+      purgeDeleted(tables, '2026-11-21T00:00:00.000Z'),
+      selectCurrent(tables),
+    ],
+    learn: [
+      history.selectShapes(dialect, catalog, tables, { after: 3, upTo: 7 }, 100),
+      history.selectDecimalWidths(dialect, tables, { after: 3, upTo: 7 }, [['total'], ['price', 'net']]),
+      history.selectNewestSchema(catalog, ns),
+      history.selectHistory(catalog, ns),
+      history.selectPlans(catalog),
+      history.insertVersion(catalog, ns, version),
+      history.updateVersion(catalog, ns, version),
+      history.markLearnt(catalog, ns, 7),
+    ],
+    gold: [
+      createView(dialect, catalog, tables, plan),
+      createChildView(dialect, catalog, tables, catalog.view('shop__Orders of 2026__items'), items),
+      countFailedCasts(dialect, catalog, tables, plan.columns),
+      selectViews(catalog),
+      insertView(catalog, 'shop__Orders of 2026__items', 'shop.Orders of 2026', '["items"]'),
+    ],
+    proof: [
+      selectLoadedFiles(dialect, catalog, tables, ns),
+      selectLoadedFiles(dialect, catalog, null, ns),
+      selectLoadedLines(dialect, tables, line.path),
+      ...proofStatements({ dialect, catalog, tables, entry, columns: named, deletes: 'soft' }).map(({ faults }) => firstFaults(faults, 20)),
+      ...proofStatements({ dialect, catalog, tables, entry, columns: [], deletes: 'hard' }).map(({ faults }) => countFaults(faults)),
+    ],
+    registry: [
+      registry.selectStems(catalog),
+      registry.insertEntry(catalog, ns, tables.stem),
+      registry.selectEntries(catalog),
+      registry.selectCollections(catalog),
+      registry.updateSourceCount(catalog, ns, 12),
+      registry.updateStatus(catalog, ns, 'PAUSED', 'by hand'),
+      registry.markCompleteThrough(catalog, [
+        { namespace: ns, through: at },
+        { namespace: { db: 'shop', coll: 'b' }, through: at },
+      ]),
+    ],
+  };
+}
+
+/** What must be there for the others to be prepared. */
+export function foundationsOf(dialect: Dialect): readonly Statement[] {
+  const catalog = catalogOf(dialect, SCHEMAS);
+  const tables = catalog.tables(tableStem(ns, []));
+  return [
+    ...createSchema(dialect, catalog),
+    ...createTables(dialect, tables, ns),
+    createHistory(dialect, catalog, tables, ns),
+    ...addColumns(dialect, catalog, tables, named),
+  ];
+}
+
+/** Statements as a golden file has them. */
+export function goldenText(statements: readonly Statement[]): string {
+  return statements.map(({ text, values }) => `${text};\n${values.length === 0 ? '' : `-- ${JSON.stringify(values)}\n`}`).join('\n');
+}
