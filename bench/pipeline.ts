@@ -4,7 +4,7 @@
 import { systemClock } from '../src/core/clock.ts';
 import type { Lake } from '../src/core/lake.ts';
 import { LAYOUT_PRESETS } from '../src/core/layout.ts';
-import type { Source, StartAt } from '../src/core/source.ts';
+import type { Source } from '../src/core/source.ts';
 import { silentLog } from '../src/ops/log.ts';
 import type { PipelineStats } from '../src/ops/stats.ts';
 import { Capture, type CaptureOptions } from '../src/pipeline/capture.ts';
@@ -19,7 +19,13 @@ export function sourceOf(uri: string, stats: PipelineStats, how: Partial<MongoSo
   return new MongoSource(options, systemClock, stats, silentLog);
 }
 
-export function captureOf(source: Source, lake: Lake, stats: PipelineStats, startAt: StartAt, how: Partial<CaptureOptions> = {}): Capture {
+export function captureOf(
+  source: Source,
+  lake: Lake,
+  stats: PipelineStats,
+  startAt: CaptureOptions['startAt'],
+  how: Partial<CaptureOptions> = {},
+): Capture {
   const options: CaptureOptions = {
     pipeline: 'bench',
     startAt,
@@ -37,6 +43,8 @@ export function captureOf(source: Source, lake: Lake, stats: PipelineStats, star
     wait: false,
     takeOver: false,
     acceptGap: false,
+    onHistoryLost: 'fail',
+    rangesAtOnce: 4,
     ...how,
   };
   return new Capture(options, { source, lake, clock: systemClock, stats, log: silentLog });

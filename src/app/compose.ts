@@ -6,7 +6,8 @@ import type { Clock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
 import { CONFIG_CONFLICT, NOT_BUILT } from '../core/errors.ts';
 import type { Lake } from '../core/lake.ts';
-import type { Source, StartAt } from '../core/source.ts';
+import type { SnapshotSource } from '../core/snapshot.ts';
+import type { Source } from '../core/source.ts';
 import type { Warehouse } from '../core/warehouse.ts';
 import type { AuthConfig, BusConfig, Config, DuckdbConfig, SnowflakeConfig } from '../config/config.ts';
 import type { Logger } from '../ops/log.ts';
@@ -44,6 +45,14 @@ export async function openBus(config: Config, clock: Clock, log: Logger): Promis
 function busOf({ bus }: Config): BusConfig {
   if (bus !== null) return bus;
   throw new SluiceError(CONFIG_CONFLICT, 'the configuration has no `bus`', { next: 'Add a `bus`, or use `--role all` or `--role capture`.' });
+}
+
+/** Connects when it is first used. */
+export async function makeSnapshots(config: Config, clock: Clock, log: Logger): Promise<SnapshotSource> {
+  const { MongoSnapshots } = await import('../source/mongo/snapshot.ts');
+  const { uri, include, exclude, exhaust, snapshot } = config.source;
+  const { json, maxLineBytes } = config.lake;
+  return new MongoSnapshots({ uri, include, exclude, exhaust, json, maxLineBytes, bytesPerSecondMax: snapshot.bytesPerSecondMax }, clock, log);
 }
 
 /** How long a lake on Azure may be silent: a command says soon that it is, a run holds the source back and waits. */
@@ -133,6 +142,8 @@ export async function captureOptions(config: Config, options: HowToRun): Promise
     wait: options.wait,
     takeOver: options.takeOver,
     acceptGap: options.acceptGap,
+    onHistoryLost: source.onHistoryLost,
+    rangesAtOnce: source.snapshot.parallel,
   };
 }
 
@@ -152,9 +163,8 @@ export async function consumeOptions(config: Config, options: HowToRun): Promise
   return { ...(await captureOptions(config, options)), wait: true, group, partitionBy, unavailableAfterMs: config.source.unavailableAfterMs };
 }
 
-async function startAt(config: Config): Promise<StartAt> {
+async function startAt(config: Config): Promise<CaptureOptions['startAt']> {
   const start = config.source.startAt;
-  if (start.kind === 'snapshot') throw new SluiceError(NOT_BUILT, '`source.startAt: snapshot`; use now, a time or a token');
   if (start.kind !== 'token') return start;
   const { EJSON, serialize } = await import('bson');
   return { kind: 'token', token: serialize(EJSON.deserialize({ ...start.token }) as Record<string, unknown>) };

@@ -16,7 +16,7 @@ import { Consume } from '../pipeline/consume.ts';
 import { Produce } from '../pipeline/produce.ts';
 import { Loader } from '../pipeline/loader.ts';
 import type { Serving } from './control.ts';
-import { captureOptions, consumeOptions, makeSource, openBus, openLake, openWarehouse, produceOptions } from './compose.ts';
+import { captureOptions, consumeOptions, makeSnapshots, makeSource, openBus, openLake, openWarehouse, produceOptions } from './compose.ts';
 import { LoadLoop } from './load-loop.ts';
 import { RunControl } from './run-control.ts';
 import { scheduleOf } from './schedule.ts';
@@ -74,10 +74,12 @@ async function runCapture(running: Running, options: RunOptions, serving: Servin
   const { config, stats, lake } = running;
   const { role, log } = options;
   await using source = await makeSource(config, clock, stats, log);
+  await using snapshots = await makeSnapshots(config, clock, log);
   const loading = new AbortController();
   let loop: Promise<void> = Promise.resolve();
   const capture = new Capture(await captureOptions(config, options), {
     source,
+    snapshots,
     lake,
     clock,
     stats,

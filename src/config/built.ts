@@ -10,8 +10,9 @@ import type { Config } from './config.ts';
 function missing(config: Config): string[] {
   const { source, lake, bus } = config;
   const found: string[] = [];
-  if (source.startAt.kind === 'snapshot') found.push('`source.startAt: snapshot`; use now, a time or a token');
-  if (source.onHistoryLost === 'repair') found.push('`source.onHistoryLost: repair`; use fail, and `sluice run --accept-gap` when it happens');
+  if (bus !== null && source.startAt.kind === 'snapshot') found.push('`source.startAt: snapshot` through a `bus`; use now, a time or a token');
+  if (bus !== null && source.onHistoryLost === 'repair')
+    found.push('`source.onHistoryLost: repair` through a `bus`; use fail, and `sluice run --accept-gap` when it happens');
   if (Object.keys(source.mask).length > 0) found.push('`source.mask`; leave it out, and keep such collections out with `source.exclude`');
   if (lake.retention !== null) found.push('`lake.retention`; leave it out: everything is kept for now');
   if (bus?.auth.kind === 'default' && bus.url.startsWith('eventhubs:'))

@@ -44,6 +44,7 @@ export interface SourceConfig {
   readonly fullDocumentBeforeChange: FullDocumentBeforeChange;
   readonly startAt: StartAtConfig;
   readonly onHistoryLost: 'fail' | 'repair';
+  readonly snapshot: { readonly parallel: number; readonly bytesPerSecondMax: number | null };
   readonly exhaust: boolean;
   readonly unavailableAfterMs: number;
   readonly mask: Readonly<Record<string, MaskRule>>;

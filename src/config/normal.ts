@@ -36,6 +36,7 @@ export function normalise(from: FileConfig, file: string | null, folder: string)
       fullDocumentBeforeChange: from.source.fullDocumentBeforeChange,
       startAt: startAt(from.source.startAt, report),
       onHistoryLost: from.source.onHistoryLost,
+      snapshot: { parallel: from.source.snapshot.parallel, bytesPerSecondMax: from.source.snapshot.maxBytesPerSecond ?? null },
       exhaust: from.source.exhaust,
       unavailableAfterMs: from.source.unavailableAfter,
       mask: from.source.mask,
@@ -199,6 +200,13 @@ function conflicts(config: Config, report: Report): void {
       'conflict',
       'source.fullDocument',
       'must not be off with a `warehouse`: silver is made of whole documents; use updateLookup, or leave `warehouse` out',
+    );
+  }
+  if (Object.keys(config.source.match).length > 0 && (config.source.startAt.kind === 'snapshot' || config.source.onHistoryLost === 'repair')) {
+    report(
+      'conflict',
+      'source.match',
+      'is about change events, and a snapshot has none: leave it out, or use `startAt: now` and `onHistoryLost: fail`',
     );
   }
   if (config.lake.layout.includes('{') && !config.lake.layout.includes('{db}')) {

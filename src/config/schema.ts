@@ -111,6 +111,16 @@ const Source = z.strictObject({
     .describe(
       'What to do when the oplog no longer reaches back: `fail` stops with the gap recorded, `repair` snapshots what is affected and goes on.',
     ),
+  snapshot: z
+    .strictObject({
+      parallel: z.int().min(1).max(32).default(4).describe('Ranges of collections that are read at one time.'),
+      maxBytesPerSecond: size(64 * 1024, 2 ** 40)
+        .optional()
+        .meta({ shownDefault: 'as much as goes' })
+        .describe('What all of them together may read from the server in a second.'),
+    })
+    .prefault({})
+    .describe('How collections are read whole: with `startAt: snapshot`, `onHistoryLost: repair` and `sluice snapshot`.'),
   exhaust: yesOrNo()
     .prefault(true)
     .describe(

@@ -445,6 +445,20 @@ export const BUS_OFFSET_GONE = defineError({
   next: 'They were kept for too short a time, or the topic was made anew. The gap is recorded; start with `--accept-gap` to go on at the oldest message that is left.',
 });
 
+export const SNAPSHOT_REFUSED = defineError({
+  code: 'SLC-1420',
+  exit: 2,
+  retry: false,
+  title: 'This snapshot cannot be taken',
+  next: 'Mend what is named.',
+});
+export const SNAPSHOT_FAILED = defineError({
+  code: 'SLC-1421',
+  exit: 1,
+  retry: false,
+  title: 'A collection could not be read to its end',
+  next: 'Mend what is named, as a rule a right that is missing, and start again: what was read stays, and it goes on from there.',
+});
 // --- serving and tools ---------------------------------------------------------------------------------------------
 
 export const HTTP_FAILED = defineError({

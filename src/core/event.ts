@@ -23,7 +23,7 @@ export interface ResumePoint {
   readonly token: Uint8Array;
 }
 
-/** The operations that a line can carry; a batch stores the index. Names are MongoDB's, plus `snapshot`. */
+/** The operations that a line can carry; a batch stores the index. Names are MongoDB's, plus `snapshot` and `snapshotEnd`. */
 export const OPERATIONS = [
   'insert',
   'update',
@@ -42,6 +42,7 @@ export const OPERATIONS = [
   'refineCollectionShardKey',
   'snapshot',
   'other',
+  'snapshotEnd',
 ] as const;
 export type Operation = (typeof OPERATIONS)[number];
 

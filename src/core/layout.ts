@@ -121,3 +121,21 @@ function keyName(key: string | null): string {
   const text = values.length === 1 && typeof only === 'string' ? only : JSON.stringify(id);
   return escapeSegment(text.slice(0, KEY_CHARS_MAX).toWellFormed());
 }
+
+/** Snapshots have a root of their own, so that nobody who looks for hours takes them for such. */
+const SNAPSHOT_ROOT = '_snapshots/';
+
+/** Folder of a snapshot that was taken at `at`, with its slash. */
+export function snapshotFolder(ns: Namespace, at: Timestamp, id: string): LakePath {
+  return `${SNAPSHOT_ROOT}${escapeSegment(ns.db)}/${escapeSegment(ns.coll ?? '')}/${at.t}-${at.i}-${id}/`;
+}
+
+/** @param part from 1; `null`: the file that says that the snapshot is whole */
+export function snapshotPath(folder: LakePath, part: number | null, suffix: string): LakePath {
+  return `${folder}${part === null ? 'end' : `part-${String(part).padStart(5, '0')}`}.jsonl${suffix}`;
+}
+
+/** A name that begins with an underscore is escaped, so that no collection's folder begins like this. */
+export function isSnapshotPath(path: LakePath): boolean {
+  return path.startsWith(SNAPSHOT_ROOT);
+}

@@ -6,6 +6,7 @@
  */
 import type { ResumePoint } from './event.ts';
 import type { Namespace } from './namespace.ts';
+import type { Timestamp } from './time.ts';
 
 /** What a source says of a collection that a snapshot could be asked of. */
 export interface SnapshotTarget {
@@ -18,6 +19,9 @@ export interface SnapshotTarget {
   /** What a snapshot of it does not promise, for people; `null`: nothing is missing. */
   readonly caveat: string | null;
 }
+
+/** The point of the stream at which a snapshot is taken. */
+export type SnapshotPoint = Pick<ResumePoint, 'position' | 'clusterTime'>;
 
 /** Keys as the source wrote them, opaque to everybody else. `from` inclusive, `to` exclusive; `null`: no bound. */
 export interface KeyRange {
@@ -40,6 +44,8 @@ export interface DocumentBatch {
 }
 
 export interface SnapshotSource extends AsyncDisposable {
+  /** Would it be among the targets, if it were there? */
+  covers(ns: Namespace): boolean;
   /** What there is, views and other things that cannot be read included. */
   targets(signal: AbortSignal): Promise<readonly SnapshotTarget[]>;
   /** Cuts a collection into at most `parts` ranges that follow each other, cover all keys of every type, and are about equal. */
@@ -48,5 +54,7 @@ export interface SnapshotSource extends AsyncDisposable {
    * All documents of a range in the order of their keys, none older than `at`, as lines with the position of `at`. Comes back by
    * itself after a fail-over. Ends when the range does; throws when the signal aborts.
    */
-  documents(ns: Namespace, range: RangeReading, at: ResumePoint, signal: AbortSignal): AsyncIterable<DocumentBatch>;
+  documents(ns: Namespace, range: RangeReading, at: SnapshotPoint, signal: AbortSignal): AsyncIterable<DocumentBatch>;
+  /** The source's time: nothing that was read before is newer. */
+  clusterTime(signal: AbortSignal): Promise<Timestamp>;
 }

@@ -21,7 +21,7 @@ export const WAREHOUSE_CHECKS = {
   'bronze-changed': 'every row of bronze holds its line, byte for byte',
   'bronze-columns': 'the columns of bronze say what the line says',
   'not-merged': 'everything in bronze is merged',
-  baseline: 'every drop, rename and dropDatabase in bronze is a baseline, and nothing else is',
+  baseline: 'every drop, rename, dropDatabase and end of a snapshot in bronze is a baseline, and nothing else is',
   'silver-missing': 'every document that bronze speaks of has a row in silver',
   'silver-extra': 'silver has no row that bronze does not speak of',
   'silver-duplicate': 'no key is in silver twice',

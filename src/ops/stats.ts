@@ -30,6 +30,11 @@ export interface PipelineStats {
   lastEventAtMs: number | null;
   /** Everything before this cluster time is durable. */
   watermark: Timestamp | null;
+  /** Collections that are to be read whole, and how many of them cannot be. */
+  snapshotsOpen: number;
+  snapshotsFailed: number;
+  /** Documents read for snapshots since this process began. */
+  snapshotRows: number;
   filesLoaded: number;
   rowsLoaded: number;
   rowsMerged: number;
@@ -61,6 +66,9 @@ export function newStats(): PipelineStats {
     linesOversize: 0,
     lastEventAtMs: null,
     watermark: null,
+    snapshotsOpen: 0,
+    snapshotsFailed: 0,
+    snapshotRows: 0,
     filesLoaded: 0,
     rowsLoaded: 0,
     rowsMerged: 0,

@@ -9,6 +9,7 @@ import { SluiceError } from '../core/error.ts';
 import { BUS_OFFSET_GONE, HISTORY_LOST, LAKE_CONFLICT, LAKE_LOST_OWNERSHIP, OWNER_UNREACHABLE } from '../core/errors.ts';
 import type { ResumePoint } from '../core/event.ts';
 import type { Lake, Ownership } from '../core/lake.ts';
+import type { SnapshotSource } from '../core/snapshot.ts';
 import type { Source } from '../core/source.ts';
 import { failpoint } from '../ops/failpoint.ts';
 import type { Logger } from '../ops/log.ts';
@@ -19,6 +20,7 @@ import { claimPrefix, own, type OwnOptions } from './owner.ts';
 import type { PartitionOf } from './partition-hours.ts';
 import { BatchPull } from './pull.ts';
 import { recover, type Recovered } from './recovery.ts';
+import { Snapshots } from './snapshots.ts';
 import { recordGap, startPoint, type StartOptions } from './start.ts';
 import type { WriterLimits } from './writer.ts';
 
@@ -32,10 +34,14 @@ export interface CaptureOptions extends WriterLimits, OwnOptions, StartOptions {
   readonly checkpointIntervalMs: number;
   /** Seals everything and ends when nothing has come for this long; `null`: runs until it is stopped. */
   readonly untilIdleMs: number | null;
+  /** Ranges of collections that are read whole at one time. */
+  readonly rangesAtOnce: number;
 }
 
 export interface CaptureParts {
   readonly source: Source;
+  /** Absent: of a bus, which cannot be read whole. */
+  readonly snapshots?: SnapshotSource;
   readonly lake: Lake;
   readonly clock: Clock;
   readonly stats: PipelineStats;
@@ -53,6 +59,7 @@ export class Capture {
   readonly #parts: CaptureParts;
   readonly #sealRequests = new Set<PromiseWithResolvers<void>>();
   #batches: BatchPull | null = null;
+  #snapshots: Snapshots | null = null;
   #ended: { readonly error: unknown } | null = null;
   /** Of the checkpoint that was ours when a conflict was met. */
   #epoch: number | null = null;
@@ -134,7 +141,12 @@ export class Capture {
     try {
       await this.#runOnce(signal, ownership, null);
     } catch (error) {
-      if (!SluiceError.is(error, LAKE_CONFLICT) || signal.aborted || this.#epoch === null) throw error;
+      if (signal.aborted || this.#epoch === null) throw error;
+      if (SluiceError.is(error, HISTORY_LOST)) {
+        this.#parts.log.error({ err: error }, 'history is lost: going on after the gap, and reading whole what it may have left out');
+        return await this.#runOnce(signal, ownership, this.#epoch);
+      }
+      if (!SluiceError.is(error, LAKE_CONFLICT)) throw error;
       this.#parts.log.warn({ err: error }, 'somebody else has written to a file of this pipeline, which is ours still: recovering once');
       await this.#runOnce(signal, ownership, this.#epoch);
     }
@@ -157,8 +169,13 @@ export class Capture {
       { lake, committer, writer: { ...this.#options, fingerprint: identity.fingerprint }, partition, clock, stats, log },
       new AbortController().signal,
     ).catch((error: unknown) => this.#orLost(error, committer));
+    const snapshots = this.#parts.snapshots ?? null;
     try {
-      const start = await startPoint({ ...this.#parts, ...this.#options, committer }, { ...identity, replayAt: recovered.replayAt }, signal);
+      if (snapshots !== null) this.#snapshots = this.#openSnapshots(snapshots, committer, recovered);
+      await this.#snapshots?.recover(new AbortController().signal);
+      const whole = snapshots === null ? null : { source: snapshots, lake, ledger: recovered.ledger };
+      const context = { ...this.#parts, ...this.#options, whole, committer };
+      const start = await startPoint(context, { ...identity, replayAt: recovered.replayAt }, signal);
       stats.state = 'running';
       log.info({ position: start.position }, 'reading changes');
       await this.#loop(committer, recovered, start, signal, ownership.lost);
@@ -170,11 +187,22 @@ export class Capture {
         // What was read before the history ended is not part of the gap.
         await recovered.writer.flush(new AbortController().signal);
         await recordGap({ ...this.#parts, ...this.#options, committer }, error);
+        // Lost again before it was mended: that needs a longer oplog, not another try.
+        const isMending = committer.state.gaps.some(({ repairAt, repaired }) => repairAt !== undefined && repaired === undefined);
+        if (snapshots !== null && this.#options.onHistoryLost === 'repair' && !isMending) this.#epoch = committer.state.epoch;
       }
       return await this.#orLost(error, committer);
     } finally {
-      await this.#letGo(() => close(recovered));
+      await this.#letGo(async () => {
+        await this.#snapshots?.[Symbol.asyncDispose]();
+        this.#snapshots = null;
+        await close(recovered);
+      });
     }
+  }
+
+  #openSnapshots(source: SnapshotSource, committer: Committer, { ledger }: Recovered): Snapshots {
+    return new Snapshots(this.#options, { ...this.#parts, source, committer, ledger }, () => this.#batches?.wake());
   }
 
   /** Who has written to a file of ours: a successor, so that we stand down, or a stranger? @throws always */
@@ -206,6 +234,7 @@ export class Capture {
     await using batches = new BatchPull(source, start, signal, { clock, aheadBytesMax: this.#options.readAheadBytesMax });
     this.#batches = batches;
     if (this.#sealRequests.size > 0) batches.wake();
+    this.#snapshots?.start();
     for (;;) {
       const batch = await batches.next(writer.plannedBytes === 0 ? null : flushAgeMs);
       if (batch === 'end') break;
@@ -224,12 +253,16 @@ export class Capture {
       // Only now: the time that it took to write a batch is not time in which nothing came.
       if (batch !== 'woken' && batch.events.count > 0) heardAtMs = clock.now();
       // A source that cannot be reached says nothing at all: that is not idle, who knows what there is to come.
-      if (untilIdleMs !== null && batch !== 'woken' && batch.events.count === 0 && clock.now() - heardAtMs >= untilIdleMs) {
+      const isIdle = batch !== 'woken' && batch.events.count === 0 && this.#snapshots?.isIdle !== false;
+      if (untilIdleMs !== null && isIdle && clock.now() - heardAtMs >= untilIdleMs) {
+        await this.#snapshots?.stop(always);
         await this.#commit(committer, recovered, always, { sealAll: true });
+        this.#snapshots?.assertRead();
         return;
       }
     }
     if (lost.aborted) throw new SluiceError(LAKE_LOST_OWNERSHIP);
+    await this.#snapshots?.stop(always);
     await this.#commit(committer, recovered, always);
   }
 
@@ -239,7 +272,7 @@ export class Capture {
     await writer.flush(signal);
     const requests = [...this.#sealRequests];
     if (how.sealAll || requests.length > 0) writer.rollAll();
-    const sealed = await sealer.settle(writer, signal);
+    const sealed = (await sealer.settle(writer, signal)) + ((await this.#snapshots?.settle(signal)) ?? 0);
     const moved = this.#savedPosition !== committer.state.resume?.position;
     const due = hasPassed(moved ? this.#options.checkpointIntervalMs : CHECKPOINT_IDLE_MS, committer.savedAtMs, clock.now());
     if (sealed > 0 || requests.length > 0 || due) {

@@ -12,6 +12,7 @@ import type { LakePath } from '../core/lake.ts';
 import type { SealedLine } from '../core/ledger.ts';
 import { formatNamespace, type Namespace } from '../core/namespace.ts';
 import { parseHourName, type Timestamp } from '../core/time.ts';
+import type { SnapshotRecord } from './snapshot-record.ts';
 
 /** 2: with a sum. A checkpoint of format 1 is read, and replaced by the next save. */
 const FORMAT = 2;
@@ -62,6 +63,10 @@ export interface HourRecord {
 export interface GapRecord {
   readonly from: Timestamp;
   to: Timestamp | null;
+  /** Cluster time of the snapshots that mend what the gap has left out; absent: nobody mends it. */
+  repairAt?: Timestamp;
+  /** ISO 8601: when all of them were complete. */
+  repaired?: string;
   /** ISO 8601. */
   readonly detectedAt: string;
   readonly collections: readonly string[];
@@ -95,6 +100,8 @@ export interface Checkpoint {
   nextHour: number;
   ledger: { path: LakePath; length: number } | null;
   gaps: GapRecord[];
+  /** Those that are not complete. */
+  snapshots: SnapshotRecord[];
   cleanStop: boolean;
   /** Of the producer alone. */
   bus?: BusRecord;
@@ -122,6 +129,7 @@ export function newCheckpoint(pipeline: string, layout: string): Checkpoint {
     nextHour: 0,
     ledger: null,
     gaps: [],
+    snapshots: [],
     cleanStop: true,
     savedAt: new Date(0).toISOString(),
   };
@@ -144,6 +152,11 @@ export const ledgerPath = (pipeline: string, scope: Scope, day: string, number: 
   `${ledgerFolder(pipeline, scope)}/${day}${number === 0 ? '' : `.part-${String(number).padStart(4, '0')}`}.jsonl`;
 export const hourFilePath = (pipeline: string, hour: string): LakePath => `_sluice/${pipeline}/hours/${hour}.json`;
 export const PIPELINE_FILE: LakePath = '_sluice/pipeline.json';
+
+/** Files that a checkpoint names and the ledger need not have. */
+export function openPaths(checkpoint: Checkpoint | null): LakePath[] {
+  return [...(checkpoint?.parts ?? []), ...(checkpoint?.snapshots.flatMap(({ parts }) => parts) ?? [])].map(({ path }) => path);
+}
 
 /** Key of a collection-hour. */
 export function hourKey(ns: Namespace, hour: string): string {
@@ -190,6 +203,8 @@ export function decodeCheckpoint(bytes: Uint8Array, path: LakePath): Checkpoint 
   return {
     ...(raw as unknown as Checkpoint),
     v: FORMAT,
+    // There were none before there were snapshots.
+    snapshots: (raw['snapshots'] ?? []) as SnapshotRecord[],
     resume: resume && { position: asPosition(resume.position), clusterTime: resume.clusterTime, token: Buffer.from(resume.token, 'base64') },
   };
 }
@@ -214,6 +229,7 @@ function missingField(raw: Readonly<Record<string, unknown>>): string | null {
     ['nextHour', isCount(raw['nextHour'])],
     ['ledger', ledger === null || (isRecord(ledger) && typeof ledger['path'] === 'string' && isCount(ledger['length']))],
     ['gaps', Array.isArray(gaps) && gaps.every(isGap)],
+    ['snapshots', raw['snapshots'] === undefined || (Array.isArray(raw['snapshots']) && raw['snapshots'].every(isSnapshot))],
     ['cleanStop', typeof raw['cleanStop'] === 'boolean'],
     ['bus', raw['bus'] === undefined || isBus(raw['bus'])],
   ];
@@ -262,6 +278,23 @@ function isHour(hour: unknown): boolean {
 
 function isGap(gap: unknown): boolean {
   return isRecord(gap) && isTime(gap['from']) && (gap['to'] === null || isTime(gap['to']));
+}
+
+function isSnapshot(snapshot: unknown): boolean {
+  if (!isRecord(snapshot) || !isNamespace(snapshot['ns']) || !isRecord(snapshot['at']) || !isTime(snapshot['at']['clusterTime'])) return false;
+  const { ranges, parts } = snapshot;
+  const texts = ['id', 'cause', 'since', 'begunAt'].every((name) => typeof snapshot[name] === 'string');
+  const counts = ['nextPart', 'files', 'rows', 'bytesRead'].every((name) => isCount(snapshot[name]));
+  const isKey = (key: unknown): boolean => key === null || typeof key === 'string';
+  const isRange = (range: unknown): boolean => isRecord(range) && isKey(range['from']) && isKey(range['to']) && isKey(range['after']);
+  const isSnapshotPart = (part: unknown): boolean =>
+    isRecord(part) &&
+    typeof part['path'] === 'string' &&
+    isCount(part['length']) &&
+    isCount(part['rows']) &&
+    ['open', 'sealing'].includes(String(part['state']));
+  const lists = (ranges === null || (Array.isArray(ranges) && ranges.every(isRange))) && Array.isArray(parts) && parts.every(isSnapshotPart);
+  return texts && counts && lists && typeof snapshot['at']['position'] === 'string';
 }
 
 function isBus(bus: unknown): boolean {

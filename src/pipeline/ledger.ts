@@ -9,6 +9,7 @@ import type { Clock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
 import { LEDGER_BAD } from '../core/errors.ts';
 import type { Appender, Lake, LakePath } from '../core/lake.ts';
+import { isSnapshotPath } from '../core/layout.ts';
 import { isSealedLine, readLedgerLine, type LedgerLine, type SealedLine } from '../core/ledger.ts';
 import { dayName } from '../core/time.ts';
 import { failpoint } from '../ops/failpoint.ts';
@@ -43,7 +44,7 @@ export class Ledger {
       await this.#committer.assertOwner();
       state.ledger.length = this.#appender.length;
     }
-    const since = state.hours.reduce((day, hour) => (hour.since < day ? hour.since : day), this.#day());
+    const since = [...state.hours, ...state.snapshots].reduce((day, each) => (each.since < day ? each.since : day), this.#day());
     for await (const line of readFencedLedger(this.#lake, ledgerFolder(state.pipeline, this.#committer.scope), since, signal))
       if (isSealedLine(line)) this.#remember(line);
     // In a file that is full there is no room for it; nothing else is written there either.
@@ -70,6 +71,11 @@ export class Ledger {
     return this.#day();
   }
 
+  /** The snapshot is complete: its files are asked for no longer. */
+  forgetSnapshot(folder: LakePath): void {
+    for (const path of this.#paths) if (path.startsWith(folder)) this.#paths.delete(path);
+  }
+
   /** Lines become durable together. The parts that they name are closed. */
   async append(lines: readonly SealedLine[], signal: AbortSignal): Promise<void> {
     const fresh = lines.filter((line) => !this.#paths.has(line.path));
@@ -89,6 +95,7 @@ export class Ledger {
 
   #remember(line: SealedLine): void {
     this.#paths.add(line.path);
+    if (isSnapshotPath(line.path)) return;
     const key = hourKey({ db: line.db, coll: line.coll }, line.hour);
     const lines = this.#byHour.get(key);
     if (lines === undefined) this.#byHour.set(key, [line]);

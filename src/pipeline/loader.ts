@@ -295,8 +295,10 @@ export class Loader {
     this.#markedAtMs = this.#options.clock.now();
     const marks: { readonly namespace: Namespace; readonly through: Timestamp }[] = [];
     const open = earliestOpen(checkpoint);
+    // What was there before the beginning, or was lost in a gap, is not all in the lake while it is being read.
+    const unread = new Set(checkpoint.snapshots.filter(({ cause }) => cause !== 'asked').map(({ ns }) => formatNamespace(ns)));
     for (const [name, namespace] of this.#known) {
-      if (paused.has(name) || behind.has(name)) continue;
+      if (paused.has(name) || behind.has(name) || unread.has(name)) continue;
       const first = open.get(name);
       const through = first !== undefined && compareTimestamps(first, checkpoint.watermark) < 0 ? first : checkpoint.watermark;
       const marked = this.#marked.get(name);

@@ -63,6 +63,8 @@ async function consumed(...parts: readonly (readonly BusMessage[])[]): Promise<n
       wait: true,
       takeOver: false,
       acceptGap: false,
+      onHistoryLost: 'fail',
+      rangesAtOnce: 1,
       unavailableAfterMs: 1_000,
     } as const;
     await new Consume(options, { bus, lake, clock: systemClock, stats: newStats(), log: silentLog }).run(AbortSignal.timeout(20_000));

@@ -99,7 +99,7 @@ export class Produce {
     await committer.save('epoch');
     const replayAt = state.resume !== null && state.fingerprint !== fingerprint ? state.resume.clusterTime : null;
     try {
-      const start = await startPoint({ ...this.#parts, ...this.#options, committer }, { fingerprint, replayAt }, signal);
+      const start = await startPoint({ ...this.#parts, ...this.#options, committer, whole: null }, { fingerprint, replayAt }, signal);
       stats.state = 'running';
       log.info({ position: start.position }, 'reading changes');
       const encoder = this.#encoder(fingerprint, partitions);

@@ -5,23 +5,42 @@
  */
 import type { Clock } from '../core/clock.ts';
 import { SluiceError, reasonOf } from '../core/error.ts';
-import { GAP_OPEN, HISTORY_LOST } from '../core/errors.ts';
+import { GAP_OPEN, HISTORY_LOST, SNAPSHOT_REFUSED } from '../core/errors.ts';
 import type { ResumePoint } from '../core/event.ts';
+import type { Lake } from '../core/lake.ts';
+import { isSealedLine } from '../core/ledger.ts';
+import { formatNamespace } from '../core/namespace.ts';
+import type { SnapshotPoint, SnapshotSource, SnapshotTarget } from '../core/snapshot.ts';
 import { isOtherDeployment, type Source, type StartAt } from '../core/source.ts';
 import { compareTimestamps, hourOf, type Timestamp } from '../core/time.ts';
 import type { Logger } from '../ops/log.ts';
+import type { GapRecord } from './checkpoint.ts';
 import type { Committer } from './committer.ts';
+import { readLedger, type Ledger } from './ledger.ts';
+import { newSnapshot, type SnapshotCause } from './snapshot-record.ts';
 
 export interface StartOptions {
-  readonly startAt: StartAt;
+  /** `snapshot`: now, with all that there is. */
+  readonly startAt: StartAt | { readonly kind: 'snapshot' };
   /** The globs, for the record of a gap. */
   readonly collections: readonly string[];
   /** Goes on after a recorded gap at the oldest event that is left. */
   readonly acceptGap: boolean;
+  /** Does so by itself, and reads whole what the gap may have left out. */
+  readonly onHistoryLost: 'fail' | 'repair';
+}
+
+/** What it takes to read collections whole. */
+export interface WholeReading {
+  readonly source: SnapshotSource;
+  readonly lake: Lake;
+  readonly ledger: Ledger;
 }
 
 interface StartContext extends StartOptions {
   readonly source: Source;
+  /** `null`: of a bus, which cannot be read whole. */
+  readonly whole: WholeReading | null;
   readonly clock: Clock;
   readonly log: Logger;
   readonly committer: Committer;
@@ -36,12 +55,13 @@ interface StartedWith {
 
 /** The point to read from; durable before the first event is read, else `startAt: now` could begin twice. */
 export async function startPoint(context: StartContext, { fingerprint, replayAt }: StartedWith, signal: AbortSignal): Promise<ResumePoint> {
-  const { source, log, committer, acceptGap } = context;
+  const { source, log, committer, acceptGap, whole } = context;
+  const isRepaired = context.onHistoryLost === 'repair' && whole !== null;
   const { state } = committer;
   const gap = state.gaps.find((g) => g.to === null);
   const isOther = state.resume !== null && isOtherDeployment(state.fingerprint, fingerprint);
   if (gap !== undefined) {
-    if (!acceptGap) throw new SluiceError(GAP_OPEN, `nothing is known after ${new Date(gap.from.t * 1000).toISOString()}`);
+    if (!acceptGap && !isRepaired) throw new SluiceError(GAP_OPEN, `nothing is known after ${new Date(gap.from.t * 1000).toISOString()}`);
     const oldest = await source.resolve({ kind: 'oldest' }, signal);
     const isLost = compareTimestamps(oldest.clusterTime, gap.from) > 0;
     if (isLost || isOther) {
@@ -49,6 +69,7 @@ export async function startPoint(context: StartContext, { fingerprint, replayAt 
       gap.to = state.resume.clusterTime;
       state.fingerprint = fingerprint;
       log.warn({ gap }, 'going on after a gap, which stays recorded');
+      if (isRepaired) await planRepair(context, whole, gap, signal);
       await committer.save('start');
       return state.resume;
     }
@@ -68,6 +89,8 @@ export async function startPoint(context: StartContext, { fingerprint, replayAt 
     state.startedAt = state.resume.clusterTime;
     state.watermark = state.resume.clusterTime;
     state.nextHour = hourOf(state.startedAt.t);
+    // Listed only now: what is made meanwhile comes in the stream, or is listed, or both.
+    if (context.startAt.kind === 'snapshot') plan(context, await targetsOf(context, signal), 'start', state.resume);
     await committer.save('start');
   }
   return state.resume;
@@ -84,7 +107,7 @@ async function onOther({ source, clock }: StartContext, from: Timestamp, signal:
 
 async function firstPoint({ source, startAt }: StartContext, signal: AbortSignal): Promise<ResumePoint> {
   try {
-    return await source.resolve(startAt, signal);
+    return await source.resolve(startAt.kind === 'snapshot' ? { kind: 'now' } : startAt, signal);
   } catch (cause) {
     if (!SluiceError.is(cause, HISTORY_LOST)) throw cause;
     // Nothing was promised yet, so that there is no gap to record.
@@ -95,8 +118,54 @@ async function firstPoint({ source, startAt }: StartContext, signal: AbortSignal
   }
 }
 
+/** What can be read; the rest is named. @throws SNAPSHOT_REFUSED without anything to read from */
+async function targetsOf({ whole, log }: StartContext, signal: AbortSignal): Promise<readonly SnapshotTarget[]> {
+  if (whole === null) throw new SluiceError(SNAPSHOT_REFUSED, 'through a bus there are no snapshots yet', { next: 'Set `source.startAt: now`.' });
+  const all = await whole.source.targets(signal);
+  for (const { namespace, refused, caveat } of all) {
+    const collection = formatNamespace(namespace);
+    if (refused !== null) log.warn({ collection, reason: refused }, 'there is no snapshot of this one');
+    else if (caveat !== null) log.warn({ collection, caveat }, 'the snapshot of this one does not promise everything');
+  }
+  return all;
+}
+
+function plan({ committer, clock, whole }: StartContext, targets: readonly SnapshotTarget[], cause: SnapshotCause, at: SnapshotPoint): void {
+  const begunAt = new Date(clock.now()).toISOString();
+  const readable = targets.filter(({ refused }) => refused === null);
+  committer.state.snapshots.push(...readable.map((target) => newSnapshot(target, { cause, at, begunAt, since: whole!.ledger.day })));
+}
+
+/**
+ * Everything may have changed in a gap, so that everything is read whole: also what is not there any more, of which an empty
+ * snapshot is what takes its documents out of silver.
+ */
+async function planRepair(context: StartContext, whole: WholeReading, gap: GapRecord, signal: AbortSignal): Promise<void> {
+  const { source, committer } = context;
+  const { state } = committer;
+  const at = await source.resolve({ kind: 'now' }, signal);
+  const there = await targetsOf(context, signal);
+  const known = new Set(there.map(({ namespace }) => formatNamespace(namespace)));
+  const gone: SnapshotTarget[] = [];
+  for await (const line of readLedger(whole.lake, state.pipeline, '', signal)) {
+    if (!isSealedLine(line) || line.coll === null) continue;
+    const namespace = { db: line.db, coll: line.coll };
+    const name = formatNamespace(namespace);
+    if (known.has(name) || !whole.source.covers(namespace)) continue;
+    known.add(name);
+    gone.push({ namespace, documents: 0, bytes: 0, refused: null, caveat: null });
+  }
+  // What was being read when the history was lost began before the gap.
+  state.snapshots = state.snapshots.filter(({ ns }) => !known.has(formatNamespace(ns)));
+  plan(context, [...there, ...gone], 'repair', at);
+  gap.repairAt = at.clusterTime;
+}
+
 /** Called once all that was read is durable. */
-export async function recordGap({ committer, clock, log, collections }: Omit<StartContext, 'source'>, error: SluiceError): Promise<void> {
+export async function recordGap(
+  { committer, clock, log, collections }: Pick<StartContext, 'committer' | 'clock' | 'log' | 'collections'>,
+  error: SluiceError,
+): Promise<void> {
   const { state } = committer;
   if (state.resume === null || state.gaps.some((gap) => gap.to === null)) return;
   const from = state.resume.clusterTime;

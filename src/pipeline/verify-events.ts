@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 import { SluiceError, reasonOf } from '../core/error.ts';
 import { LAKE_DAMAGED } from '../core/errors.ts';
 import type { Lake, LakePath } from '../core/lake.ts';
-import { eventFileTime } from '../core/layout.ts';
+import { eventFileTime, isSnapshotPath } from '../core/layout.ts';
 import type { SealedLine } from '../core/ledger.ts';
 import { documentKeyOf, parseLine } from '../core/line.ts';
 import { compareTimestamps } from '../core/time.ts';
@@ -104,6 +104,7 @@ export async function proveNoOthers(
   for await (const { path } of lake.list('', signal)) {
     const inFolder = path.slice(0, path.lastIndexOf('/'));
     if (inFolder !== folder) [folder, known] = [inFolder, new Set()];
+    if (isSnapshotPath(path)) continue;
     if (sealed.has(path) || open.has(path)) {
       for await (const line of linesOf(readDecoded(lake, path, 0, signal))) {
         const file = whatItNames(line);

@@ -13,7 +13,8 @@ import { LAKE_DAMAGED } from '../core/errors.ts';
 import { LINE_PREFIX, OPERATIONS, positionAt, type Position } from '../core/event.ts';
 import type { Lake, LakePath } from '../core/lake.ts';
 import type { SealedLine } from '../core/ledger.ts';
-import { parseLine } from '../core/line.ts';
+import { isSnapshotPath } from '../core/layout.ts';
+import { documentKeyOf, parseLine } from '../core/line.ts';
 import { formatNamespace } from '../core/namespace.ts';
 import { hourName, hourOf, type Timestamp } from '../core/time.ts';
 import { LineFindings, type Findings } from './verify-findings.ts';
@@ -118,12 +119,15 @@ class FileScan {
   readonly #ns: string;
   readonly #ops = new Uint32Array(OPERATIONS.length);
   readonly #cutter = new LineCutter();
+  readonly #isSnapshot: boolean;
+  #lastKey: string | null = null;
   #first: { readonly position: Position; readonly at: Timestamp } | null = null;
   #last: { readonly position: Position; readonly at: Timestamp } | null = null;
 
   constructor(line: SealedLine, hours: number) {
     this.#line = line;
     this.#hours = hours;
+    this.#isSnapshot = isSnapshotPath(line.path);
     this.#ns = formatNamespace({ db: line.db, coll: line.coll });
   }
 
@@ -166,7 +170,12 @@ class FileScan {
     const { position, at, ns, op } = facts;
     this.#ops[op] = (this.#ops[op] ?? 0) + 1;
     const last = this.#last?.position;
-    if (last === position) found.add('duplicate', `line ${rows} has the position of the line before it, ${position}`);
+    if (this.#isSnapshot) {
+      const key = documentKeyOf(bytes);
+      if (last !== undefined && position !== last) found.add('order', `line ${rows}: ${position}, the lines of a snapshot have one position`);
+      if (rows > 1 && key === this.#lastKey) found.add('duplicate', `line ${rows} has the key of the line before it, ${key ?? 'none'}`);
+      this.#lastKey = key;
+    } else if (last === position) found.add('duplicate', `line ${rows} has the position of the line before it, ${position}`);
     else if (last !== undefined && position < last) found.add('order', `line ${rows}: ${position} after ${last}`);
     const of = hourOf(at.t);
     const hour = hourName(of - (of % this.#hours));

@@ -9,11 +9,11 @@ import { isDeepStrictEqual } from 'node:util';
 import { reasonOf, SluiceError } from '../core/error.ts';
 import { LAKE_DAMAGED } from '../core/errors.ts';
 import type { Lake, LakeFile, LakePath } from '../core/lake.ts';
-import { hoursPerPart, partHour } from '../core/layout.ts';
+import { hoursPerPart, isSnapshotPath, partHour } from '../core/layout.ts';
 import type { SealedLine } from '../core/ledger.ts';
 import { formatNamespace, parseNamespace, type Namespace } from '../core/namespace.ts';
 import { hourName, hourOf, parseHourName, SECONDS_PER_HOUR, type Hour } from '../core/time.ts';
-import { hourFilePath, hourKey, type Checkpoint } from './checkpoint.ts';
+import { hourFilePath, hourKey, openPaths, type Checkpoint } from './checkpoint.ts';
 import { readFile } from './read-file.ts';
 import { manifestPath } from './publish.ts';
 import type { Findings } from './verify-findings.ts';
@@ -69,8 +69,9 @@ export class PublishedProof {
     this.#ledger = ledger;
     this.#since = since;
     this.#findings = findings;
-    this.#groups = byCollectionHour(ledger.lines);
-    for (const { hour, db, coll } of ledger.lines) {
+    const events = ledger.lines.filter(({ path }) => !isSnapshotPath(path));
+    this.#groups = byCollectionHour(events);
+    for (const { hour, db, coll } of events) {
       const name = formatNamespace({ db, coll });
       const names = this.#sealed.get(hour);
       if (names === undefined) this.#sealed.set(hour, new Set([name]));
@@ -84,7 +85,7 @@ export class PublishedProof {
     for (const file of listing.successes) await this.#proveSuccess(file);
     for (const path of listing.hourFiles) await this.#proveHourFile(path, signal);
     await this.#proveHours(listing, signal);
-    const open = new Set((this.#checkpoint?.parts ?? []).map((part) => part.path));
+    const open = new Set(openPaths(this.#checkpoint));
     for (const path of listing.unknown) {
       if (open.has(path) || this.#ledger.paths.has(path) || (await this.#lake.stat(path)) === null) continue;
       this.#findings.add('unknown-file', path, 'is in neither the ledger nor the checkpoint');

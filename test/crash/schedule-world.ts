@@ -254,6 +254,8 @@ export const OPTIONS: CaptureOptions = {
   wait: true,
   takeOver: true,
   acceptGap: false,
+  onHistoryLost: 'fail',
+  rangesAtOnce: 2,
 };
 
 function withFullLedgers(lake: Lake, store: MemoryStore, linesMax: number): Lake {

@@ -48,11 +48,20 @@ export function isData(path: string): boolean {
   return !path.startsWith('_sluice/') && /\/(events-[^/]*\.jsonl(\.gz|\.zst)?|[a-zA-Z]+-[^/]*-[0-9a-f]{16}\.json)$/.test(path);
 }
 
+/** Rows of snapshots, and the lines that say that one is whole, in order of path and line. */
+export function snapshotLinesOf(files: ReadonlyMap<string, Buffer>): LakeLine[] {
+  return linesIn(files, (path) => path.startsWith('_snapshots/'));
+}
+
 /** Every line of every data file, in order of path and line. @throws when the last one of a file is cut */
 export function linesOf(files: ReadonlyMap<string, Buffer>): LakeLine[] {
+  return linesIn(files, isData);
+}
+
+function linesIn(files: ReadonlyMap<string, Buffer>, isWanted: (path: string) => boolean): LakeLine[] {
   const lines: LakeLine[] = [];
   for (const [path, bytes] of files) {
-    if (!isData(path)) continue;
+    if (!isWanted(path)) continue;
     const texts = decoded(path, bytes).split('\n');
     if (texts.pop() !== '') throw new Error(`${path} does not end in a newline`);
     for (const [number, text] of texts.entries()) lines.push({ path, number, text, event: JSON.parse(text) as LakeEvent });

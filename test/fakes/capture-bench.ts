@@ -236,4 +236,6 @@ const OPTIONS: CaptureOptions = {
   wait: false,
   takeOver: false,
   acceptGap: false,
+  onHistoryLost: 'fail',
+  rangesAtOnce: 2,
 };

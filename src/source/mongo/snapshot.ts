@@ -15,9 +15,8 @@ import { BufferPool } from '../../core/buffer-pool.ts';
 import type { Clock } from '../../core/clock.ts';
 import { SluiceError } from '../../core/error.ts';
 import { SOURCE_FAILED } from '../../core/errors.ts';
-import type { ResumePoint } from '../../core/event.ts';
-import { formatNamespace, type Namespace } from '../../core/namespace.ts';
-import type { DocumentBatch, KeyRange, RangeReading, SnapshotSource, SnapshotTarget } from '../../core/snapshot.ts';
+import { formatNamespace, NamespaceFilter, type Namespace } from '../../core/namespace.ts';
+import type { DocumentBatch, KeyRange, RangeReading, SnapshotPoint, SnapshotSource, SnapshotTarget } from '../../core/snapshot.ts';
 import type { Timestamp } from '../../core/time.ts';
 import { unlessAborted } from '../../core/unless-aborted.ts';
 import type { Logger } from '../../ops/log.ts';
@@ -65,14 +64,20 @@ export class MongoSnapshots implements SnapshotSource {
   readonly #pool = new BufferPool(POOL_BYTES_MAX);
   readonly #throttle: Throttle | null;
   readonly #silenceMsMax: number;
+  readonly #filter: NamespaceFilter;
 
   constructor(options: MongoSnapshotOptions, clock: Clock, log: Logger) {
     this.#options = options;
     this.#clock = clock;
     this.#log = log;
+    this.#filter = new NamespaceFilter(options.include, options.exclude);
     this.#client = makeClient(options.uri, { compressors: ['none'] });
     this.#silenceMsMax = this.#client.options.socketTimeoutMS;
     this.#throttle = options.bytesPerSecondMax === null ? null : new Throttle(options.bytesPerSecondMax, clock);
+  }
+
+  covers(ns: Namespace): boolean {
+    return ns.coll !== null && !ns.coll.startsWith('system.') && this.#filter.matches(ns);
   }
 
   async targets(signal: AbortSignal): Promise<readonly SnapshotTarget[]> {
@@ -106,7 +111,7 @@ export class MongoSnapshots implements SnapshotSource {
     return [null, ...bounds].map((from, n) => ({ from, to: bounds[n] ?? null }));
   }
 
-  async *documents(ns: Namespace, range: RangeReading, at: ResumePoint, signal: AbortSignal): AsyncGenerator<DocumentBatch> {
+  async *documents(ns: Namespace, range: RangeReading, at: SnapshotPoint, signal: AbortSignal): AsyncGenerator<DocumentBatch> {
     const { from, to } = range;
     let { after } = range;
     let failures = 0;
@@ -138,11 +143,18 @@ export class MongoSnapshots implements SnapshotSource {
     }
   }
 
+  async clusterTime(signal: AbortSignal): Promise<Timestamp> {
+    return await this.#asked(signal, async () => {
+      const { operationTime } = (await this.#client.db('admin').command({ ping: 1 })) as { operationTime: BsonTimestamp };
+      return { t: operationTime.t, i: operationTime.i };
+    });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await unlessAborted(this.#client.close(), AbortSignal.timeout(CLOSE_MS_MAX)).catch(() => {});
   }
 
-  async *#read(ns: Namespace, range: RangeReading, at: ResumePoint, signal: AbortSignal): AsyncGenerator<DocumentBatch> {
+  async *#read(ns: Namespace, range: RangeReading, at: SnapshotPoint, signal: AbortSignal): AsyncGenerator<DocumentBatch> {
     const encoder = new DocumentEncoder(this.#options, ns, at);
     await this.#client.connect();
     for (const command of findCommands(ns, range, at)) {
@@ -260,7 +272,7 @@ function reasonAgainst(type: string, isSharded: boolean): string | null {
   return null;
 }
 
-function findCommands({ coll }: Namespace, { from, to, after }: RangeReading, at: ResumePoint): CursorCommand[] {
+function findCommands({ coll }: Namespace, { from, to, after }: RangeReading, at: SnapshotPoint): CursorCommand[] {
   const min = after ?? from;
   const readConcern = { level: 'majority', afterClusterTime: lastBefore(at.clusterTime) };
   const raw = { ...(min === null ? {} : { min }), ...(to === null ? {} : { max: to }) };

@@ -17,7 +17,7 @@ import type { Tables } from '../sql/names.ts';
 import { addLoaded, clearFailures, recordFailure } from '../sql/registry.ts';
 import { takeBatch } from '../sql/schema.ts';
 import { prepareTables, register, type Context } from '../steps/collections.ts';
-import { coverage, groups, knownPaths, namespaceOf, settle, withReplaced, type Coverage, type Tally } from '../steps/loading.ts';
+import { coverage, groups, knownPaths, namespaceOf, settle, settleSnapshots, withReplaced, type Coverage, type Tally } from '../steps/loading.ts';
 import type { Session } from '../steps/session.ts';
 import { FileRejected, Staging } from '../steps/staging.ts';
 import type { Database } from './database.ts';
@@ -152,6 +152,7 @@ export class Loader {
           if (line.lastAt !== null) sum.lastAt = sum.lastAt === null ? line.lastAt : laterTimestamp(sum.lastAt, line.lastAt);
         }
         if (sum.rows > 0) await session.run(insertBaselines(dialect, catalog, tables, ns, batch));
+        await settleSnapshots(session, this.#context, { ns, tables, batch }, plan, covered);
         await session.run(addLoaded(catalog, ns, sum, sum.rows > 0 ? batch : null));
         failpoint('warehouse.before-load-commit');
         return { files: plan.length, rows: sum.rows };

@@ -19,7 +19,7 @@ import { insertBaselines, insertLedger } from '../sql/bronze.ts';
 import type { Tables } from '../sql/names.ts';
 import { addLoaded, clearFailures, recordFailure } from '../sql/registry.ts';
 import { defineTables, findEntry, register, tablesOf, type Context } from '../steps/collections.ts';
-import { coverage, groups, knownPaths, namespaceOf, settle, withReplaced, type Coverage, type Tally } from '../steps/loading.ts';
+import { coverage, groups, knownPaths, namespaceOf, settle, settleSnapshots, withReplaced, type Coverage, type Tally } from '../steps/loading.ts';
 import type { Session } from '../steps/session.ts';
 import { compressionOf, FileRejected, Staging } from '../steps/staging.ts';
 import { checkLines, copyLines, createIncoming, emptyIncoming, insertLines, putFiles, removeFiles } from './bronze.ts';
@@ -185,6 +185,7 @@ export class Loader {
           ),
         );
         if (sum.rows > 0) await session.run(insertBaselines(dialect, catalog, tables, ns, batch));
+        await settleSnapshots(session, this.#context, { ns, tables, batch }, plan, covered);
         await session.run(addLoaded(catalog, ns, sum, sum.rows > 0 ? batch : null));
         failpoint('warehouse.before-load-commit');
         return { files: plan.length, rows: sum.rows };

@@ -82,6 +82,32 @@ export function insertBaselines(dialect: Dialect, catalog: Catalog, tables: Tabl
     WHERE target IS NOT NULL AND target <> ${collection}`;
 }
 
+/**
+ * Ends of snapshots in a batch become baselines that do not count yet: rows below one are gone unless the snapshot has brought
+ * them, which nobody knows before all of its files are loaded.
+ */
+export function insertSnapshots(dialect: Dialect, catalog: Catalog, tables: Tables, ns: Namespace, batch: number): Statement {
+  return sql`
+    INSERT INTO ${catalog.baselines} (collection, position, cause, "at", file, files)
+    SELECT ${formatNamespace(ns)}, position, 'snapshot', "at", file, NULLIF(CAST(${text(dialect.textAt('doc', '/snapshot/files'))} AS BIGINT), 0)
+    FROM ${tables.bronze} WHERE batch = ${batch} AND operation = 'snapshotEnd'`;
+}
+
+/** Those whose files are all loaded, or replaced by files that are, count from now on. */
+export function completeSnapshots(catalog: Catalog, ns: Namespace): Statement {
+  const parts = text(`left(b.file, position('/end.jsonl' IN b.file)) || 'part-'`);
+  return sql`
+    UPDATE ${catalog.baselines} SET files = NULL
+    FROM (
+      SELECT b.file AS whole
+      FROM ${catalog.baselines} b JOIN ${catalog.ledger} l ON l.collection = b.collection
+      WHERE b.collection = ${formatNamespace(ns)} AND b.files IS NOT NULL AND l.state IN ('LOADED', 'SUPERSEDED')
+        AND left(l.path, length(${parts})) = ${parts}
+      GROUP BY b.file, b.files HAVING count(*) >= b.files
+    ) AS c
+    WHERE file = c.whole`;
+}
+
 /** Batches of a collection that come after a mark, oldest first, with what they weigh. */
 export function selectBatches(catalog: Catalog, ns: Namespace, after: number): Statement {
   return sql`

@@ -51,14 +51,14 @@ export function createTables(dialect: Dialect, tables: Tables, ns: Namespace): r
 
 /**
  * Every version of every document. A version ends with the next one, with a delete, or with a drop or rename that took
- * the whole collection. `doc` is NULL where the server had none left to give (an update that a delete overtook).
+ * the whole collection, or with a snapshot, which says anew what there is. `doc` is NULL where the server had none left to give (an update that a delete overtook).
  */
 export function createHistory(dialect: Dialect, catalog: Catalog, tables: Tables, ns: Namespace): Statement {
   return sql`
     CREATE OR REPLACE VIEW ${tables.history} AS
     WITH ends AS (
       SELECT position, "at" FROM ${catalog.baselines}
-      WHERE collection IN (${text(dialect.string(formatNamespace(ns)))}, ${text(dialect.string(ns.db))})
+      WHERE collection IN (${text(dialect.string(formatNamespace(ns)))}, ${text(dialect.string(ns.db))}) AND files IS NULL
     ), versions AS (
       SELECT r.key, r.doc AS line, r.operation, r.position, r."at", e.position AS end_position, e."at" AS end_at
       FROM ${tables.bronze} r ${text(dialect.nextJoin)} ends e ON e.position > r.position

@@ -141,7 +141,7 @@ function wrongBaselines({ dialect, catalog, tables, entry }: ProofOf): Statement
   const { collection } = entry;
   const target = text(`${dialect.textAt('doc', '/to/db')} || '.' || ${dialect.textAt('doc', '/to/coll')}`);
   const said = sql`
-    SELECT ${collection} AS collection, position, file FROM ${tables.bronze} WHERE operation IN ('drop', 'rename', 'dropDatabase')
+    SELECT ${collection} AS collection, position, file FROM ${tables.bronze} WHERE operation IN ('drop', 'rename', 'dropDatabase', 'snapshotEnd')
     UNION
     SELECT target, position, file FROM (SELECT ${target} AS target, position, file FROM ${tables.bronze} WHERE operation = 'rename')
     WHERE target IS NOT NULL`;

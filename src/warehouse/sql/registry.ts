@@ -37,14 +37,14 @@ function entries(catalog: Catalog, baseline: Statement): Statement {
 
 /** Asked for in every transaction: nothing in it depends on the row, which would be planned as a join. */
 export function selectEntry(catalog: Catalog, ns: Namespace): Statement {
-  const baseline = sql`SELECT max(b.position) FROM ${catalog.baselines} b WHERE b.collection IN (${formatNamespace(ns)}, ${ns.db})`;
+  const baseline = sql`SELECT max(b.position) FROM ${catalog.baselines} b WHERE b.collection IN (${formatNamespace(ns)}, ${ns.db}) AND b.files IS NULL`;
   return sql`${entries(catalog, sql`coalesce((${baseline}), '')`)} WHERE r.collection = ${formatNamespace(ns)}`;
 }
 
 export function selectEntries(catalog: Catalog): Statement {
   // Two subqueries, each with one equation: Snowflake cannot take one with OR apart.
   const highest = (owner: string): Statement =>
-    sql`coalesce((SELECT max(b.position) FROM ${catalog.baselines} b WHERE b.collection = r.${text(owner)}), '')`;
+    sql`coalesce((SELECT max(b.position) FROM ${catalog.baselines} b WHERE b.collection = r.${text(owner)} AND b.files IS NULL), '')`;
   return sql`${entries(catalog, sql`greatest(${highest('collection')}, ${highest('db')})`)} ORDER BY r.collection`;
 }
 

@@ -105,6 +105,8 @@ function createRegistry(catalog: Catalog): Statement[] {
         "at" TIMESTAMPTZ NOT NULL,
         file VARCHAR NOT NULL
       )`,
+    // Of a snapshot that is not wholly loaded: how many files it has. It ends nothing before.
+    sql`ALTER TABLE ${catalog.baselines} ADD COLUMN IF NOT EXISTS files BIGINT`,
     sql`
       CREATE TABLE IF NOT EXISTS ${catalog.gaps} (
         from_at TIMESTAMPTZ,

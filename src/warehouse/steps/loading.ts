@@ -1,9 +1,11 @@
 /**
  * Which files are loaded together, and which are loaded at all: the rules that every loader keeps.
  */
+import { isSnapshotPath } from '../../core/layout.ts';
 import { formatNamespace, type Namespace } from '../../core/namespace.ts';
 import type { SealedFile } from '../../core/warehouse.ts';
-import { insertSkipped, insertSuperseded } from '../sql/bronze.ts';
+import { completeSnapshots, insertSkipped, insertSnapshots, insertSuperseded } from '../sql/bronze.ts';
+import type { Tables } from '../sql/names.ts';
 import { selectKnown } from '../sql/registry.ts';
 import type { Context } from './collections.ts';
 import type { Session } from './session.ts';
@@ -106,6 +108,19 @@ export async function settle<T extends { readonly file: SealedFile }>(
     }
   }
   return plan;
+}
+
+/** With files of snapshots in it, a transaction may have made one of them whole. */
+export async function settleSnapshots(
+  session: Session,
+  { dialect, catalog }: Context,
+  { ns, tables, batch }: { readonly ns: Namespace; readonly tables: Tables; readonly batch: number },
+  plan: readonly { readonly file: SealedFile }[],
+  covered: Coverage,
+): Promise<void> {
+  if (!plan.some(({ file }) => withReplaced(file.line.path, covered).some(isSnapshotPath))) return;
+  await session.run(insertSnapshots(dialect, catalog, tables, ns, batch));
+  await session.run(completeSnapshots(catalog, ns));
 }
 
 export function withReplaced(path: string, covered: Coverage): string[] {

@@ -8,8 +8,8 @@
 import { SluiceError } from '../../../core/error.ts';
 import { SOURCE_PROTOCOL } from '../../../core/errors.ts';
 import type { BufferPool } from '../../../core/buffer-pool.ts';
-import type { ResumePoint } from '../../../core/event.ts';
 import type { Namespace } from '../../../core/namespace.ts';
+import type { SnapshotPoint } from '../../../core/snapshot.ts';
 import { DOCUMENT, cstringEnd, documentSize, elementsOf, valueSize } from './bson.ts';
 import { literal, writeLiteral } from './literal.ts';
 import { writeSafe } from './number.ts';
@@ -60,7 +60,7 @@ export class DocumentEncoder {
   #idFrom = 0;
   #idNext = 0;
 
-  constructor({ json, maxLineBytes }: DocumentLineOptions, ns: Namespace, at: ResumePoint) {
+  constructor({ json, maxLineBytes }: DocumentLineOptions, ns: Namespace, at: SnapshotPoint) {
     this.#canonical = json === 'canonical';
     this.#maxLineBytes = maxLineBytes;
     const { position, clusterTime } = at;
