@@ -48,11 +48,11 @@ function busOf({ bus }: Config): BusConfig {
 }
 
 /** Connects when it is first used. */
-export async function makeSnapshots(config: Config, clock: Clock, log: Logger): Promise<SnapshotSource> {
+export async function makeSnapshots(config: Config, clock: Clock, stats: PipelineStats, log: Logger): Promise<SnapshotSource> {
   const { MongoSnapshots } = await import('../source/mongo/snapshot.ts');
   const { uri, include, exclude, exhaust, snapshot } = config.source;
   const { json, maxLineBytes } = config.lake;
-  return new MongoSnapshots({ uri, include, exclude, exhaust, json, maxLineBytes, bytesPerSecondMax: snapshot.bytesPerSecondMax }, clock, log);
+  return new MongoSnapshots({ uri, include, exclude, exhaust, json, maxLineBytes, bytesPerSecondMax: snapshot.bytesPerSecondMax }, clock, stats, log);
 }
 
 /** How long a lake on Azure may be silent: a command says soon that it is, a run holds the source back and waits. */

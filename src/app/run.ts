@@ -74,7 +74,7 @@ async function runCapture(running: Running, options: RunOptions, serving: Servin
   const { config, stats, lake } = running;
   const { role, log } = options;
   await using source = await makeSource(config, clock, stats, log);
-  await using snapshots = await makeSnapshots(config, clock, log);
+  await using snapshots = await makeSnapshots(config, clock, stats, log);
   const loading = new AbortController();
   let loop: Promise<void> = Promise.resolve();
   const capture = new Capture(await captureOptions(config, options), {

@@ -12,9 +12,10 @@ import type { CollectionRow, Warehouse } from '../core/warehouse.ts';
 import type { Config } from '../config/config.ts';
 import { newCheckpoint } from '../pipeline/checkpoint.ts';
 import { readLedger } from '../pipeline/ledger.ts';
+import type { SnapshotRecord } from '../pipeline/snapshot-record.ts';
 import { readWhole } from '../pipeline/whole.ts';
 import { openLake, openWarehouse } from './compose.ts';
-import type { CollectionReport, CommandOptions, PipelineStatus } from './types.ts';
+import type { CollectionReport, CommandOptions, PipelineStatus, SnapshotReport } from './types.ts';
 
 const SOURCE_MS_MAX = 2_000;
 
@@ -75,7 +76,8 @@ export async function statusOf(
     lagSeconds: watermark.t === 0 ? null : Math.max(0, Math.round(Date.now() / 1000 - watermark.t)),
     checkpointSavedAt: checkpoint.epoch === 0 ? null : checkpoint.savedAt,
     collections: [...collections.values()].toSorted((a, b) => (a.namespace < b.namespace ? -1 : 1)),
-    gaps: checkpoint.gaps.map((gap) => ({ from: iso(gap.from), to: gap.to === null ? 'open' : iso(gap.to), cause: gap.cause })),
+    gaps: checkpoint.gaps.map(({ from, to, cause, repaired = null }) => ({ from: iso(from), to: to === null ? 'open' : iso(to), cause, repaired })),
+    snapshots: checkpoint.snapshots.map((record) => snapshotReport(record, Date.parse(checkpoint.savedAt))),
     oplogHours: await oplogHours,
   };
 }
@@ -85,6 +87,25 @@ async function readOplogHours(config: Config, signal: AbortSignal): Promise<numb
   const { oplogWindow, withClient } = await import('../source/mongo/inspect.ts');
   const options = { serverSelectionTimeoutMS: SOURCE_MS_MAX, connectTimeoutMS: SOURCE_MS_MAX };
   return await withClient(config.source.uri, signal, async (client) => (await oplogWindow(client)).hours, options).catch(() => null);
+}
+
+/** @param savedAtMs when this was true */
+function snapshotReport(record: SnapshotRecord, savedAtMs: number): SnapshotReport {
+  const { ns, cause, at, begunAt, estimate, ranges, parts, failed = null } = record;
+  const rows = record.rows + parts.reduce((sum, part) => sum + part.rows, 0);
+  const seconds = (savedAtMs - Date.parse(begunAt)) / 1000;
+  const left = estimate === null || rows === 0 || seconds <= 0 ? null : Math.max(0, Math.round(((estimate.documents - rows) * seconds) / rows));
+  return {
+    namespace: formatNamespace(ns),
+    cause,
+    at: iso(at.clusterTime),
+    begunAt,
+    documents: estimate?.documents ?? null,
+    rows,
+    ranges: ranges === null ? null : { done: ranges.filter(({ done }) => done).length, total: ranges.length },
+    secondsLeft: left,
+    failed,
+  };
 }
 
 function draft(collections: Map<string, Draft>, ns: Namespace): Draft {

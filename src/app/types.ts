@@ -169,6 +169,26 @@ export interface GapReport {
   readonly from: string;
   readonly to: string;
   readonly cause: string;
+  /** When the snapshots that mend it were complete; `null`: they are not, or there are none. */
+  readonly repaired: string | null;
+}
+
+/** A collection that is being read whole. */
+export interface SnapshotReport {
+  readonly namespace: string;
+  readonly cause: 'start' | 'asked' | 'repair';
+  /** The point of the stream that it belongs to. */
+  readonly at: string;
+  readonly begunAt: string;
+  /** By the server's own books when it began; `null`: they may not be seen. */
+  readonly documents: number | null;
+  /** Durable. */
+  readonly rows: number;
+  readonly ranges: { readonly done: number; readonly total: number } | null;
+  /** At the rate so far; `null` before there is one. */
+  readonly secondsLeft: number | null;
+  /** Why it does not go on. */
+  readonly failed: string | null;
 }
 
 export interface PipelineStatus {
@@ -184,6 +204,8 @@ export interface PipelineStatus {
   readonly checkpointSavedAt: string | null;
   readonly collections: readonly CollectionReport[];
   readonly gaps: readonly GapReport[];
+  /** Collections that are not read to their end. */
+  readonly snapshots: readonly SnapshotReport[];
   /** Hours of history that the oplog holds; `null` when it may not be read. */
   readonly oplogHours: number | null;
   /** Requests to a lake on Azure since the owner began; `null` when none runs, or on a local lake. */

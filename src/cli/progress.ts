@@ -47,12 +47,13 @@ export class ProgressLine {
 }
 
 function describe(progress: Progress, rate: number, nowMs: number): string {
-  const { state, events, partsOpen, partsSealed, rowsLoaded, watermark } = progress;
+  const { state, events, partsOpen, partsSealed, rowsLoaded, snapshotsOpen, snapshotRows, watermark } = progress;
   const parts = [
     countOf(events, 'event'),
     `${formatCount(Math.round(rate))}/s`,
     `${countOf(partsOpen, 'file')} open, ${formatCount(partsSealed)} sealed`,
     `${countOf(rowsLoaded, 'row')} loaded`,
+    ...(snapshotsOpen === 0 ? [] : [`${countOf(snapshotsOpen, 'collection')} to be read whole, ${countOf(snapshotRows, 'document')} so far`]),
     ...(watermark === null ? [] : [`lag ${formatAge(nowMs / 1000 - watermark.t)}`]),
   ];
   return `${state} ${parts.join(' · ')}`;

@@ -44,6 +44,7 @@ describe('a small file', () => {
         fullDocumentBeforeChange: 'off',
         startAt: { kind: 'now' },
         onHistoryLost: 'fail',
+        snapshot: { parallel: 4, bytesPerSecondMax: null },
         exhaust: true,
         unavailableAfterMs: 60_000,
         mask: {},
@@ -100,11 +101,12 @@ source:
   uri: \${MONGODB_URI}
   include: ["shop.*"]
   exclude: ["shop.tmp_*"]
-  match: { "fullDocument.n": { $gt: { $numberLong: "9007199254740993" } }, gone: null }
+  match: {}
   fullDocument: updateLookup
   fullDocumentBeforeChange: off
   startAt: snapshot
   onHistoryLost: repair
+  snapshot: { parallel: 2, maxBytesPerSecond: 50 MB }
   mask: { "customers.email": hash, "*.ssn": drop, a.b: { rename: c } }
 lake:
   url: abfss://container@account.dfs.core.windows.net/prefix
@@ -138,7 +140,8 @@ http: { port: 8080, host: 0.0.0.0, token: 0123-token }
       source: {
         uri: 'mongodb://u:p@h',
         startAt: { kind: 'snapshot' },
-        match: { 'fullDocument.n': { $gt: { $numberLong: '9007199254740993' } }, gone: null },
+        onHistoryLost: 'repair',
+        snapshot: { parallel: 2, bytesPerSecondMax: 50_000_000 },
         mask: { 'customers.email': 'hash', 'a.b': { rename: 'c' } },
       },
       lake: {
@@ -153,6 +156,14 @@ http: { port: 8080, host: 0.0.0.0, token: 0123-token }
       dump: { layout: 'document' },
       http: { host: '0.0.0.0', token: '0123-token' },
     });
+  });
+
+  it('keeps the digits of a condition, which goes with no snapshot', () => {
+    const source = { uri: 'mongodb://h', match: { 'fullDocument.n': { $gt: { $numberLong: '9007199254740993' } }, gone: null } };
+    expect(parse(file({ source })).source.match).toEqual(source.match);
+    for (const more of [{ startAt: 'snapshot' }, { onHistoryLost: 'repair' }]) {
+      expect(() => parse(file({ source: { ...source, ...more } }))).toThrow('source.match is about change events, and a snapshot has none');
+    }
   });
 
   it('says of each part that is not built yet what to use instead', () => {

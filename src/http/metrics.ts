@@ -33,6 +33,19 @@ const METRICS: readonly Metric[] = [
   { name: 'sluice_parts_open', kind: 'gauge', help: 'Files that are being written.', read: (s) => s.partsOpen },
   { name: 'sluice_parts_sealed_total', kind: 'counter', help: 'Files that were sealed.', read: (s) => s.partsSealed },
   { name: 'sluice_hours_complete_total', kind: 'counter', help: 'Hours that were published as complete.', read: (s) => s.hoursComplete },
+  {
+    name: 'sluice_snapshots_open',
+    kind: 'gauge',
+    help: 'Collections that are being read whole, or wait for it.',
+    read: (s) => s.snapshotsOpen,
+  },
+  {
+    name: 'sluice_snapshots_failed',
+    kind: 'gauge',
+    help: 'Those of them that could not be read; the others go on.',
+    read: (s) => s.snapshotsFailed,
+  },
+  { name: 'sluice_snapshot_rows_total', kind: 'counter', help: 'Documents read for snapshots.', read: (s) => s.snapshotRows },
   { name: 'sluice_reconnects_total', kind: 'counter', help: 'Times the change stream was opened again.', read: (s) => s.reconnects },
   {
     name: 'sluice_lines_lossy_total',

@@ -16,10 +16,10 @@ const COLLECTIONS = ['a', 'b'] as const;
 const SECONDS_BETWEEN = 10;
 
 interface Step {
-  readonly kind: 'write' | 'remove' | 'drop' | 'rename' | 'dropDatabase' | 'create';
+  readonly kind: 'write' | 'remove' | 'drop' | 'rename' | 'dropDatabase' | 'create' | 'snapshot';
   readonly coll: number;
   readonly key: number;
-  /** An update whose document was still there when the server looked it up. */
+  /** An update whose document was still there when the server looked it up. Of a snapshot: nothing was lost before it. */
   readonly found: boolean;
 }
 
@@ -34,6 +34,7 @@ const step: fc.Arbitrary<Step> = fc.record({
     { weight: 12, arbitrary: fc.constant('write' as const) },
     { weight: 4, arbitrary: fc.constant('remove' as const) },
     { weight: 3, arbitrary: fc.constantFrom('drop' as const, 'rename' as const, 'dropDatabase' as const, 'create' as const) },
+    { weight: 2, arbitrary: fc.constant('snapshot' as const) },
   ),
   coll: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.constant(1) }),
   key: fc.nat(1),
@@ -93,6 +94,11 @@ function historyOf(db: string, steps: readonly Step[]): History {
     } else if (kind === 'dropDatabase') {
       push({ n, op: 'dropDatabase' }, null);
       for (const set of [docs.a, docs.b]) set.clear();
+    } else if (kind === 'snapshot') {
+      // A gap: nobody was told of this delete.
+      if (!found) docs[coll].delete(key);
+      push({ n, op: 'snapshotEnd', rest: `"snapshot":{"files":${docs[coll].size}}` });
+      for (const each of docs[coll]) push({ n, op: 'snapshot', key: `"k${each}"`, doc: `{"_id":"k${each}","n":${n}.0}` });
     } else if (kind === 'create') {
       push({ n, op: 'create' });
     } else if (!docs[coll].has(key)) {
@@ -114,7 +120,7 @@ function oracle(history: History, coll: string): unknown[][] {
   const rows = new Map<string, { op: string; n: number; doc: string | null; docN: number | null; versions: number; first: number }>();
   for (const { where, event } of all) {
     const renamed = event.op === 'rename';
-    const ends = event.op === 'dropDatabase' || renamed || (event.op === 'drop' && where === coll);
+    const ends = event.op === 'dropDatabase' || renamed || ((event.op === 'drop' || event.op === 'snapshotEnd') && where === coll);
     if (ends) rows.clear();
     if (where !== coll || event.key === undefined) continue;
     const row = rows.get(event.key) ?? { op: '', n: 0, doc: null, docN: null, versions: 0, first: event.n };
@@ -181,17 +187,29 @@ export function describeSilverProperty(name: string, open: () => Promise<Warehou
       const sealed: { file: SealedFile; ns: Namespace; events: readonly TestEvent[] }[] = [];
       let cut = 0;
       for (const [coll, events] of history) {
-        for (let from = 0; from < events.length; cut += 1) {
-          const ns = { db, coll };
-          const part = events.slice(from, from + (cuts[cut % cuts.length] ?? 1));
+        const ns = { db, coll };
+        const ofStream = events.filter(({ op }) => !op.startsWith('snapshot'));
+        for (let from = 0; from < ofStream.length; cut += 1) {
+          const part = ofStream.slice(from, from + (cuts[cut % cuts.length] ?? 1));
           sealed.push({ file: await lake.seal(ns, part), ns, events: part });
           from += part.length;
+        }
+        for (const [n, whole] of Map.groupBy(
+          events.filter(({ op }) => op.startsWith('snapshot')),
+          (event) => event.n,
+        )) {
+          for (const [index, event] of whole.entries()) {
+            const path = `_snapshots/${db}/${coll}/${n}-1-a/${event.op === 'snapshotEnd' ? 'end' : `part-0000${index}`}.jsonl`;
+            sealed.push({ file: await lake.seal(ns, [event], { path }), ns, events: [event] });
+          }
         }
       }
       const files = sealed.map((one) => one.file);
       const pairs = sealed.slice(1).flatMap((right, i) => {
         const left = sealed[i];
-        return left !== undefined && formatNamespace(left.ns) === formatNamespace(right.ns) ? [[left, right] as const] : [];
+        // What says that a snapshot is whole is never replaced.
+        const isEnd = [left, right].some((each) => each?.events[0]?.op === 'snapshotEnd');
+        return left !== undefined && !isEnd && formatNamespace(left.ns) === formatNamespace(right.ns) ? [[left, right] as const] : [];
       });
       const pair = compacted === null ? undefined : pairs[compacted % Math.max(pairs.length, 1)];
       if (pair !== undefined) {

@@ -240,12 +240,16 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'a baseline that nothing in bronze speaks of',
     checks: ['baseline'],
-    damage: ({ first }) => [`insert into sluice.baselines values ('shop.orders', '00', 'drop', current_timestamp, '${first}')`],
+    damage: ({ first }) => [
+      `insert into sluice.baselines (collection, position, cause, "at", file) values ('shop.orders', '00', 'drop', current_timestamp, '${first}')`,
+    ],
   },
   {
     name: 'a baseline of a file that was never loaded',
     checks: ['baseline'],
-    damage: () => [`insert into sluice.baselines values ('shop.orders', '00', 'drop', current_timestamp, 'shop/x.jsonl')`],
+    damage: () => [
+      `insert into sluice.baselines (collection, position, cause, "at", file) values ('shop.orders', '00', 'drop', current_timestamp, 'shop/x.jsonl')`,
+    ],
   },
   {
     name: 'a registry that counts other rows',

@@ -3,7 +3,15 @@
  */
 import { asPosition } from '../../src/core/event.ts';
 import type { SealedLine } from '../../src/core/ledger.ts';
-import { insertBaselines, insertLedger, insertSkipped, insertSuperseded, selectBatches } from '../../src/warehouse/sql/bronze.ts';
+import {
+  completeSnapshots,
+  insertBaselines,
+  insertLedger,
+  insertSkipped,
+  insertSnapshots,
+  insertSuperseded,
+  selectBatches,
+} from '../../src/warehouse/sql/bronze.ts';
 import { addColumns, createHistory, createTables, dropColumn } from '../../src/warehouse/sql/collection.ts';
 import { parseColumns } from '../../src/warehouse/sql/columns.ts';
 import { SCHEMAS, type Dialect } from '../../src/warehouse/sql/dialect.ts';
@@ -94,6 +102,8 @@ export function statementsOf(dialect: Dialect, own: OwnStatements): Readonly<Rec
       insertSuperseded(catalog, ns, 'old.jsonl', line.path),
       insertSkipped(catalog, line),
       insertBaselines(dialect, catalog, tables, ns, 8),
+      insertSnapshots(dialect, catalog, tables, ns, 8),
+      completeSnapshots(catalog, ns),
       registry.addLoaded(catalog, ns, { rows: 12, bytes: 4096, lastAt: at }, 8),
       ...registry.recordFailure(catalog, ns, line.path, 'it has 11 rows'),
       cleared,

@@ -66,7 +66,10 @@ function keyOf(n: number): unknown {
 async function fill(db: string, random: Random): Promise<void> {
   for (const coll of COLLECTIONS) {
     const documents = Array.from({ length: DOCUMENTS }, (_, n) => ({ _id: keyOf(n), n, text: 'x'.repeat(random.int(300)) }));
-    await client.db(db).collection<Document>(coll).insertMany(documents as Document[]);
+    await client
+      .db(db)
+      .collection<Document>(coll)
+      .insertMany(documents as Document[]);
   }
 }
 
@@ -140,25 +143,29 @@ describe('a process that dies while it reads collections whole', () => {
     await finishAndCheck(work, db, guard, settings(db));
   });
 
-  it.each(Array.from({ length: HISTORIES }, (_, n) => SEED + n))('at any moment has one, too (SLUICE_SEED=%i)', { timeout: 120_000 }, async (seed) => {
-    const random = new Random(seed);
-    const db = `random_${seed}`;
-    await fill(db, random);
-    await using work = await Workspace.make();
-    const how = settings(db, random.pick(['8KiB', '64KiB', '1MiB']));
-    const configFile = await work.writeConfig(how);
-    const guard = new SealedGuard(work.lake);
-    const stop = new AbortController();
-    const writing = write(db, random, stop.signal);
-    for (let kills = 1 + random.int(2); kills > 0; kills -= 1) {
-      await using process = RunProcess.start(configFile, { args: ['--role', random.pick(['all', 'capture'])] });
-      await process.owner();
-      await systemClock.sleep(random.int(400));
-      expect(await process.kill('SIGKILL'), process.stderr).toEqual(KILLED);
-      await guard.look();
-    }
-    stop.abort();
-    await writing;
-    await finishAndCheck(work, db, guard, how);
-  });
+  it.each(Array.from({ length: HISTORIES }, (_, n) => SEED + n))(
+    'at any moment has one, too (SLUICE_SEED=%i)',
+    { timeout: 120_000 },
+    async (seed) => {
+      const random = new Random(seed);
+      const db = `random_${seed}`;
+      await fill(db, random);
+      await using work = await Workspace.make();
+      const how = settings(db, random.pick(['8KiB', '64KiB', '1MiB']));
+      const configFile = await work.writeConfig(how);
+      const guard = new SealedGuard(work.lake);
+      const stop = new AbortController();
+      const writing = write(db, random, stop.signal);
+      for (let kills = 1 + random.int(2); kills > 0; kills -= 1) {
+        await using process = RunProcess.start(configFile, { args: ['--role', random.pick(['all', 'capture'])] });
+        await process.owner();
+        await systemClock.sleep(random.int(400));
+        expect(await process.kill('SIGKILL'), process.stderr).toEqual(KILLED);
+        await guard.look();
+      }
+      stop.abort();
+      await writing;
+      await finishAndCheck(work, db, guard, how);
+    },
+  );
 });

@@ -30,13 +30,25 @@ const settings = (db: string, source: Readonly<Record<string, unknown>> = {}, la
 
 /** Keys of many types. */
 function keyOf(n: number): unknown {
-  const kinds = [new Int32(n), `key ${n}`, Long.fromNumber(2 ** 40 + n), { n }, new ObjectId(), Decimal128.fromString(`${n}.5`), new Date(n * 1e9), new Binary(Buffer.from([n % 256, n >> 8]))];
+  const kinds = [
+    new Int32(n),
+    `key ${n}`,
+    Long.fromNumber(2 ** 40 + n),
+    { n },
+    new ObjectId(),
+    Decimal128.fromString(`${n}.5`),
+    new Date(n * 1e9),
+    new Binary(Buffer.from([n % 256, n >> 8])),
+  ];
   return n === 0 ? new MinKey() : n === 1 ? new MaxKey() : kinds[n % kinds.length];
 }
 
 async function fill(db: string, coll: string, count: number): Promise<void> {
   const documents = Array.from({ length: count }, (_, n) => ({ _id: keyOf(n), n, text: 'x'.repeat(100) }));
-  await client.db(db).collection<Document>(coll).insertMany(documents as Document[]);
+  await client
+    .db(db)
+    .collection<Document>(coll)
+    .insertMany(documents as Document[]);
 }
 
 async function faultsOf(work: Workspace, db: string, ...colls: readonly string[]): Promise<unknown[]> {
@@ -63,8 +75,14 @@ describe('startAt: snapshot', () => {
     expect(ends.map(({ event }) => event._meta.ns.coll).toSorted()).toEqual(['a', 'b', 'empty']);
     expect((await work.checkpoint()).snapshots).toEqual([]);
 
-    await client.db('first').collection('a').updateMany({ n: { $lt: 100 } }, { $set: { changed: true } });
-    await client.db('first').collection('a').deleteMany({ n: { $gt: 900 } });
+    await client
+      .db('first')
+      .collection('a')
+      .updateMany({ n: { $lt: 100 } }, { $set: { changed: true } });
+    await client
+      .db('first')
+      .collection('a')
+      .deleteMany({ n: { $gt: 900 } });
     await mark(client, 'first', 'b');
     await new PipelineRun(config, { role: 'all', untilIdleMs: 100 }).done;
     expect(await faultsOf(work, 'first', 'a', 'b')).toEqual([]);

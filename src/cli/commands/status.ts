@@ -1,10 +1,10 @@
 import { styleText } from 'node:util';
 import type { Command } from 'commander';
-import type { CollectionReport, PipelineStatus, StorageReport } from '../../app/types.ts';
+import type { CollectionReport, PipelineStatus, SnapshotReport, StorageReport } from '../../app/types.ts';
 import { systemClock } from '../../core/clock.ts';
 import { globalsOf, loadConfigFor, logFor, printJson, type Io, type Terminal } from '../io.ts';
 import { askOwnerOr } from '../owner.ts';
-import { formatAge, formatCount, formatSize, renderTable } from '../table.ts';
+import { countOf, formatAge, formatCount, formatSize, renderTable } from '../table.ts';
 
 const WATCH_MS = 2000;
 const CLEAR_SCREEN = '\u001b[H\u001b[2J';
@@ -58,9 +58,23 @@ export function renderStatus(status: PipelineStatus, to: Terminal): string {
   ];
   const width = Math.max(...facts.map(([name]) => name.length));
   const lines = facts.filter(([, text]) => text !== null).map(([name, text]) => `${name.padEnd(width)}  ${text}\n`);
-  const gaps = status.gaps.map((gap) => `${style('red', 'gap')}  ${gap.from} to ${gap.to}: ${gap.cause}\n`);
+  const gaps = status.gaps.map(({ from, to, cause, repaired }) => {
+    const mended = repaired === null ? '' : `; mended ${repaired}`;
+    return `${style(repaired === null ? 'red' : 'green', 'gap')}  ${from} to ${to}: ${cause}${mended}\n`;
+  });
+  const snapshots = status.snapshots.map(
+    (snapshot) => `${style(snapshot.failed === null ? 'yellow' : 'red', 'snapshot')}  ${snapshotText(snapshot)}\n`,
+  );
   const table = status.collections.length === 0 ? 'no collections yet\n' : renderCollections(status.collections, to);
-  return [...lines, ...gaps, '\n', table].join('');
+  return [...lines, ...gaps, ...snapshots, '\n', table].join('');
+}
+
+function snapshotText({ namespace, documents, rows, ranges, secondsLeft, failed }: SnapshotReport): string {
+  if (failed !== null) return `${namespace}: stopped after ${countOf(rows, 'document')}: ${failed}`;
+  if (ranges === null) return `${namespace}: waits for its turn${documents === null ? '' : `, about ${countOf(documents, 'document')}`}`;
+  const of = documents === null ? '' : ` of about ${formatCount(documents)}`;
+  const left = secondsLeft === null ? '' : `, about ${formatAge(secondsLeft)} to go`;
+  return `${namespace}: ${countOf(rows, 'document')}${of} read, ${ranges.done} of ${countOf(ranges.total, 'range')}${left}`;
 }
 
 function storageText({ writes, reads, lists, writesPerMillionEvents }: StorageReport): string {

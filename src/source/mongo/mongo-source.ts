@@ -205,7 +205,7 @@ export class MongoSource implements Source {
   /** Ends when the server closes the cursor (invalidate) or the signal aborts. */
   async *#stream(after: ResumePoint, signal: AbortSignal, reading: Reading = {}): AsyncGenerator<ChangeBatch> {
     const encoder = this.#encoder(reading.large);
-    const before = { lossy: this.#stats.linesLossy, oversize: this.#stats.linesOversize };
+    const told = { lossy: 0, oversize: 0 };
     // `startAfter` also goes on after an invalidate, where `resumeAfter` refuses.
     const start = { startAfter: deserialize(after.token, { promoteValues: false }) };
     const cursor = await unlessAborted(this.#openStream(start, reading, signal), signal);
@@ -223,8 +223,10 @@ export class MongoSource implements Source {
         const encoded = encodeReply(raw, encoder, this.#pool);
         assertRising(encoded, point);
         point = resumeAfter(encoded, point);
-        this.#stats.linesLossy = before.lossy + encoder.lossy;
-        this.#stats.linesOversize = before.oversize + encoder.oversize;
+        // Others count there, too.
+        this.#stats.linesLossy += encoder.lossy - told.lossy;
+        this.#stats.linesOversize += encoder.oversize - told.oversize;
+        [told.lossy, told.oversize] = [encoder.lossy, encoder.oversize];
         const { events } = encoded;
         yield { events, resume: point, watermark: point.clusterTime, release: () => this.#pool.give(events.lines) };
         raw = await next;

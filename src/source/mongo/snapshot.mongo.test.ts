@@ -36,7 +36,7 @@ function snapshots(options: Partial<MongoSnapshotOptions> = {}): MongoSnapshots 
     exhaust: true,
     bytesPerSecondMax: null,
   } as const;
-  return new MongoSnapshots({ ...all, ...options }, systemClock, silentLog);
+  return new MongoSnapshots({ ...all, ...options }, systemClock, newStats(), silentLog);
 }
 
 async function now(): Promise<ResumePoint> {
@@ -290,7 +290,7 @@ describe('what can be read', () => {
       exhaust: true,
       bytesPerSecondMax: 100_000,
     } as const;
-    await using source = new MongoSnapshots(options, clock, silentLog);
+    await using source = new MongoSnapshots(options, clock, newStats(), silentLog);
     let bytes = 0;
     await client
       .db('shop')

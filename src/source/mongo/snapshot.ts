@@ -20,6 +20,7 @@ import type { DocumentBatch, KeyRange, RangeReading, SnapshotPoint, SnapshotSour
 import type { Timestamp } from '../../core/time.ts';
 import { unlessAborted } from '../../core/unless-aborted.ts';
 import type { Logger } from '../../ops/log.ts';
+import type { PipelineStats } from '../../ops/stats.ts';
 import { canTakeConnection } from './connection.ts';
 import { DocumentEncoder, keysOf, type DocumentLineOptions } from './encode/document.ts';
 import { ExhaustCursor } from './exhaust-cursor.ts';
@@ -59,6 +60,7 @@ const MAX_KEY = 0x7f;
 export class MongoSnapshots implements SnapshotSource {
   readonly #options: MongoSnapshotOptions;
   readonly #clock: Clock;
+  readonly #stats: PipelineStats;
   readonly #log: Logger;
   readonly #client: MongoClient;
   readonly #pool = new BufferPool(POOL_BYTES_MAX);
@@ -66,9 +68,10 @@ export class MongoSnapshots implements SnapshotSource {
   readonly #silenceMsMax: number;
   readonly #filter: NamespaceFilter;
 
-  constructor(options: MongoSnapshotOptions, clock: Clock, log: Logger) {
+  constructor(options: MongoSnapshotOptions, clock: Clock, stats: PipelineStats, log: Logger) {
     this.#options = options;
     this.#clock = clock;
+    this.#stats = stats;
     this.#log = log;
     this.#filter = new NamespaceFilter(options.include, options.exclude);
     this.#client = makeClient(options.uri, { compressors: ['none'] });
@@ -183,6 +186,9 @@ export class MongoSnapshots implements SnapshotSource {
         await this.#throttle?.take(raw.byteLength, signal);
         const { count, buffer, bytes, lastKey } = encoder.encode(raw, this.#pool, skip);
         skip = null;
+        this.#stats.linesLossy += encoder.lossy;
+        this.#stats.linesOversize += encoder.oversize;
+        [encoder.lossy, encoder.oversize] = [0, 0];
         if (lastKey !== null) yield { count, lines: buffer.subarray(0, bytes), lastKey, release: () => this.#pool.give(buffer) };
         raw = await next;
       }

@@ -73,6 +73,8 @@ CREATE TABLE IF NOT EXISTS sluice.baselines (
   file VARCHAR NOT NULL
 );
 
+ALTER TABLE sluice.baselines ADD COLUMN IF NOT EXISTS files BIGINT;
+
 CREATE TABLE IF NOT EXISTS sluice.gaps (
   from_at TIMESTAMPTZ,
   to_at TIMESTAMPTZ,

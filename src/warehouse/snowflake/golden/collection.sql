@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS silver."shop__Orders of 2026" (
 CREATE OR REPLACE VIEW silver."shop__Orders of 2026_history" AS
 WITH ends AS (
   SELECT position, "at" FROM sluice.baselines
-  WHERE collection IN ('shop.Orders of 2026', 'shop')
+  WHERE collection IN ('shop.Orders of 2026', 'shop') AND files IS NULL
 ), versions AS (
   SELECT r.key, r.doc AS line, r.operation, r.position, r."at", e.position AS end_position, e."at" AS end_at
   FROM bronze."shop__Orders of 2026" r LEFT JOIN ends e ON e.position > r.position

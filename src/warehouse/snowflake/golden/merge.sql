@@ -2,7 +2,7 @@ UPDATE sluice.control SET last_batch = last_batch + 1;
 
 SELECT
   r.collection, r.db, r.coll, r.table_name, r.last_batch, r.merged_batch, coalesce(r.learnt_batch, 0) AS learnt_batch, r.baseline_applied, r.complete_through,
-  coalesce((SELECT max(b.position) FROM sluice.baselines b WHERE b.collection IN (?, ?)), '') AS baseline
+  coalesce((SELECT max(b.position) FROM sluice.baselines b WHERE b.collection IN (?, ?) AND b.files IS NULL), '') AS baseline
 FROM sluice.collection_registry r WHERE r.collection = ?;
 -- ["shop.Orders of 2026","shop","shop.Orders of 2026"]
 

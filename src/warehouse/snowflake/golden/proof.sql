@@ -50,7 +50,7 @@ SELECT place, detail FROM (
 
 SELECT place, detail FROM (
   WITH said AS (
-    SELECT ? AS collection, position, file FROM bronze."shop__Orders of 2026" WHERE operation IN ('drop', 'rename', 'dropDatabase')
+    SELECT ? AS collection, position, file FROM bronze."shop__Orders of 2026" WHERE operation IN ('drop', 'rename', 'dropDatabase', 'snapshotEnd')
     UNION
     SELECT target, position, file FROM (SELECT sluice.text_at(doc, '/to/db') || '.' || sluice.text_at(doc, '/to/coll') AS target, position, file FROM bronze."shop__Orders of 2026" WHERE operation = 'rename')
     WHERE target IS NOT NULL
@@ -245,7 +245,7 @@ SELECT count(*) AS total FROM (
 
 SELECT count(*) AS total FROM (
   WITH said AS (
-    SELECT ? AS collection, position, file FROM bronze."shop__Orders of 2026" WHERE operation IN ('drop', 'rename', 'dropDatabase')
+    SELECT ? AS collection, position, file FROM bronze."shop__Orders of 2026" WHERE operation IN ('drop', 'rename', 'dropDatabase', 'snapshotEnd')
     UNION
     SELECT target, position, file FROM (SELECT sluice.text_at(doc, '/to/db') || '.' || sluice.text_at(doc, '/to/coll') AS target, position, file FROM bronze."shop__Orders of 2026" WHERE operation = 'rename')
     WHERE target IS NOT NULL

@@ -7,7 +7,7 @@ VALUES (?, ?, ?, ?, 'DISCOVERED', CURRENT_TIMESTAMP, 0, 0, 0, 0, '');
 
 SELECT
   r.collection, r.db, r.coll, r.table_name, r.last_batch, r.merged_batch, coalesce(r.learnt_batch, 0) AS learnt_batch, r.baseline_applied, r.complete_through,
-  greatest(coalesce((SELECT max(b.position) FROM sluice.baselines b WHERE b.collection = r.collection), ''), coalesce((SELECT max(b.position) FROM sluice.baselines b WHERE b.collection = r.db), '')) AS baseline
+  greatest(coalesce((SELECT max(b.position) FROM sluice.baselines b WHERE b.collection = r.collection AND b.files IS NULL), ''), coalesce((SELECT max(b.position) FROM sluice.baselines b WHERE b.collection = r.db AND b.files IS NULL), '')) AS baseline
 FROM sluice.collection_registry r ORDER BY r.collection;
 
 SELECT
