@@ -24,12 +24,15 @@ import type { PipelineStats } from '../../ops/stats.ts';
 import { canTakeConnection } from './connection.ts';
 import { DocumentEncoder, keysOf, type DocumentLineOptions } from './encode/document.ts';
 import { ExhaustCursor } from './exhaust-cursor.ts';
+import { Masker, type MaskOptions } from './mask/masker.ts';
+import { TokenSeal } from './mask/tokens.ts';
 import { hostsOf, makeClient, matchingCollections, type CollectionInfo } from './inspect.ts';
 import { RawCursor, type CursorCommand } from './raw-cursor.ts';
 import { connectError, judge, serverSays } from './server-errors.ts';
 import { Throttle } from './throttle.ts';
 
-export interface MongoSnapshotOptions extends DocumentLineOptions {
+export interface MongoSnapshotOptions extends Omit<DocumentLineOptions, 'mask'> {
+  readonly mask: MaskOptions | null;
   readonly uri: string;
   readonly include: readonly string[];
   readonly exclude: readonly string[];
@@ -67,6 +70,9 @@ export class MongoSnapshots implements SnapshotSource {
   readonly #throttle: Throttle | null;
   readonly #silenceMsMax: number;
   readonly #filter: NamespaceFilter;
+  readonly #mask: Masker | null;
+  /** Of keys: what is masked may not be in a checkpoint either. */
+  readonly #seal: TokenSeal;
 
   constructor(options: MongoSnapshotOptions, clock: Clock, stats: PipelineStats, log: Logger) {
     this.#options = options;
@@ -74,6 +80,8 @@ export class MongoSnapshots implements SnapshotSource {
     this.#stats = stats;
     this.#log = log;
     this.#filter = new NamespaceFilter(options.include, options.exclude);
+    this.#mask = options.mask === null ? null : new Masker(options.mask);
+    this.#seal = new TokenSeal(options.mask?.key ?? null);
     this.#client = makeClient(options.uri, { compressors: ['none'] });
     this.#silenceMsMax = this.#client.options.socketTimeoutMS;
     this.#throttle = options.bytesPerSecondMax === null ? null : new Throttle(options.bytesPerSecondMax, clock);
@@ -111,12 +119,14 @@ export class MongoSnapshots implements SnapshotSource {
       )
         bounds.push(key);
     }
-    return [null, ...bounds].map((from, n) => ({ from, to: bounds[n] ?? null }));
+    const sealed = bounds.map((key) => this.#seal.seal(key));
+    return [null, ...sealed].map((from, n) => ({ from, to: sealed[n] ?? null }));
   }
 
   async *documents(ns: Namespace, range: RangeReading, at: SnapshotPoint, signal: AbortSignal): AsyncGenerator<DocumentBatch> {
-    const { from, to } = range;
-    let { after } = range;
+    const opened = (key: Uint8Array | null): Uint8Array | null => (key === null ? null : this.#seal.open(key));
+    const [from, to] = [opened(range.from), opened(range.to)];
+    let after = opened(range.after);
     let failures = 0;
     let unknown = 0;
     for (;;) {
@@ -125,7 +135,7 @@ export class MongoSnapshots implements SnapshotSource {
         for await (const batch of this.#read(ns, { from, to, after }, at, signal)) {
           [failures, unknown] = [0, 0];
           after = batch.lastKey;
-          yield batch;
+          yield { ...batch, lastKey: this.#seal.seal(after) };
         }
         return;
       } catch (error) {
@@ -158,7 +168,7 @@ export class MongoSnapshots implements SnapshotSource {
   }
 
   async *#read(ns: Namespace, range: RangeReading, at: SnapshotPoint, signal: AbortSignal): AsyncGenerator<DocumentBatch> {
-    const encoder = new DocumentEncoder(this.#options, ns, at);
+    const encoder = new DocumentEncoder({ ...this.#options, mask: this.#mask }, ns, at);
     await this.#client.connect();
     for (const command of findCommands(ns, range, at)) {
       for await (const batch of this.#batches(ns, command, encoder, range.after, signal)) yield batch;

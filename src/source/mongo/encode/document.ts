@@ -10,6 +10,7 @@ import { SOURCE_PROTOCOL } from '../../../core/errors.ts';
 import type { BufferPool } from '../../../core/buffer-pool.ts';
 import type { Namespace } from '../../../core/namespace.ts';
 import type { SnapshotPoint } from '../../../core/snapshot.ts';
+import type { Masker } from '../mask/masker.ts';
 import { DOCUMENT, cstringEnd, documentSize, elementsOf, valueSize } from './bson.ts';
 import { literal, writeLiteral } from './literal.ts';
 import { writeSafe } from './number.ts';
@@ -21,6 +22,7 @@ export interface DocumentLineOptions {
   readonly json: 'relaxed' | 'canonical';
   /** Bytes of a line, newline included, above which a stub takes its place. */
   readonly maxLineBytes: number;
+  readonly mask: Masker | null;
 }
 
 export interface EncodedDocuments {
@@ -28,7 +30,7 @@ export interface EncodedDocuments {
   /** The buffer that came from the pool, and how much of it is lines. */
   readonly buffer: Buffer;
   readonly bytes: number;
-  /** BSON document with the `_id` of the last line alone; `null` when there is none. */
+  /** BSON document with the `_id` of the last line alone, as the server has it; `null` when there is none. */
   readonly lastKey: Buffer | null;
 }
 
@@ -46,6 +48,8 @@ const REST_BYTES_MAX = 256;
 /** Bytes of line per byte of BSON that a reply is expected to have. */
 const EXPANSION_EXPECTED = 1.6;
 const NOTHING = Buffer.alloc(0);
+/** tape.ts reads words. */
+const PADDING = Buffer.alloc(8);
 
 export class DocumentEncoder {
   /** Lines so far that JSON could not carry whole, and stubs so far. */
@@ -54,15 +58,19 @@ export class DocumentEncoder {
   readonly #tape = new Tape();
   readonly #canonical: boolean;
   readonly #maxLineBytes: number;
+  readonly #mask: Masker | null;
+  readonly #ns: Namespace;
   /** `{"_meta":…` up to where `,"v":1` comes. */
   readonly #prefix: Buffer;
   #output: Buffer = NOTHING;
   #idFrom = 0;
   #idNext = 0;
 
-  constructor({ json, maxLineBytes }: DocumentLineOptions, ns: Namespace, at: SnapshotPoint) {
+  constructor({ json, maxLineBytes, mask }: DocumentLineOptions, ns: Namespace, at: SnapshotPoint) {
     this.#canonical = json === 'canonical';
     this.#maxLineBytes = maxLineBytes;
+    this.#mask = mask;
+    this.#ns = ns;
     const { position, clusterTime } = at;
     const meta = {
       position,
@@ -99,17 +107,25 @@ export class DocumentEncoder {
     tape.read(input);
     tape.write(this.#output);
     let to = 0;
-    for (let p = from; p < end;) {
-      const at = cstringEnd(view, p + 1, end) + 1;
-      const bytes = documentSize(view, at, end);
-      to = this.#line(at, bytes, to, each);
-      p = at + bytes;
+    let [at, bytes] = [0, 0];
+    for (let p = from; p < end; p = at + bytes) {
+      at = cstringEnd(view, p + 1, end) + 1;
+      bytes = documentSize(view, at, end);
+      to = this.#mask === null ? this.#line(at, bytes, to, each) : this.#masked(this.#mask, input.subarray(at, at + bytes), to, each);
     }
+    tape.read(input);
+    this.#findId(at, at + bytes - 1);
     const lastKey = keyDocument(input, this.#idFrom, this.#idNext);
     const buffer = this.#output;
     this.#output = NOTHING;
     tape.release();
     return { count, buffer, bytes: to, lastKey };
+  }
+
+  #masked(mask: Masker, document: Buffer, start: number, each: number): number {
+    const bson = mask.document(document, this.#ns);
+    this.#tape.read(Buffer.concat([bson, PADDING]));
+    return this.#line(0, bson.length, start, each);
   }
 
   #line(at: number, bytes: number, start: number, each: number): number {
