@@ -18,6 +18,7 @@ import type {
   SchemaArgs,
   SchemaReport,
   SealSummary,
+  SnapshotSummary,
   VerifyArgs,
   VerifyReport,
 } from './types.ts';
@@ -32,6 +33,7 @@ export interface Control {
   readonly stats: PipelineStats;
   status(signal: AbortSignal): Promise<PipelineStatus>;
   seal(signal: AbortSignal): Promise<SealSummary>;
+  snapshot(args: CollectionsArgs, signal: AbortSignal): Promise<SnapshotSummary>;
   load(args: LoadArgs, signal: AbortSignal): Promise<LoadSummary>;
   merge(args: MergeArgs, signal: AbortSignal): Promise<MergeSummary>;
   query(args: QueryArgs, signal: AbortSignal): Promise<QueryResult>;

@@ -13,6 +13,7 @@ import type { LoadLoop } from './load-loop.ts';
 import type { Running } from './run.ts';
 import { collectionsOf, schemasOf } from './schema.ts';
 import { sealedBy } from './sealed-since.ts';
+import { assertSnapshots, chosenBy, summaryOf } from './snapshot.ts';
 import { statusOf } from './status.ts';
 import type {
   CollectionsArgs,
@@ -29,6 +30,7 @@ import type {
   SchemaArgs,
   SchemaReport,
   SealSummary,
+  SnapshotSummary,
   VerifyArgs,
   VerifyReport,
 } from './types.ts';
@@ -63,6 +65,13 @@ export class RunControl implements Control {
     if (capture === null) throw new SluiceError(CONFIG_CONFLICT, 'this process only loads: there is nothing to seal');
     if (stats.epoch === 0) throw new SluiceError(LAKE_OWNED, 'this process stands by');
     return await sealedBy(lake, this.pipeline, () => capture.seal(signal), signal);
+  }
+
+  async snapshot(args: CollectionsArgs, signal: AbortSignal): Promise<SnapshotSummary> {
+    const { capture, config } = this.#running;
+    assertSnapshots(config);
+    if (capture?.snapshot === undefined) throw new SluiceError(CONFIG_CONFLICT, 'this process only loads: it cannot read collections');
+    return summaryOf(await capture.snapshot(chosenBy(args), signal), true);
   }
 
   load(args: LoadArgs, signal: AbortSignal): Promise<LoadSummary> {

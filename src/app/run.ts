@@ -36,7 +36,7 @@ export interface Running {
   warehouse: Warehouse | null;
   loads: LoadLoop | null;
   /** What has parts to seal; `null` in roles `load` and `produce`. */
-  capture: Pick<Capture, 'seal'> | null;
+  capture: (Pick<Capture, 'seal'> & Partial<Pick<Capture, 'snapshot'>>) | null;
 }
 
 /** Runs until the signal aborts or the pipeline is idle long enough; everything is durable when it resolves. */

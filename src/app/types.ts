@@ -129,6 +129,16 @@ export interface MergeSummary {
   readonly collections: readonly { readonly namespace: string; readonly rows: number }[];
 }
 
+/** `sluice snapshot`. */
+export interface SnapshotSummary {
+  /** With a running owner: begun. Without one: read to their end. */
+  readonly collections: readonly { readonly namespace: string; readonly documents: number | null; readonly caveat: string | null }[];
+  readonly underWay: readonly string[];
+  readonly refused: readonly { readonly namespace: string; readonly reason: string }[];
+  /** A running owner reads them now; else it is done. */
+  readonly goesOn: boolean;
+}
+
 /** After `pause` and `resume`: the collections whose status was changed. */
 export interface PauseSummary {
   readonly collections: readonly string[];

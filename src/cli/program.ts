@@ -18,6 +18,7 @@ import { renderCommand } from './commands/render.ts';
 import { runCommand } from './commands/run.ts';
 import { pauseCommands, sealCommand } from './commands/seal.ts';
 import { schemaCommand } from './commands/schema.ts';
+import { snapshotCommand } from './commands/snapshot.ts';
 import { statusCommand } from './commands/status.ts';
 import { verifyCommand } from './commands/verify.ts';
 import { LOG_LEVELS } from '../ops/log-levels.ts';
@@ -63,6 +64,7 @@ export function buildProgram(io: Io): Command {
   statusCommand(program, io);
   pauseCommands(program, io);
   sealCommand(program, io);
+  snapshotCommand(program, io);
   loadCommand(program, io);
   mergeCommand(program, io);
   queryCommand(program, io);

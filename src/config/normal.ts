@@ -63,7 +63,6 @@ const TIME = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(Z|[+-]\d
 const SECONDS_MAX = 2 ** 32 - 1;
 
 function startAt(written: FileConfig['source']['startAt'], report: Report): StartAtConfig {
-  // `snapshot` will be the default once snapshots are built.
   if (written === undefined || written === 'now') return { kind: 'now' };
   if (written === 'snapshot') return { kind: 'snapshot' };
   if (typeof written === 'string') {

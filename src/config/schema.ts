@@ -101,15 +101,15 @@ const Source = z.strictObject({
   startAt: z
     .union([filled(), document()], { error: 'must be now, a time such as 2026-11-21T00:00:00Z, { token: { _data: "82…" } } or snapshot' })
     .optional()
-    .meta({ shape: 'now, time, { token } or snapshot', shownDefault: '`now` as long as snapshots are not built' })
+    .meta({ shape: 'now, time, { token } or snapshot', shownDefault: '`now`' })
     .describe(
-      'Where the very first run begins: `now`, a time (ISO 8601 with its zone, inclusive), `{ token: <whole resume token> }`, or `snapshot`. Later runs go on where the last one stopped.',
+      'Where the very first run begins: `now`, a time (ISO 8601 with its zone, inclusive), `{ token: <whole resume token> }`, or `snapshot`: now, with all that is there, read whole beside the stream. Later runs go on where the last one stopped.',
     ),
   onHistoryLost: z
     .enum(['fail', 'repair'])
     .default('fail')
     .describe(
-      'What to do when the oplog no longer reaches back: `fail` stops with the gap recorded, `repair` snapshots what is affected and goes on.',
+      'What to do when the oplog no longer reaches back: `fail` stops with the gap recorded, `repair` records it too, goes on, and reads every collection whole, so that silver is as the source is.',
     ),
   snapshot: z
     .strictObject({

@@ -23,6 +23,14 @@ export interface SnapshotTarget {
 /** The point of the stream at which a snapshot is taken. */
 export type SnapshotPoint = Pick<ResumePoint, 'position' | 'clusterTime'>;
 
+/** What came of asking for snapshots. */
+export interface SnapshotsAsked {
+  readonly begun: readonly SnapshotTarget[];
+  /** They are being read already. */
+  readonly underWay: readonly SnapshotTarget[];
+  readonly refused: readonly SnapshotTarget[];
+}
+
 /** Keys as the source wrote them, opaque to everybody else. `from` inclusive, `to` exclusive; `null`: no bound. */
 export interface KeyRange {
   readonly from: Uint8Array | null;

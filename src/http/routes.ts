@@ -32,7 +32,7 @@ const BODY_BYTES_MAX = 1024 * 1024;
 const QUERY_ROWS_DEFAULT = 1000;
 const QUERY_ROWS_MAX = 1_000_000;
 const ENDPOINTS =
-  'There are GET /healthz, /readyz, /metrics, /api/status, and POST /api/{seal,load,merge,query,verify,pause,resume,discover,collections,schema}.';
+  'There are GET /healthz, /readyz, /metrics, /api/status, and POST /api/{seal,snapshot,load,merge,query,verify,pause,resume,discover,collections,schema}.';
 const HOURS_MAX = 10_000_000;
 const SAMPLE_MAX = 10_000;
 
@@ -75,6 +75,7 @@ export function makeRoutes(options: RoutesOptions): Hono {
     await body(c, BODIES.nothing);
     return c.json(await control.seal(c.req.raw.signal));
   });
+  app.post('/api/snapshot', async (c) => c.json(await control.snapshot(await body(c, BODIES.collections), c.req.raw.signal)));
   app.post('/api/load', async (c) => c.json(await control.load(await body(c, BODIES.load), c.req.raw.signal)));
   app.post('/api/merge', async (c) => c.json(await control.merge(await body(c, BODIES.merge), c.req.raw.signal)));
   app.post('/api/query', async (c) => c.json(await control.query(await body(c, BODIES.query), c.req.raw.signal)));

@@ -6,10 +6,19 @@
  */
 import { hasPassed, type Clock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
-import { BUS_OFFSET_GONE, HISTORY_LOST, LAKE_CONFLICT, LAKE_LOST_OWNERSHIP, OWNER_UNREACHABLE } from '../core/errors.ts';
+import {
+  BUS_OFFSET_GONE,
+  HISTORY_LOST,
+  LAKE_CONFLICT,
+  LAKE_LOST_OWNERSHIP,
+  LAKE_OWNED,
+  OWNER_UNREACHABLE,
+  SNAPSHOT_REFUSED,
+} from '../core/errors.ts';
 import type { ResumePoint } from '../core/event.ts';
 import type { Lake, Ownership } from '../core/lake.ts';
-import type { SnapshotSource } from '../core/snapshot.ts';
+import type { Namespace } from '../core/namespace.ts';
+import type { SnapshotsAsked, SnapshotSource } from '../core/snapshot.ts';
 import type { Source } from '../core/source.ts';
 import { failpoint } from '../ops/failpoint.ts';
 import type { Logger } from '../ops/log.ts';
@@ -85,6 +94,16 @@ export class Capture {
     return request.promise.finally(() => signal.removeEventListener('abort', onAbort));
   }
 
+  /**
+   * Reads collections whole beside the stream; resolves once that is under way.
+   * @throws SNAPSHOT_REFUSED, and LAKE_OWNED while this process stands by or begins
+   */
+  async snapshot(choose: (ns: Namespace) => boolean, signal: AbortSignal): Promise<SnapshotsAsked> {
+    const { source } = this.#parts;
+    if (this.#snapshots === null || this.#batches === null) throw new SluiceError(LAKE_OWNED, 'this process does not read changes now');
+    return await this.#snapshots.request(choose, () => source.resolve({ kind: 'now' }, signal), signal);
+  }
+
   /** Owns the pipeline and captures until it is idle long enough, or the signal stops it, everything durable. */
   async run(signal: AbortSignal): Promise<void> {
     try {
@@ -133,6 +152,45 @@ export class Capture {
     }
   }
 
+  /** Reads collections of a stopped pipeline whole, without reading changes. @throws LAKE_OWNED while somebody runs it, SNAPSHOT_REFUSED */
+  async snapshotStopped(choose: (ns: Namespace) => boolean, signal: AbortSignal): Promise<SnapshotsAsked> {
+    const { source, snapshots: from, lake, clock, stats, log } = this.#parts;
+    const { pipeline, layout } = this.#options;
+    await using _ownership = await own({ ...this.#options, scope: scopeOf(this.#options) }, this.#parts, signal);
+    const committer = await Committer.load(lake, pipeline, layout, clock, stats, signal);
+    const { state } = committer;
+    if (state.resume === null || from === undefined) {
+      const next = 'Start it with `sluice run`; with `source.startAt: snapshot` it begins with what there is.';
+      throw new SluiceError(SNAPSHOT_REFUSED, 'this pipeline has not begun yet', { next });
+    }
+    await source.open(signal);
+    const recovered = await recover(
+      { lake, committer, writer: { ...this.#options, fingerprint: state.fingerprint }, partition: null, clock, stats, log },
+      new AbortController().signal,
+    );
+    let news = Promise.withResolvers<void>();
+    signal.addEventListener('abort', () => news.resolve(), { once: true });
+    const snapshots = this.#openSnapshots(from, committer, recovered, () => news.resolve());
+    try {
+      await snapshots.recover(new AbortController().signal);
+      const asked = snapshots.request(choose, () => source.resolve({ kind: 'now' }, signal), signal);
+      // What it fails with is told by whoever waits for it.
+      asked.catch(() => {});
+      await Promise.race([asked, news.promise]);
+      const woken = async (): Promise<void> => {
+        await news.promise;
+        news = Promise.withResolvers();
+      };
+      await snapshots.runAlone(woken, signal);
+      state.cleanStop = true;
+      await committer.save('clean-stop');
+      return await asked;
+    } finally {
+      await snapshots[Symbol.asyncDispose]();
+      await close(recovered);
+    }
+  }
+
   /**
    * A file of ours was written to or fenced by somebody else, and the pipeline is ours still: a former owner that woke, was refused
    * and stood down, as a rule. Once, that is recovered from as from a crash; more often it is somebody who does not stop.
@@ -171,7 +229,7 @@ export class Capture {
     ).catch((error: unknown) => this.#orLost(error, committer));
     const snapshots = this.#parts.snapshots ?? null;
     try {
-      if (snapshots !== null) this.#snapshots = this.#openSnapshots(snapshots, committer, recovered);
+      if (snapshots !== null) this.#snapshots = this.#openSnapshots(snapshots, committer, recovered, () => this.#batches?.wake());
       await this.#snapshots?.recover(new AbortController().signal);
       const whole = snapshots === null ? null : { source: snapshots, lake, ledger: recovered.ledger };
       const context = { ...this.#parts, ...this.#options, whole, committer };
@@ -201,8 +259,8 @@ export class Capture {
     }
   }
 
-  #openSnapshots(source: SnapshotSource, committer: Committer, { ledger }: Recovered): Snapshots {
-    return new Snapshots(this.#options, { ...this.#parts, source, committer, ledger }, () => this.#batches?.wake());
+  #openSnapshots(source: SnapshotSource, committer: Committer, { ledger }: Recovered, wake: () => void): Snapshots {
+    return new Snapshots(this.#options, { ...this.#parts, source, committer, ledger }, wake);
   }
 
   /** Who has written to a file of ours: a successor, so that we stand down, or a stranger? @throws always */

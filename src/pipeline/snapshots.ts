@@ -10,12 +10,12 @@
  * Only the main job changes checkpoint and ledger, in {@link Snapshots.settle}: workers ask it, and it is woken.
  */
 import type { Clock } from '../core/clock.ts';
-import { reasonOf, SluiceError } from '../core/error.ts';
-import { SNAPSHOT_FAILED } from '../core/errors.ts';
+import { SluiceError } from '../core/error.ts';
+import { SNAPSHOT_FAILED, SNAPSHOT_REFUSED } from '../core/errors.ts';
 import type { Lake } from '../core/lake.ts';
 import { snapshotPath } from '../core/layout.ts';
-import { formatNamespace } from '../core/namespace.ts';
-import type { SnapshotSource, SnapshotTarget } from '../core/snapshot.ts';
+import { formatNamespace, type Namespace } from '../core/namespace.ts';
+import type { SnapshotPoint, SnapshotsAsked, SnapshotSource, SnapshotTarget } from '../core/snapshot.ts';
 import { failpoint } from '../ops/failpoint.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
@@ -24,16 +24,8 @@ import { SUFFIX, type Compression } from './compression.ts';
 import type { Ledger } from './ledger.ts';
 import { inParallel } from './parallel.ts';
 import { SnapshotFile } from './snapshot-file.ts';
-import {
-  endLine,
-  folderOf,
-  isReadWhole,
-  newSnapshot,
-  snapshotLine,
-  type RangeRecord,
-  type SnapshotRecord,
-  type SnapshotStart,
-} from './snapshot-record.ts';
+import { SnapshotReaders, type Moved, type SnapshotDesk } from './snapshot-readers.ts';
+import { folderOf, newSnapshot, snapshotLine, type SnapshotRecord, type SnapshotStart } from './snapshot-record.ts';
 
 export interface SnapshotLimits {
   readonly compression: Compression;
@@ -58,52 +50,26 @@ type Ask = { readonly resolve: (file: SnapshotFile | null) => void; readonly rej
   | { readonly kind: 'plan'; readonly targets: readonly SnapshotTarget[]; readonly start: Omit<SnapshotStart, 'since'> }
   | { readonly kind: 'name'; readonly record: SnapshotRecord; readonly part: number | null }
   | { readonly kind: 'seal'; readonly file: SnapshotFile; readonly sha256: string; readonly moved: Moved | null }
-  | { readonly kind: 'move'; readonly moved: Moved }
+  | { readonly kind: 'move'; readonly moved: Moved | null }
 );
 
-/** How far a range has come with the part that is sealed. */
-interface Moved {
-  readonly range: RangeRecord;
-  readonly after: Uint8Array | null;
-  readonly done: boolean;
-}
-
-/** @typeParam range `null`: all of them are read, the snapshot is to be ended */
-interface Task {
-  readonly record: SnapshotRecord;
-  readonly range: RangeRecord | null;
-}
-
-/** The source has failed, not the lake: that ends one collection's snapshot and not the run. */
-class Unreadable extends Error {
-  override readonly name = 'Unreadable';
-}
-
-const RANGES_MAX = 256;
-/** Smaller collections are read in one go. */
-const RANGE_BYTES_MIN = 16 * 1024 * 1024;
 const FILES_AT_ONCE = 16;
 
 export class Snapshots implements AsyncDisposable {
   readonly #options: SnapshotLimits;
   readonly #parts: SnapshotParts;
   readonly #wake: () => void;
-  readonly #stop = new AbortController();
-  readonly #workers: Promise<void>[] = [];
+  readonly #readers: SnapshotReaders;
   readonly #files = new Set<SnapshotFile>();
   #asks: Ask[] = [];
-  #alive = 0;
   #failure: { readonly error: unknown } | null = null;
-  /** Ranges that somebody reads, and snapshots that somebody cuts or ends. */
-  readonly #taken = new Set<RangeRecord | SnapshotRecord>();
-  /** For workers that have nothing to do, and for whoever waits until they have ended. */
-  #news = Promise.withResolvers<void>();
 
   /** @param wake makes the main job call {@link Snapshots.settle} soon */
   constructor(options: SnapshotLimits, parts: SnapshotParts, wake: () => void) {
     this.#options = options;
     this.#parts = parts;
     this.#wake = wake;
+    this.#readers = new SnapshotReaders(this.#desk(), options, parts);
     this.#count();
   }
 
@@ -154,15 +120,37 @@ export class Snapshots implements AsyncDisposable {
   }
 
   start(): void {
-    for (let n = 0; n < this.#options.rangesAtOnce; n += 1) {
-      this.#alive += 1;
-      this.#workers.push(this.#work());
-    }
+    this.#readers.start();
   }
 
-  /** Takes collections up; resolves when a durable checkpoint says so. Those that are being read already are not begun again. */
-  async plan(targets: readonly SnapshotTarget[], start: Omit<SnapshotStart, 'since'>): Promise<void> {
-    await this.#ask((answer) => ({ kind: 'plan', targets, start, ...answer }));
+  /**
+   * Takes up the collections that `choose` says, because somebody has asked; resolves when a durable checkpoint says so. Those
+   * that are being read already are not begun again.
+   * @param now gives the point that they are taken at @throws SNAPSHOT_REFUSED nothing is chosen
+   */
+  async request(choose: (ns: Namespace) => boolean, now: () => Promise<SnapshotPoint>, signal: AbortSignal): Promise<SnapshotsAsked> {
+    const { source, clock } = this.#parts;
+    const chosen = (await source.targets(signal)).filter(({ namespace }) => choose(namespace));
+    if (chosen.length === 0) throw new SluiceError(SNAPSHOT_REFUSED, 'the source has no such collection, or the configuration does not include it');
+    const reading = new Set(this.#records.map(({ ns }) => formatNamespace(ns)));
+    const readable = chosen.filter(({ refused }) => refused === null);
+    const underWay = readable.filter(({ namespace }) => reading.has(formatNamespace(namespace)));
+    const targets = readable.filter((target) => !underWay.includes(target));
+    const start = { cause: 'asked', at: await now(), begunAt: new Date(clock.now()).toISOString() } as const;
+    if (targets.length > 0) await this.#ask((answer) => ({ kind: 'plan', targets, start, ...answer }));
+    return { begun: targets, underWay, refused: chosen.filter(({ refused }) => refused !== null) };
+  }
+
+  /** Reads all that is to be read, without anybody who reads the stream meanwhile. */
+  async runAlone(woken: () => Promise<void>, signal: AbortSignal): Promise<void> {
+    this.start();
+    while (!this.isIdle && !signal.aborted) {
+      await this.settle(new AbortController().signal);
+      if (!this.isIdle) await woken();
+    }
+    await this.stop(new AbortController().signal);
+    signal.throwIfAborted();
+    this.assertRead();
   }
 
   /** Answers what was asked since the last call. Called by the main job alone. @returns how many files were sealed */
@@ -181,11 +169,10 @@ export class Snapshots implements AsyncDisposable {
 
   /** What is being read ends with what was read so far; parts that have rows are sealed. */
   async stop(signal: AbortSignal): Promise<void> {
-    this.#stop.abort(new Error('stopped'));
-    this.#tell();
-    while (this.#alive > 0 || this.#asks.length > 0) {
+    this.#readers.stop();
+    while (this.#readers.alive > 0 || this.#asks.length > 0) {
       await this.settle(signal);
-      if (this.#alive > 0 && this.#asks.length === 0) await this.#news.promise;
+      if (this.#readers.alive > 0 && this.#asks.length === 0) await this.#readers.news;
     }
     await this.settle(signal);
   }
@@ -194,10 +181,9 @@ export class Snapshots implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     const error = new Error('stopped');
     this.#failure ??= { error };
-    this.#stop.abort(error);
-    this.#tell();
+    this.#readers.stop();
     for (const { reject } of this.#asks.splice(0)) reject(error);
-    await Promise.all(this.#workers);
+    await this.#readers.ended();
     for (const file of this.#files) await file[Symbol.asyncDispose]();
   }
 
@@ -225,7 +211,7 @@ export class Snapshots implements AsyncDisposable {
     for (const { record, part } of sealing) this.#sealed(record, part.path);
     this.#count();
     for (const { ask, file } of answers) ask.resolve(file);
-    this.#tell();
+    this.#readers.tell();
     return sealing.length;
   }
 
@@ -300,126 +286,25 @@ export class Snapshots implements AsyncDisposable {
     stats.snapshotsFailed = this.#records.filter(({ failed }) => failed !== undefined).length;
   }
 
-  async #work(): Promise<void> {
-    try {
-      for (;;) {
-        if (this.#stop.signal.aborted) return;
-        const { promise } = this.#news;
-        const task = await this.#next();
-        if (task === 'cut') continue;
-        if (task === null) {
-          await promise;
-          continue;
-        }
-        try {
-          await (task.range === null ? this.#end(task.record) : this.#read(task.record, task.range));
-        } catch (error) {
-          this.#giveUp(task.record, error);
-        } finally {
-          this.#taken.delete(task.range ?? task.record);
-        }
-      }
-    } catch (error) {
-      this.#failure ??= { error };
-    } finally {
-      this.#alive -= 1;
-      this.#tell();
-      this.#wake();
-    }
-  }
-
-  /** @returns `cut` when a collection was cut meanwhile, so that there may be something; `null`: nothing for now */
-  async #next(): Promise<Task | 'cut' | null> {
-    for (const record of this.#records) {
-      if (record.failed !== undefined || this.#taken.has(record)) continue;
-      if (record.ranges === null) {
-        await this.#cut(record);
-        return 'cut';
-      }
-      const range = record.ranges.find((each) => !each.done && !this.#taken.has(each));
-      if (range !== undefined) {
-        this.#taken.add(range);
-        return { record, range };
-      }
-      if (isReadWhole(record) && record.parts.length === 0) {
-        this.#taken.add(record);
-        return { record, range: null };
-      }
-    }
-    return null;
-  }
-
-  async #cut(record: SnapshotRecord): Promise<void> {
-    this.#taken.add(record);
-    const { rangesAtOnce, rollBytesMax } = this.#options;
-    const bytes = record.estimate?.bytes ?? Number.POSITIVE_INFINITY;
-    const wanted = bytes < RANGE_BYTES_MIN ? 1 : Math.max(rangesAtOnce, Math.min(RANGES_MAX, Math.ceil(bytes / rollBytesMax)));
-    try {
-      const ranges = await this.#fromSource(() => this.#parts.source.cut(record.ns, Math.min(wanted, RANGES_MAX), this.#stop.signal));
-      const text = (key: Uint8Array | null): string | null => (key === null ? null : Buffer.from(key).toString('base64'));
-      record.ranges = ranges.map(({ from, to }) => ({ from: text(from), to: text(to), after: null, done: false }));
-      const about = { collection: formatNamespace(record.ns), documents: record.estimate?.documents, ranges: ranges.length };
-      this.#parts.log.info(about, 'reading a collection whole');
-    } catch (error) {
-      this.#giveUp(record, error);
-    } finally {
-      this.#taken.delete(record);
-      this.#tell();
-    }
-  }
-
-  async #read(record: SnapshotRecord, range: RangeRecord): Promise<void> {
-    const { source, stats } = this.#parts;
-    const key = (text: string | null): Uint8Array | null => (text === null ? null : Buffer.from(text, 'base64'));
-    const reading = { from: key(range.from), to: key(range.to), after: key(range.after) };
-    const batches = source.documents(record.ns, reading, record.at, this.#stop.signal)[Symbol.asyncIterator]();
-    let file: SnapshotFile | null = null;
-    let after: Uint8Array | null = null;
-    let done = false;
-    let trouble: Unreadable | null = null;
-    try {
-      while (!done && !this.#stop.signal.aborted) {
-        const batch = await this.#fromSource(() => batches.next());
-        if (batch.done === true) {
-          done = true;
-          break;
-        }
-        file ??= await this.#name(record, record.nextPart++);
-        after = batch.value.lastKey;
-        await file.add(batch.value);
-        stats.snapshotRows += batch.value.count;
-        if (file.bytes < this.#options.rollBytesMax && !file.isFull) continue;
-        await this.#seal(file, { range, after, done: false });
-        [file, after] = [null, null];
-      }
-    } catch (error) {
-      if (!(error instanceof Unreadable)) throw error;
-      trouble = error;
-    } finally {
-      await batches.return?.();
-    }
-    // What was read is not read again, whatever ended the reading.
-    if (file !== null) await this.#seal(file, { range, after, done });
-    else if (done) await this.#ask((answer) => ({ kind: 'move', moved: { range, after: null, done }, ...answer }));
-    if (trouble !== null) throw trouble;
-  }
-
-  /** The last file of a snapshot says that it is whole, and until when what it holds may have been read. */
-  async #end(record: SnapshotRecord): Promise<void> {
-    const endedAt = await this.#fromSource(() => this.#parts.source.clusterTime(this.#stop.signal));
-    const file = await this.#name(record, null);
-    await file.add({ count: 1, lines: endLine(record, endedAt), lastKey: new Uint8Array(), release: () => {} });
-    await this.#seal(file, null);
-  }
-
-  async #name(record: SnapshotRecord, part: number | null): Promise<SnapshotFile> {
-    const file = await this.#ask((answer) => ({ kind: 'name', record, part, ...answer }));
-    return file!;
-  }
-
-  async #seal(file: SnapshotFile, moved: Moved | null): Promise<void> {
-    const sha256 = await file.finish();
-    await this.#ask((answer) => ({ kind: 'seal', file, sha256, moved, ...answer }));
+  #desk(): SnapshotDesk {
+    // Of arrow functions `this` is this object, and the list is another one after each change.
+    const records = (): readonly SnapshotRecord[] => this.#records;
+    return {
+      get records() {
+        return records();
+      },
+      name: async (record, part) => (await this.#ask((answer) => ({ kind: 'name', record, part, ...answer })))!,
+      seal: async (file, moved) => {
+        const sha256 = await file.finish();
+        await this.#ask((answer) => ({ kind: 'seal', file, sha256, moved, ...answer }));
+      },
+      move: async (moved) => void (await this.#ask((answer) => ({ kind: 'move', moved, ...answer }))),
+      failed: async () => void (await this.#ask((answer) => ({ kind: 'move', moved: null, ...answer }))),
+      ended: (error) => {
+        if (error !== null) this.#failure ??= { error };
+        this.#wake();
+      },
+    };
   }
 
   async #ask(make: (answer: Pick<Ask, 'resolve' | 'reject'>) => Ask): Promise<SnapshotFile | null> {
@@ -427,33 +312,8 @@ export class Snapshots implements AsyncDisposable {
     const { promise, resolve, reject } = Promise.withResolvers<SnapshotFile | null>();
     this.#asks.push(make({ resolve, reject }));
     this.#wake();
-    this.#tell();
+    this.#readers.tell();
     return await promise;
-  }
-
-  async #fromSource<T>(call: () => Promise<T>): Promise<T> {
-    try {
-      return await call();
-    } catch (error) {
-      throw new Unreadable(reasonOf(error), { cause: error });
-    }
-  }
-
-  /** A stop is no trouble; what the source does not give ends this collection's snapshot, what the lake does not take ends the run. */
-  #giveUp(record: SnapshotRecord, error: unknown): void {
-    if (!(error instanceof Unreadable)) throw error;
-    if (this.#stop.signal.aborted) return;
-    record.failed = error.message;
-    this.#count();
-    this.#parts.log.error(
-      { err: error.cause, collection: formatNamespace(record.ns) },
-      'a collection could not be read: its snapshot is not complete, the others go on',
-    );
-  }
-
-  #tell(): void {
-    this.#news.resolve();
-    this.#news = Promise.withResolvers();
   }
 }
 

@@ -2,9 +2,6 @@
  * An oplog that is too short: gaps as a user meets them, on the command line, one after another; and no gap where a
  * pipeline only had nothing to do.
  */
-import { execFile } from 'node:child_process';
-import { dirname } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { PipelineStatus } from '../../src/app/types.ts';
@@ -15,10 +12,9 @@ import { clusterTime, differences, readStream } from './change-stream.ts';
 import { ledgerFaults, placeFaults } from './lake-faults.ts';
 import { byPosition, linesOf, readLake } from './lake-files.ts';
 import { mark, PipelineRun } from './pipeline-run.ts';
+import { sluice } from './sluice.ts';
 import { until } from './until.ts';
 import { PIPELINE, Workspace, type Settings } from './workspace.ts';
-
-const LAUNCHER = fileURLToPath(new URL('../../bin/sluice.js', import.meta.url));
 
 let set: ReplicaSet;
 let client: MongoClient;
@@ -34,16 +30,6 @@ async function nextHour(): Promise<number> {
   const hour = Math.floor((await clusterTime(client)).t / 3600);
   await jumpTo(client, (hour + 1) * 3600);
   return hour;
-}
-
-/** As somebody types it. */
-async function sluice(configFile: string, ...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const env = { ...process.env, XDG_STATE_HOME: dirname(configFile) };
-  return await new Promise((resolve) => {
-    execFile(process.execPath, [LAUNCHER, '--config', configFile, ...args], { env }, (error, out, err) => {
-      resolve({ code: typeof error?.code === 'number' ? error.code : 0, out, err });
-    });
-  });
 }
 
 function hourFile(files: ReadonlyMap<string, Buffer>, hour: number): unknown {

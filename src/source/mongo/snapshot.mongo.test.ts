@@ -252,8 +252,8 @@ describe('a collection read in ranges', () => {
       for await (const batch of source.documents({ db: 'shop', coll: 'people' }, { ...range, after: null }, point, never)) {
         kept.push(batch.lastKey);
         lines.push(...Buffer.from(batch.lines).toString('utf8').trimEnd().split('\n').map(lineOf));
-        expect(await readRange(source, 'people', { ...range, after: batch.lastKey }, point)).toEqual([]);
       }
+      expect(await readRange(source, 'people', { ...range, after: kept.at(-1)! }, point)).toEqual([]);
     }
     expect(new Set(lines.map(({ key }) => key)).size).toBe(400);
     expect(lines.every(({ document }) => document.includes('"city":"Ulm"'))).toBe(true);
