@@ -57,7 +57,13 @@ export class RunControl implements Control {
     const { config, lake, warehouse, stats } = this.#running;
     const { writes, reads, lists } = stats.lake;
     const storage = config.lake.kind === 'local' ? null : { writes, reads, lists, writesPerMillionEvents: writesPerMillion(stats) };
-    return statusOf(config, lake, warehouse, { state: stats.state, pid: process.pid, storage }, signal);
+    return statusOf(
+      config,
+      lake,
+      warehouse,
+      { state: stats.state, pid: process.pid, storage, oplogHeadroomSeconds: stats.oplogHeadroomSeconds },
+      signal,
+    );
   }
 
   async seal(signal: AbortSignal): Promise<SealSummary> {

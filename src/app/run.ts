@@ -18,6 +18,7 @@ import { Loader } from '../pipeline/loader.ts';
 import type { Serving } from './control.ts';
 import { captureOptions, consumeOptions, makeSnapshots, makeSource, openBus, openLake, openWarehouse, produceOptions } from './compose.ts';
 import { LoadLoop } from './load-loop.ts';
+import { watchOplog } from './oplog-watch.ts';
 import { RunControl } from './run-control.ts';
 import { scheduleOf } from './schedule.ts';
 import type { RunOptions } from './types.ts';
@@ -93,11 +94,15 @@ async function runCapture(running: Running, options: RunOptions, serving: Servin
     onSealed: () => running.loads?.notify(),
   });
   running.capture = capture;
+  const watching = new AbortController();
+  const watch = watchOplog(config, stats, clock, watching.signal);
   try {
     await capture.run(signal);
     // Idle for long enough: what was sealed last is loaded before the end. A stop leaves it to the next run.
     if (!signal.aborted) await running.loads?.catchUp(signal);
   } finally {
+    watching.abort();
+    await watch;
     await endLoop(loop, loading, clock);
   }
 }

@@ -7,6 +7,7 @@ import { WAREHOUSE_BUSY } from '../core/errors.ts';
 import type { Lake } from '../core/lake.ts';
 import { dataBytes, isSealedLine } from '../core/ledger.ts';
 import { formatNamespace, type Namespace } from '../core/namespace.ts';
+import { headroomSeconds, type OplogState } from '../core/oplog.ts';
 import type { Timestamp } from '../core/time.ts';
 import type { CollectionRow, Warehouse } from '../core/warehouse.ts';
 import type { Config } from '../config/config.ts';
@@ -15,9 +16,8 @@ import { readLedger } from '../pipeline/ledger.ts';
 import type { SnapshotRecord } from '../pipeline/snapshot-record.ts';
 import { readWhole } from '../pipeline/whole.ts';
 import { openLake, openWarehouse } from './compose.ts';
+import { readOplog } from './oplog-watch.ts';
 import type { CollectionReport, CommandOptions, PipelineStatus, SnapshotReport } from './types.ts';
-
-const SOURCE_MS_MAX = 2_000;
 
 type Draft = { -readonly [K in keyof CollectionReport]: CollectionReport[K] };
 
@@ -25,7 +25,7 @@ type Draft = { -readonly [K in keyof CollectionReport]: CollectionReport[K] };
 export async function readStatus(config: Config, options: CommandOptions, signal: AbortSignal): Promise<PipelineStatus> {
   await using lake = await openLake(config, options);
   await using warehouse = await warehouseIfFree(config, options);
-  return await statusOf(config, lake, warehouse, { state: 'stopped', pid: null, storage: null }, signal);
+  return await statusOf(config, lake, warehouse, { state: 'stopped', pid: null, storage: null, oplogHeadroomSeconds: null }, signal);
 }
 
 /** Status must not fail because somebody else has the warehouse's file open. */
@@ -44,12 +44,12 @@ export async function statusOf(
   config: Config,
   lake: Lake,
   warehouse: Warehouse | null,
-  live: Pick<PipelineStatus, 'state' | 'pid' | 'storage'>,
+  live: Pick<PipelineStatus, 'state' | 'pid' | 'storage' | 'oplogHeadroomSeconds'>,
   signal: AbortSignal,
 ): Promise<PipelineStatus> {
   const { pipeline } = config;
   // Beside the reading of files: a server that is away must not make the rest wait twice.
-  const oplogHours = readOplogHours(config, signal);
+  const oplog = readOplog(config, signal);
   const checkpoint = (await readWhole(lake, pipeline, signal)) ?? newCheckpoint(pipeline, '');
   const collections = new Map<string, Draft>();
   for await (const line of readLedger(lake, pipeline, '', signal)) {
@@ -78,15 +78,21 @@ export async function statusOf(
     collections: [...collections.values()].toSorted((a, b) => (a.namespace < b.namespace ? -1 : 1)),
     gaps: checkpoint.gaps.map(({ from, to, cause, repaired = null }) => ({ from: iso(from), to: to === null ? 'open' : iso(to), cause, repaired })),
     snapshots: checkpoint.snapshots.map((record) => snapshotReport(record, Date.parse(checkpoint.savedAt))),
-    oplogHours: await oplogHours,
+    ...(await headroomOf(oplog, checkpoint.resume?.clusterTime.t ?? null, live.oplogHeadroomSeconds)),
   };
 }
 
-/** `null` when the server is away or this user may not look. */
-async function readOplogHours(config: Config, signal: AbortSignal): Promise<number | null> {
-  const { oplogWindow, withClient } = await import('../source/mongo/inspect.ts');
-  const options = { serverSelectionTimeoutMS: SOURCE_MS_MAX, connectTimeoutMS: SOURCE_MS_MAX };
-  return await withClient(config.source.uri, signal, async (client) => (await oplogWindow(client)).hours, options).catch(() => null);
+/** @param watched what a running owner has found, which knows how much was written in the last minutes */
+async function headroomOf(
+  asked: Promise<OplogState | null>,
+  positionSeconds: number | null,
+  watched: number | null,
+): Promise<Pick<PipelineStatus, 'oplogHours' | 'oplogHeadroomSeconds'>> {
+  const oplog = await asked;
+  if (oplog === null) return { oplogHours: null, oplogHeadroomSeconds: null };
+  const oplogHours = (oplog.lastSeconds - oplog.firstSeconds) / 3600;
+  const now = positionSeconds === null ? null : headroomSeconds(oplog, positionSeconds, null);
+  return { oplogHours, oplogHeadroomSeconds: now === null || watched === null ? now : Math.min(now, watched) };
 }
 
 /** @param savedAtMs when this was true */

@@ -218,6 +218,8 @@ export interface PipelineStatus {
   readonly snapshots: readonly SnapshotReport[];
   /** Hours of history that the oplog holds; `null` when it may not be read. */
   readonly oplogHours: number | null;
+  /** How long it still has what the pipeline needs, if that stands still from now on; 0: it has it no more. */
+  readonly oplogHeadroomSeconds: number | null;
   /** Requests to a lake on Azure since the owner began; `null` when none runs, or on a local lake. */
   readonly storage: StorageReport | null;
 }

@@ -143,6 +143,7 @@ describe('reports', () => {
           },
         ],
         oplogHours: 12.34,
+        oplogHeadroomSeconds: 3600,
         storage: { writes: 1400, reads: 20, lists: 3, writesPerMillionEvents: 380 },
       },
       to,
@@ -150,7 +151,7 @@ describe('reports', () => {
     for (const words of [
       'state          running, process 7, owner 3',
       '(2m 5s ago)',
-      'oplog          12.3 hours of history',
+      'oplog          12.3 hours of history; it has what is needed for 1h 0m more if capture stands still',
       'storage        1,400 writes, 20 reads, 3 lists since the owner began; 380 writes per million events',
       'gap  A to B: oplog\n',
       'gap  C to D: oplog; mended E',

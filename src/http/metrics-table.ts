@@ -142,6 +142,12 @@ export const METRICS: readonly Metric[] = [
   },
   { name: 'sluice_load_seconds', kind: 'histogram', help: 'How long one load of files into bronze takes.', read: (s) => s.loadSeconds },
   { name: 'sluice_merge_seconds', kind: 'histogram', help: 'How long merging one collection into silver takes.', read: (s) => s.mergeSeconds },
+  {
+    name: 'sluice_oplog_headroom_seconds',
+    kind: 'gauge',
+    help: 'How long the oplog still has the history that is needed, at the rate of the last minutes, if the position stays where it is.',
+    read: (s) => s.oplogHeadroomSeconds,
+  },
   { name: 'sluice_gaps', kind: 'gauge', help: 'Gaps in the history that the checkpoint records.', read: (s) => s.gaps },
   {
     name: 'sluice_gaps_mended',

@@ -36,6 +36,8 @@ export interface PipelineStats {
   snapshotsFailed: number;
   /** Documents read for snapshots since this process began. */
   snapshotRows: number;
+  /** How long the history of the position lasts if it stays where it is; `null`: not known. */
+  oplogHeadroomSeconds: number | null;
   filesLoaded: number;
   rowsLoaded: number;
   rowsMerged: number;
@@ -83,6 +85,7 @@ export function newStats(): PipelineStats {
     snapshotsOpen: 0,
     snapshotsFailed: 0,
     snapshotRows: 0,
+    oplogHeadroomSeconds: null,
     filesLoaded: 0,
     rowsLoaded: 0,
     rowsMerged: 0,

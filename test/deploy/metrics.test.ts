@@ -56,7 +56,7 @@ const expressions = [
 ];
 
 async function served(): Promise<ReadonlySet<string>> {
-  const stats = { ...newStats(), lastEventAtMs: 1, lastLoadAtMs: 1, events: 1, watermark: { t: 1, i: 1 } };
+  const stats = { ...newStats(), lastEventAtMs: 1, lastLoadAtMs: 1, events: 1, watermark: { t: 1, i: 1 }, oplogHeadroomSeconds: 1 };
   const lake = { ...stats.lake, writes: 1 };
   const text = await makeRegistry('shop', { ...stats, lake }, () => 0).metrics();
   return new Set(text.split('\n').flatMap((line) => (line === '' || line.startsWith('#') ? [] : [line.split(/[{ ]/)[0] ?? ''])));

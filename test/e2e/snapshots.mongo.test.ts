@@ -117,7 +117,9 @@ describe('onHistoryLost: repair', () => {
     await a.deleteMany({ n: { $gte: 250 } });
     await client.db(db).dropCollection('gone');
     await fill(db, 'fresh', 10);
+    expect((await readStatus(config, { log: silentLog }, never)).oplogHeadroomSeconds).toBeGreaterThan(0);
     await forget(client, await clusterTime(client));
+    expect((await readStatus(config, { log: silentLog }, never)).oplogHeadroomSeconds).toBe(0);
     await a.updateMany({ n: { $gte: 240 } }, { $set: { after: true } });
 
     await new PipelineRun(config, { role: 'all', untilIdleMs: 100 }).done;

@@ -54,7 +54,7 @@ export function renderStatus(status: PipelineStatus, to: Terminal): string {
     ['position', status.position],
     ['checkpoint', status.checkpointSavedAt === null ? 'none' : `saved ${status.checkpointSavedAt}`],
     ['storage', status.storage === null ? null : storageText(status.storage)],
-    ['oplog', status.oplogHours === null ? null : `${status.oplogHours.toFixed(1)} hours of history`],
+    ['oplog', status.oplogHours === null ? null : oplogText(status.oplogHours, status.oplogHeadroomSeconds)],
   ];
   const width = Math.max(...facts.map(([name]) => name.length));
   const lines = facts.filter(([, text]) => text !== null).map(([name, text]) => `${name.padEnd(width)}  ${text}\n`);
@@ -75,6 +75,13 @@ function snapshotText({ namespace, documents, rows, ranges, secondsLeft, failed 
   const of = documents === null ? '' : ` of about ${formatCount(documents)}`;
   const left = secondsLeft === null ? '' : `, about ${formatAge(secondsLeft)} to go`;
   return `${namespace}: ${countOf(rows, 'document')}${of} read, ${ranges.done} of ${countOf(ranges.total, 'range')}${left}`;
+}
+
+function oplogText(hours: number, headroomSeconds: number | null): string {
+  const history = `${hours.toFixed(1)} hours of history`;
+  if (headroomSeconds === null) return history;
+  if (headroomSeconds === 0) return `${history}; what comes next after the last position is gone`;
+  return `${history}; it has what is needed for ${formatAge(headroomSeconds)} more if capture stands still`;
 }
 
 function storageText({ writes, reads, lists, writesPerMillionEvents }: StorageReport): string {

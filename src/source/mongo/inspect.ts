@@ -4,6 +4,7 @@
 import { MongoClient, type Document, type MongoClientOptions } from 'mongodb';
 import { SluiceError } from '../../core/error.ts';
 import { CONFIG_INVALID, SOURCE_STANDALONE, SOURCE_VERSION } from '../../core/errors.ts';
+import type { OplogState } from '../../core/oplog.ts';
 import { isLiteral, NamespaceFilter, parseGlob, type Namespace } from '../../core/namespace.ts';
 import { connectError, serverSays } from './server-errors.ts';
 import { isSupported, parseVersion, type ServerVersion } from './version.ts';
@@ -126,6 +127,7 @@ export interface OplogWindow {
   readonly hours: number;
   /** It has reached its size, so that the window will not grow. */
   readonly full: boolean;
+  readonly state: OplogState;
 }
 
 /** @throws what the server says when this user may not read `local` */
@@ -138,5 +140,8 @@ export async function oplogWindow(client: MongoClient): Promise<OplogWindow> {
       .next();
   const [first = 0, last = 0] = [await end(1), await end(-1)].map((entry) => (entry?.['ts'] as { t: number } | undefined)?.t);
   const { size, maxSize } = (await local.command({ collStats: 'oplog.rs' })) as unknown as { size: number; maxSize?: number };
-  return { hours: (last - first) / 3600, full: maxSize !== undefined && size >= maxSize * OPLOG_FULL };
+  const full = maxSize !== undefined && size >= maxSize * OPLOG_FULL;
+  // The server cuts before it is full to the last byte: what is left there is not free.
+  const bytesMax = maxSize === undefined ? null : full ? size : maxSize;
+  return { hours: (last - first) / 3600, full, state: { firstSeconds: first, lastSeconds: last, bytes: size, bytesMax } };
 }
