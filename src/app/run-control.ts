@@ -34,7 +34,7 @@ import type {
   VerifyArgs,
   VerifyReport,
 } from './types.ts';
-import { verifyWith } from './verify.ts';
+import { verifyAll } from './verify.ts';
 
 export class RunControl implements Control {
   readonly #running: Running;
@@ -97,8 +97,8 @@ export class RunControl implements Control {
   }
 
   verify(args: VerifyArgs, signal: AbortSignal): Promise<VerifyReport> {
-    const { lake, warehouse } = this.#running;
-    return verifyWith(lake, this.pipeline, warehouse, args, signal);
+    const { lake, warehouse, config } = this.#running;
+    return verifyAll(config, lake, warehouse, args, { log: this.#log }, signal);
   }
 
   pause(args: CollectionsArgs): Promise<PauseSummary> {

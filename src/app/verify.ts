@@ -1,23 +1,43 @@
 /**
- * `sluice verify`: the lake against its ledger and checkpoint, the warehouse against the lake.
+ * `sluice verify`: the lake against its ledger and checkpoint, the warehouse against the lake, both against the source.
  */
-import { SluiceError } from '../core/error.ts';
-import { NOT_BUILT } from '../core/errors.ts';
+import { systemClock } from '../core/clock.ts';
 import type { Lake } from '../core/lake.ts';
 import type { Warehouse } from '../core/warehouse.ts';
 import type { Config } from '../config/config.ts';
 import { verifyLake, type VerifyProgress } from '../pipeline/verify-lake.ts';
 import { lakeReportText, warehouseReportText } from '../pipeline/verify-report.ts';
+import { newStats } from '../ops/stats.ts';
+import { verifyDocuments, type DocumentsReport } from '../pipeline/verify-documents.ts';
+import { verifyStream, type StreamReport } from '../pipeline/verify-stream.ts';
 import { verifyWarehouse } from '../pipeline/verify-warehouse.ts';
-import { openLake, openWarehouse } from './compose.ts';
+import { makeSnapshots, makeSource, openLake, openWarehouse } from './compose.ts';
 import type { CommandOptions, VerifyArgs, VerifyCheck, VerifyReport } from './types.ts';
+
+/** How far back the change stream is read again, and how many events of it. */
+const WINDOW_SECONDS = 3600;
+const WINDOW_EVENTS_MAX = 2_000_000;
 
 /** Beside a running owner the lake can be proved; the warehouse is proved by who holds it. */
 export async function verifyPipeline(config: Config, args: VerifyArgs, options: CommandOptions, signal: AbortSignal): Promise<VerifyReport> {
   await using lake = await openLake(config, options);
-  const wanted = args.warehouse || (!args.lake && !args.source);
+  const wanted = args.warehouse || args.source || !args.lake;
   await using warehouse = wanted ? await openWarehouse(config, options.log) : null;
-  return await verifyWith(lake, config.pipeline, warehouse, args, signal);
+  return await verifyAll(config, lake, warehouse, args, options, signal);
+}
+
+/** What `verify` was asked for, the source included. */
+export async function verifyAll(
+  config: Config,
+  lake: Lake,
+  warehouse: Warehouse | null,
+  args: VerifyArgs,
+  options: CommandOptions,
+  signal: AbortSignal,
+): Promise<VerifyReport> {
+  const { checks } = args.source && !args.lake && !args.warehouse ? { checks: [] } : await verifyWith(lake, config.pipeline, warehouse, args, signal);
+  const all = args.source ? [...checks, ...(await sourceChecks(config, lake, warehouse, options, signal))] : checks;
+  return { ok: all.every((check) => check.outcome !== 'failed'), checks: all };
 }
 
 export async function verifyWith(
@@ -28,7 +48,6 @@ export async function verifyWith(
   signal: AbortSignal,
   onProgress?: (progress: VerifyProgress) => void,
 ): Promise<VerifyReport> {
-  if (args.source) throw new SluiceError(NOT_BUILT, '`verify --source`; use `verify --lake --warehouse`');
   const all = !args.lake && !args.warehouse;
   const checks: VerifyCheck[] = [];
   if (all || args.lake) checks.push(await lakeCheck(lake, pipeline, signal, onProgress));
@@ -49,6 +68,44 @@ async function lakeCheck(lake: Lake, pipeline: string, signal: AbortSignal, onPr
 async function warehouseCheck(lake: Lake, pipeline: string, warehouse: Warehouse, signal: AbortSignal): Promise<VerifyCheck> {
   const report = await verifyWarehouse(lake, pipeline, warehouse, signal);
   return checkOf('warehouse', report, warehouseReportText(report));
+}
+
+/** The lake against the change stream, and silver against the documents. */
+async function sourceChecks(
+  config: Config,
+  lake: Lake,
+  warehouse: Warehouse | null,
+  { log }: CommandOptions,
+  signal: AbortSignal,
+): Promise<readonly VerifyCheck[]> {
+  const stats = newStats();
+  await using source = await makeSource(config, systemClock, stats, log);
+  await using documents = await makeSnapshots(config, systemClock, stats, log);
+  const events = await verifyStream(lake, config.pipeline, source, { seconds: WINDOW_SECONDS, eventsMax: WINDOW_EVENTS_MAX }, signal);
+  const checks = [eventsCheck(events)];
+  const skipped = (detail: string): VerifyCheck => ({ name: 'documents', outcome: 'skipped', detail, findings: [] });
+  if (warehouse === null) checks.push(skipped('there is no warehouse'));
+  else if (Object.keys(config.source.match).length > 0)
+    checks.push(skipped('`source.match` leaves events out, so that silver need not be as the source is'));
+  else checks.push(documentsCheck(await verifyDocuments({ source, documents, warehouse }, signal)));
+  return checks;
+}
+
+function eventsCheck(report: StreamReport): VerifyCheck {
+  const { window, reason, events } = report;
+  if (window === null) return { name: 'events', outcome: 'skipped', detail: reason ?? '', findings: [] };
+  const text = `${events.toLocaleString('en')} events from ${window.from} to ${window.to}: the lake has what the change stream says, each once`;
+  return checkOf('events', { ...report, ok: report.ok }, text);
+}
+
+function documentsCheck(report: DocumentsReport): VerifyCheck {
+  const { documents, collections, changing, leftOut } = report;
+  const text = [
+    `${documents.toLocaleString('en')} documents in ${collections.toLocaleString('en')} collections are the same in MongoDB and in silver`,
+    ...(changing === 0 ? [] : [`${changing.toLocaleString('en')} have changed since what is loaded, and were not compared`]),
+    ...leftOut.map((reason) => `left out ${reason}`),
+  ].join('\n  ');
+  return checkOf('documents', report, text);
 }
 
 interface Report {

@@ -37,7 +37,11 @@ export function parseLine(line: Buffer): LineFacts {
   };
 }
 
-const DOCUMENT_KEY = Buffer.from('"documentKey":', 'latin1');
+const OPENINGS = {
+  documentKey: Buffer.from('"documentKey":', 'latin1'),
+  fullDocument: Buffer.from('"fullDocument":', 'latin1'),
+  updateDescription: Buffer.from('"updateDescription":', 'latin1'),
+} as const;
 const QUOTE = 0x22;
 const COMMA = 0x2c;
 const BACKSLASH = 0x5c;
@@ -46,18 +50,24 @@ const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
+/** Text of `documentKey`, as it stands in the line; `null` when the event has none. */
+export function documentKeyOf(line: Buffer): string | null {
+  return memberOf(line, 'documentKey');
+}
+
 /**
- * Text of `documentKey`, as it stands in the line; `null` when the event has none.
+ * Text of a member of the line, as it stands there; `null` when it has none of that name.
  * @param line one that {@link parseLine} has read
  */
-export function documentKeyOf(line: Buffer): string | null {
+export function memberOf(line: Buffer, name: 'documentKey' | 'fullDocument' | 'updateDescription'): string | null {
+  const opening = OPENINGS[name];
   let depth = 0;
   let from = -1;
   for (let at = 0; at < line.length; at++) {
     const byte = line[at]!;
     if (byte === QUOTE) {
-      if (depth === 1 && from < 0 && line.subarray(at, at + DOCUMENT_KEY.length).equals(DOCUMENT_KEY)) {
-        at += DOCUMENT_KEY.length - 1;
+      if (depth === 1 && from < 0 && line.subarray(at, at + opening.length).equals(opening)) {
+        at += opening.length - 1;
         from = at + 1;
       } else {
         at = endOfString(line, at);

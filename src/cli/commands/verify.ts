@@ -15,11 +15,11 @@ export function verifyCommand(program: Command, io: Io): void {
     .command('verify')
     .summary('prove that nothing is missing and nothing is there twice')
     .description(
-      'Compares what the lake, the warehouse and the source hold, and writes a report. Changes nothing. Exit 1 if anything is off. Without a flag, everything that the configuration has.',
+      'Compares what the lake, the warehouse and the source hold, and writes a report. Changes nothing. Exit 1 if anything is off. Without a flag, the lake and the warehouse.',
     )
     .option('--lake', 'files against the ledger: bytes, hashes, rows, order', false)
     .option('--warehouse', 'bronze line by line against the sealed files, silver against bronze', false)
-    .option('--source', 'silver against the documents in MongoDB (not built yet; `sluice demo` does it)', false)
+    .option('--source', 'the lake against the change stream of the last hour, silver against the documents in MongoDB: reads all of them', false)
     .action(async (flags: VerifyFlags, command: Command) => {
       const config = await loadConfigFor(io, command);
       const log = await logFor(io, command, 'warn');

@@ -1,0 +1,150 @@
+/**
+ * `verify --source` finds what no look at the lake and the warehouse alone can: an event that a file and its ledger line agree
+ * never to have had, a document that bronze and silver agree on and MongoDB has otherwise.
+ */
+import { createHash } from 'node:crypto';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DuckDBInstance } from '@duckdb/node-api';
+import type { Document, MongoClient } from 'mongodb';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { VerifyReport } from '../../src/app/types.ts';
+import { verifyPipeline } from '../../src/app/verify.ts';
+import { isSealedLine, readLedgerLine, type SealedLine } from '../../src/core/ledger.ts';
+import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
+import { silentLog } from '../../src/ops/log.ts';
+import { startMongo } from '../mongo.ts';
+import { mark, PipelineRun } from './pipeline-run.ts';
+import { sluice } from './sluice.ts';
+import { PIPELINE, Workspace, type Settings } from './workspace.ts';
+
+const never = new AbortController().signal;
+let set: ReplicaSet;
+let client: MongoClient;
+
+beforeAll(async () => {
+  set = await startMongo();
+  client = await set.connect();
+});
+afterAll(async () => await set.stop());
+
+function settings(db: string): Settings {
+  return { source: { uri: set.uri, include: [`${db}.*`], startAt: 'snapshot' }, warehouse: { url: 'duckdb:./warehouse.duckdb' } };
+}
+
+/** Captured and loaded: documents that a snapshot has brought, and changes. */
+async function captured(db: string, work: Workspace): Promise<void> {
+  const orders = client.db(db).collection<Document>('orders');
+  await orders.insertMany(Array.from({ length: 50 }, (_, n) => ({ n, total: n + 0.5, name: `before ${n}` })));
+  const config = work.config(settings(db));
+  const run = await new PipelineRun(config, { role: 'all' }).running();
+  await orders.insertMany(Array.from({ length: 20 }, (_, n) => ({ n: 100 + n, total: 1e300, name: `after ${n}` })));
+  await orders.updateMany({ n: { $lt: 10 } }, { $set: { changed: true } });
+  await orders.deleteMany({ n: { $gte: 110 } });
+  await run.reaches(await mark(client, db, 'orders'));
+  await run.stop();
+  await new PipelineRun(config, { role: 'all', untilIdleMs: 0 }).done;
+}
+
+async function report(db: string, work: Workspace): Promise<VerifyReport> {
+  return await verifyPipeline(work.config(settings(db)), { lake: false, warehouse: false, source: true }, { log: silentLog }, never);
+}
+
+const countsOf = ({ checks }: VerifyReport): Record<string, number> =>
+  Object.assign({}, ...checks.map(({ counts }) => counts ?? {})) as Record<string, number>;
+
+/** Changes a sealed file of events, and its ledger line so that the two agree. */
+async function tamper(work: Workspace, change: (lines: string[]) => string[]): Promise<void> {
+  const folder = join(work.lake, `_sluice/${PIPELINE}/ledger`);
+  for (const name of await readdir(folder)) {
+    const texts = (await readFile(join(folder, name), 'utf8')).trimEnd().split('\n');
+    for (const [index, text] of texts.entries()) {
+      const line = readLedgerLine(text)!;
+      if (!isSealedLine(line) || line.path.startsWith('_snapshots/') || line.rows < 30) continue;
+      const path = join(work.lake, line.path);
+      const lines = change((await readFile(path, 'utf8')).trimEnd().split('\n'));
+      const bytes = Buffer.from(lines.map((each) => `${each}\n`).join(''));
+      await writeFile(path, bytes);
+      const ops: Record<string, number> = {};
+      for (const each of lines) {
+        const { operationType } = (JSON.parse(each) as { _meta: { operationType: string } })._meta;
+        ops[operationType] = (ops[operationType] ?? 0) + 1;
+      }
+      const told: SealedLine = { ...line, bytes: bytes.length, rows: lines.length, sha256: createHash('sha256').update(bytes).digest('hex'), ops };
+      texts[index] = JSON.stringify(told);
+      await writeFile(join(folder, name), texts.map((each) => `${each}\n`).join(''));
+      return;
+    }
+  }
+  throw new Error('there is no such file');
+}
+
+describe('verify --source', () => {
+  it('finds nothing where everything is as it should be, also while others write', async () => {
+    await using work = await Workspace.make();
+    await captured('fine', work);
+    const quiet = await report('fine', work);
+    expect(quiet.checks.flatMap(({ findings }) => findings)).toEqual([]);
+    expect(quiet).toMatchObject({
+      ok: true,
+      checks: [
+        { name: 'events', outcome: 'ok' },
+        { name: 'documents', outcome: 'ok' },
+      ],
+    });
+    // What has changed since is not captured, and no fault.
+    await client
+      .db('fine')
+      .collection('orders')
+      .updateMany({ n: { $lt: 5 } }, { $set: { later: true } });
+    await client.db('fine').collection('orders').deleteOne({ n: 7 });
+    await client.db('fine').collection('orders').insertOne({ n: 1000 });
+    const changing = await report('fine', work);
+    expect(changing.ok, JSON.stringify(changing)).toBe(true);
+    expect(changing.checks[1]!.detail).toContain('7 have changed since');
+    const configFile = await work.writeConfig(settings('fine'));
+    const { code, out } = await sluice(configFile, 'verify', '--source');
+    expect([code, out], out).toEqual([0, expect.stringContaining('Everything agrees')]);
+  });
+
+  it('finds an event that is missing, one that is there twice, one that was changed', async () => {
+    await using work = await Workspace.make();
+    await captured('events', work);
+    await tamper(work, (lines) => {
+      const inserts = lines.filter((line) => line.includes('"operationType":"insert"'));
+      const [missing, , changed = ''] = inserts;
+      const rest = lines.filter((line) => line !== missing).map((line) => (line === changed ? line.replace('after', 'aftEr') : line));
+      return [...rest, rest.at(-1)!];
+    });
+    const found = await report('events', work);
+    expect(found.ok).toBe(false);
+    expect(countsOf(found)).toMatchObject({ 'event-missing': 1, 'event-twice': 1, 'event-changed': 1 });
+    expect(found.checks[0]!.findings.join('\n')).toMatch(/event-missing: events\.orders: insert of events\.orders \{"_id":\{"\$oid":/);
+  });
+
+  it('finds an event that the change stream does not have', async () => {
+    await using work = await Workspace.make();
+    await captured('extra', work);
+    await tamper(work, (lines) => lines.map((line, n) => (n === 5 ? line.replace(/"position":"(.*?)04"/, '"position":"$105"') : line)));
+    expect(countsOf(await report('extra', work))).toMatchObject({ 'event-missing': 1, 'event-extra': 1 });
+  });
+
+  it('finds a stale row of silver, one too many and one too few', async () => {
+    await using work = await Workspace.make();
+    await captured('silver', work);
+    const instance = await DuckDBInstance.create(join(work.folder, 'warehouse.duckdb'));
+    const connection = await instance.connect();
+    for (const sql of [
+      `update silver.silver__orders set doc = replace(cast(doc as varchar), '"before 20"', '"stale"') where cast(doc as varchar) like '%"before 20"%'`,
+      `insert into silver.silver__orders select * replace ('"extra"' as key) from silver.silver__orders where cast(doc as varchar) like '%"before 21"%'`,
+      `delete from silver.silver__orders where cast(doc as varchar) like '%"before 22"%'`,
+    ]) {
+      await connection.run(sql);
+    }
+    connection.closeSync();
+    instance.closeSync();
+    const found = await report('silver', work);
+    expect(countsOf(found)).toEqual({ 'document-differs': 1, 'document-extra': 1, 'document-missing': 1 });
+    expect(found.checks[1]!.findings).toContain('document-extra: silver.orders: "extra"');
+  });
+});
