@@ -19,16 +19,11 @@ export function sourceOf(uri: string, stats: PipelineStats, how: Partial<MongoSo
   return new MongoSource(options, systemClock, stats, silentLog);
 }
 
-export function captureOf(
-  source: Source,
-  lake: Lake,
-  stats: PipelineStats,
-  startAt: CaptureOptions['startAt'],
-  how: Partial<CaptureOptions> = {},
-): Capture {
-  const options: CaptureOptions = {
+/** The defaults of a configuration. */
+export function captureOptionsOf(how: Partial<CaptureOptions>): CaptureOptions {
+  return {
     pipeline: 'bench',
-    startAt,
+    startAt: { kind: 'now' },
     collections: STREAM.include,
     layout: LAYOUT_PRESETS.hive,
     compression: 'none',
@@ -47,5 +42,15 @@ export function captureOf(
     rangesAtOnce: 4,
     ...how,
   };
+}
+
+export function captureOf(
+  source: Source,
+  lake: Lake,
+  stats: PipelineStats,
+  startAt: CaptureOptions['startAt'],
+  how: Partial<CaptureOptions> = {},
+): Capture {
+  const options = captureOptionsOf({ ...how, startAt });
   return new Capture(options, { source, lake, clock: systemClock, stats, log: silentLog });
 }
