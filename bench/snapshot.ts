@@ -159,6 +159,6 @@ async function main(documents: number): Promise<void> {
 if (process.send === undefined) await main(Number(process.argv[2] ?? 400_000));
 else {
   const task = JSON.parse(process.argv[2]!) as Task;
-  process.send!(await (task.way === 'sluice' ? sluice(task) : plain(task)));
-  process.disconnect();
+  process.send?.(await (task.way === 'sluice' ? sluice(task) : plain(task)));
+  process.disconnect?.();
 }
