@@ -7,6 +7,8 @@ import type {
   CollectionsArgs,
   DiscoverArgs,
   DiscoverSummary,
+  DumpArgs,
+  DumpSummary,
   LoadArgs,
   LoadSummary,
   MergeArgs,
@@ -32,6 +34,7 @@ export interface Control {
   readonly stats: PipelineStats;
   status(signal: AbortSignal): Promise<PipelineStatus>;
   seal(signal: AbortSignal): Promise<SealSummary>;
+  dump(args: DumpArgs, signal: AbortSignal): Promise<DumpSummary>;
   load(args: LoadArgs, signal: AbortSignal): Promise<LoadSummary>;
   merge(args: MergeArgs, signal: AbortSignal): Promise<MergeSummary>;
   query(args: QueryArgs, signal: AbortSignal): Promise<QueryResult>;

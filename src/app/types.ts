@@ -7,6 +7,7 @@ import type { Logger } from '../ops/log.ts';
 import type { PipelineState, PipelineStats } from '../ops/stats.ts';
 import type { CollectionRow, CollectionStatus, SchemaVersion } from '../core/warehouse.ts';
 import type { Hour } from '../core/time.ts';
+import type { DumpOutcome } from '../pipeline/dump.ts';
 import type { Serve } from './control.ts';
 
 export const ROLES = ['all', 'capture', 'produce', 'consume', 'load'] as const;
@@ -46,6 +47,21 @@ export interface HourRange {
 export interface LoadArgs {
   /** `null`: whatever is sealed and not loaded. */
   readonly hours: HourRange | null;
+}
+
+export interface DumpArgs {
+  /** Globs over `db.collection`; empty: all that the configuration dumps. */
+  readonly collections: readonly string[];
+  /** Of changes: this hour alone; `null`: what is not dumped yet. */
+  readonly hour: Hour | null;
+  /** `null`: as the configuration says. */
+  readonly layout: 'ndjson' | 'document' | 'array' | null;
+  readonly content: 'documents' | 'changes' | null;
+}
+
+export interface DumpSummary {
+  readonly ok: boolean;
+  readonly dumps: readonly DumpOutcome[];
 }
 
 export interface MergeArgs {

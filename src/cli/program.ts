@@ -10,6 +10,7 @@ import { completionCommand } from './commands/completion.ts';
 import { configCommand } from './commands/config.ts';
 import { demoCommand } from './commands/demo.ts';
 import { doctorCommand } from './commands/doctor.ts';
+import { dumpCommand } from './commands/dump.ts';
 import { enableImagesCommand } from './commands/enable-images.ts';
 import { initCommand } from './commands/init.ts';
 import { loadCommand, mergeCommand } from './commands/load.ts';
@@ -63,6 +64,7 @@ export function buildProgram(io: Io): Command {
   statusCommand(program, io);
   pauseCommands(program, io);
   sealCommand(program, io);
+  dumpCommand(program, io);
   loadCommand(program, io);
   mergeCommand(program, io);
   queryCommand(program, io);

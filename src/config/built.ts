@@ -1,7 +1,7 @@
 /**
  * What a valid configuration may ask for and this version does not do yet, each with what to use instead.
  *
- * Refused at the start rather than ignored: a repair that does not happen or a dump that never runs would be believed in.
+ * Refused at the start rather than ignored: a repair that does not happen or a retention that never comes would be believed in.
  */
 import { SluiceError } from '../core/error.ts';
 import { NOT_BUILT } from '../core/errors.ts';
@@ -16,7 +16,6 @@ function missing(config: Config): string[] {
   if (bus?.auth.kind === 'default' && bus.url.startsWith('eventhubs:'))
     found.push('`bus.auth: { kind: default }` on Event Hubs; use connectionString');
   if (bus?.onBadMessage === 'deadLetter') found.push('`bus.onBadMessage: deadLetter`; use stop');
-  if (config.dump !== null) found.push('`dump`; leave it out and use mongodump');
   return found;
 }
 

@@ -120,4 +120,7 @@ export interface DumpConfig {
   readonly cron: string;
   readonly collections: readonly string[];
   readonly layout: 'ndjson' | 'document' | 'array';
+  readonly content: 'documents' | 'changes';
+  readonly timeoutMs: number;
+  readonly maxChanges: number;
 }

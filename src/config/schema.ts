@@ -285,9 +285,23 @@ const Warehouse = z.strictObject({
 });
 
 const Dump = z.strictObject({
-  cron: cron().describe('When full dumps are taken.'),
-  collections: globs().prefault(['*.*']).describe('Collections to dump, as globs.'),
-  layout: z.enum(['ndjson', 'document', 'array']).default('ndjson').describe('Form of the files.'),
+  cron: cron().describe('When dumps are taken, in UTC.'),
+  collections: globs().prefault(['*.*']).describe('Collections to dump, as globs, among those that are captured.'),
+  layout: z
+    .enum(['ndjson', 'document', 'array'])
+    .default('ndjson')
+    .describe(
+      'Form of the files: `ndjson` (`coll/YYYY-MM-DD-HH/coll.ndjson`, changes `coll.changes.ndjson`), `document` (changes as one JSON document `coll/YYYY-MM-DD-HH.json`) or `array` (documents as one JSON array `coll/YYYY-MM-DD-HH/<uuid>.json`).',
+    ),
+  content: z
+    .enum(['documents', 'changes'])
+    .optional()
+    .meta({ shownDefault: '`changes` with `layout: document`, else `documents`' })
+    .describe('What is dumped: the `documents` of a collection, or the `changes` of each hour.'),
+  timeout: duration(1000, 7 * DAY_MS)
+    .prefault('1h')
+    .describe('A collection that takes longer is given up, and what there is of its file is removed.'),
+  maxChanges: integer(1, 100_000_000).prefault(1_000_000).describe('Changes in one file at most; more go to `.part-0001` and so on.'),
 });
 
 const Http = z.strictObject({

@@ -15,6 +15,7 @@ import { compareTimestamps, parseHourName, type Hour } from '../core/time.ts';
 import { checkpointPath, type Checkpoint } from './checkpoint.ts';
 import { proveEvents, proveNoOthers } from './verify-events.ts';
 import { positionsOf, verifyFile } from './verify-file.ts';
+import { dumpPaths } from './dump-record.ts';
 import { Findings, type LakeCheck, type LakeFinding } from './verify-findings.ts';
 import { viewLedger, type LedgerView } from './verify-ledger.ts';
 import { listLake, PublishedProof } from './verify-published.ts';
@@ -72,13 +73,16 @@ export async function verifyLake(lake: Lake, pipeline: string, options: VerifyLa
   // Files of single events are many: they are looked at folder by folder, by a listing of their own.
   const isEvent = (path: LakePath): boolean => layout !== null && isPerEvent(layout) && eventFileTime(path) !== null;
   const listing = await listLake(lake, pipeline, (path) => open.has(path) || ledger.paths.has(path) || isEvent(path), signal);
+  // A dump's record names its files before it makes them.
+  const dumps = await dumpPaths(lake, pipeline, signal);
+  const found = { ...listing, unknown: listing.unknown.filter((path) => !dumps.has(path)) };
   const after = await readCheckpoint(lake, pipeline, findings, signal);
   const ledgerAfter = await viewLedger(lake, pipeline, since, after, findings, signal);
   // Against the older view: a running owner moves both on.
   if (after !== null && ledger.epochLast > after.epoch) {
     findings.add('checkpoint', checkpointPath(pipeline), `is of epoch ${after.epoch}, the ledger of ${ledger.epochLast}`);
   }
-  await new PublishedProof(lake, pipeline, after, ledgerAfter, since, findings).prove(listing, signal);
+  await new PublishedProof(lake, pipeline, after, ledgerAfter, since, findings).prove(found, signal);
   if (after !== null && isPerEvent(after.layout)) await proveNoOthers(lake, after, ledgerAfter.paths, findings, signal);
   return {
     pipeline,
