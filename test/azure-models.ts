@@ -152,6 +152,7 @@ const RESOURCES: Readonly<Record<string, readonly [service: Service, model: stri
   'Microsoft.EventHub/namespaces/eventhubs': ['eventHub', 'Eventhub'],
   'Microsoft.EventHub/namespaces/eventhubs/consumergroups': ['eventHub', 'ConsumerGroup'],
   'Microsoft.EventHub/namespaces/eventhubs/authorizationRules': ['eventHub', 'AuthorizationRule'],
+  'Microsoft.App/containerApps': ['appContainers', 'ContainerApp'],
   'Microsoft.Authorization/roleAssignments': ['authorization', 'RoleAssignmentCreateParameters'],
 };
 

@@ -1,3 +1,5 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { newStats } from '../ops/stats.ts';
 import { hour, recentHours, seconds } from './args.ts';
@@ -6,12 +8,25 @@ import { hoursOf } from './commands/load.ts';
 import { jsonLines } from './commands/query.ts';
 import { renderStatus } from './commands/status.ts';
 import { renderReport } from './commands/verify.ts';
+import { asSluiceError } from './print-error.ts';
 import { ProgressLine } from './progress.ts';
 import { countOf, formatAge, formatSize, renderTable } from './table.ts';
 import { testIo } from './test-io.ts';
 
 it('a number of things is in words that fit it', () => {
   expect([0, 1, 2000].map((n) => countOf(n, 'file'))).toEqual(['0 files', '1 file', '2,000 files']);
+});
+
+describe('an error that is none of ours', () => {
+  it('has the code of what is not foreseen', () => expect(asSluiceError(new Error('boom'))).toMatchObject({ code: 'SLC-1999' }));
+
+  it('names the package that an image was built without', async () => {
+    const script = "import('sdk-left-out').catch((error) => process.stdout.write(JSON.stringify([error.code, error.message])))";
+    const { stdout } = await promisify(execFile)(process.execPath, ['--eval', script]);
+    const [code, message] = JSON.parse(stdout) as [string, string];
+    const shown = asSluiceError(Object.assign(new Error(message), { code }));
+    expect([shown.code, shown.message]).toEqual(['SLC-1530', 'A package that this configuration needs is not installed: sdk-left-out']);
+  });
 });
 
 describe('an hour on the command line', () => {
