@@ -32,16 +32,16 @@ const KEY_CHARS_MAX = 1024;
 const PREFIX = Buffer.from(LINE_PREFIX);
 
 /** What a record of the topic is. */
-export type Received = { readonly fingerprint: string; readonly position: Position } & (
-  | { readonly kind: 'watermark'; readonly watermark: Timestamp }
-  /** `claim`: where its line is, if that was too large for the bus. */
-  | { readonly kind: 'event'; readonly at: Timestamp; readonly op: number; readonly ns: Namespace; readonly claim: LakePath | null }
-);
+export type Received = { readonly fingerprint: string; readonly position: Position; readonly at: Timestamp } &
+  /** Its position and its time are those of the last event that was sent before it, or lie behind them. */
+  (
+    | { readonly kind: 'watermark'; readonly watermark: Timestamp }
+    /** `claim`: where its line is, if that was too large for the bus. */
+    | { readonly kind: 'event'; readonly op: number; readonly ns: Namespace; readonly claim: LakePath | null }
+  );
 
-export interface ToPartition {
-  readonly partition: number;
-  readonly message: BusMessage;
-}
+/** @param bytes an upper bound of what the message takes in a request */
+export type AddMessage = (partition: number, message: BusMessage, bytes: number) => void;
 
 export interface EncoderOptions {
   readonly pipeline: string;
@@ -61,32 +61,40 @@ export class MessageEncoder {
     this.#options = options;
   }
 
+  /** Of the stream that it encodes. */
+  get fingerprint(): string {
+    return this.#options.fingerprint;
+  }
+
   /** In order. Lines that are too large are on the lake by then. */
-  async encode(events: EventBatch): Promise<ToPartition[]> {
+  async encode(events: EventBatch, add: AddMessage): Promise<void> {
+    const { partitionBy, partitionOf, messageBytesMax } = this.#options;
     const names = events.namespaces.map(formatNamespace);
-    const ofName = names.map((name) => this.#options.partitionOf(name));
-    const byDocument = this.#options.partitionBy === 'document';
-    const messages: ToPartition[] = [];
+    const ofName = names.map((name) => partitionOf(name));
+    const byDocument = partitionBy === 'document';
     let start = 0;
     for (let i = 0; i < events.count; i += 1) {
       const end = events.ends[i]!;
       const line = events.lines.subarray(start, end);
       const name = names[events.ns[i]!]!;
-      const key = byDocument ? (documentKeyOf(line) ?? name) : name;
-      const headers = this.#headers(events, i, start, name);
-      const message = { key: shortened(key), value: line.subarray(0, -1), headers };
-      messages.push({
-        partition: byDocument ? this.#options.partitionOf(message.key) : ofName[events.ns[i]!]!,
-        message: bytesOnBus(message) <= this.#options.messageBytesMax ? message : await this.#claimed(message, line),
-      });
+      const key = shortened(byDocument ? (documentKeyOf(line) ?? name) : name);
+      const message = { key, value: line.subarray(0, -1), headers: this.#headers(events, i, start, name) };
+      const partition = byDocument ? partitionOf(key) : ofName[events.ns[i]!]!;
+      const bytes = bytesOnBus(message);
+      if (bytes <= messageBytesMax) add(partition, message, bytes);
+      else add(partition, await this.#claimed(message, line), bytes - line.length);
       start = end;
     }
-    return messages;
   }
 
-  watermark(watermark: Timestamp, resume: ResumePoint): BusMessage {
+  /** @param last no event that was sent before lies behind it */
+  watermark(watermark: Timestamp, { position, clusterTime }: Pick<ResumePoint, 'position' | 'clusterTime'>): BusMessage {
     const { fingerprint } = this.#options;
-    return { key: '', value: new Uint8Array(), headers: { watermark: `${watermark.t}.${watermark.i}`, position: resume.position, fingerprint } };
+    return {
+      key: '',
+      value: new Uint8Array(),
+      headers: { watermark: textOf(watermark), position, clusterTime: textOf(clusterTime), fingerprint },
+    };
   }
 
   #headers(events: EventBatch, i: number, start: number, ns: string): Record<string, string> {
@@ -130,15 +138,16 @@ export function receive(record: BusRecord, where: string): Received {
   try {
     const fingerprint = given(record, 'fingerprint');
     const position = asPosition(given(record, 'position'));
+    const at = timestamp(given(record, 'clusterTime'));
     const watermark = record.header('watermark');
-    if (watermark !== null) return { kind: 'watermark', fingerprint, position, watermark: timestamp(watermark) };
+    if (watermark !== null) return { kind: 'watermark', fingerprint, position, at, watermark: timestamp(watermark) };
     const claim = record.header('claim');
     if (claim === null) assertLine(record.value, position);
     return {
       kind: 'event',
       fingerprint,
       position,
-      at: timestamp(given(record, 'clusterTime')),
+      at,
       op: OPERATION_INDEX.get(given(record, 'operationType')) ?? OPERATION_OTHER,
       ns: parseNamespace(given(record, 'ns')),
       claim,
@@ -152,6 +161,10 @@ function given(record: BusRecord, name: string): string {
   const text = record.header(name);
   if (text === null) throw new Error(`it has no header \`${name}\``);
   return text;
+}
+
+function textOf({ t, i }: Timestamp): string {
+  return `${t}.${i}`;
 }
 
 function timestamp(text: string): Timestamp {

@@ -26,7 +26,11 @@ function event(stream: string, second: number, id = second): BusMessage {
 }
 
 function watermark(stream: string, second: number): BusMessage {
-  return { key: '', value: Buffer.alloc(0), headers: { watermark: `${T0 + second}.1`, position: '', fingerprint: stream } };
+  return {
+    key: '',
+    value: Buffer.alloc(0),
+    headers: { watermark: `${T0 + second}.1`, position: '', clusterTime: `${T0 + second}.1`, fingerprint: stream },
+  };
 }
 
 /** @returns seconds of the events in the lake, in order, after each of `parts` was in the partition when a consumer ran */

@@ -173,7 +173,7 @@ export class PartitionSource implements Source {
     const { producer } = this.#options;
     const { first } = await this.#range(signal);
     const oldest = await this.#peek(first, signal);
-    const time = oldest === null ? producer.resume!.clusterTime : oldest.kind === 'event' ? oldest.at : oldest.watermark;
+    const time = oldest?.at ?? producer.resume!.clusterTime;
     // What was read before the gap may come again: of the same stream it is told by its position.
     const isSame = this.#checkpoint?.fingerprint === `${PREFIX}${this.#fingerprint}`;
     return point(isSame ? this.#checkpoint!.resume!.position : asPosition(''), time, first);
