@@ -21,6 +21,7 @@ export const LAKE_CHECKS = {
   'row-count': 'every file has its number of rows',
   'op-count': 'every file has its number of rows per operation',
   'first-last': 'every file begins and ends at its positions and cluster times',
+  'same-lines': 'every Parquet file holds the lines of the files that it has replaced, byte for byte',
   hour: 'every event lies in the hour of its cluster time',
   namespace: 'every event lies with its collection',
   order: 'positions rise within each file and from file to file of a collection',
