@@ -121,7 +121,7 @@ bus:
   auth: { kind: connectionString, value: "\${EVENTHUBS_CONNECTION}" }
   group: sluice
   partitionBy: document
-  onBadMessage: stop
+  onBadMessage: deadLetter
 warehouse:
   url: snowflake://account/database?warehouse=w&role=r
   auth: { kind: keyPair, user: SLUICE, privateKeyFile: /key }
@@ -158,7 +158,14 @@ http: { port: 8080, host: 0.0.0.0, token: 0123-token }
   it('says of each part that is not built yet what to use instead', () => {
     const refuse = (): void => assertBuilt(parse(everything, env));
     expect(refuse).toThrow(expect.objectContaining({ kind: NOT_BUILT }));
-    for (const key of ['source.startAt: snapshot', 'onHistoryLost: repair', 'source.mask', 'lake.retention', '`bus`', '`dump`']) {
+    for (const key of [
+      'source.startAt: snapshot',
+      'onHistoryLost: repair',
+      'source.mask',
+      'lake.retention',
+      '`bus.onBadMessage: deadLetter`',
+      '`dump`',
+    ]) {
       expect(refuse).toThrow(key);
     }
   });

@@ -44,7 +44,8 @@ export function normalise(from: FileConfig, file: string | null, folder: string)
     checkpoint: { intervalMs: from.checkpoint.interval },
     warehouse: from.warehouse === undefined ? null : warehouse(from.warehouse, folder, report),
     http: { port: from.http.port, host: from.http.host, token: from.http.token ?? null },
-    bus: from.bus ?? null,
+    // The default will be `deadLetter`, once dead letters are built.
+    bus: from.bus === undefined ? null : { ...from.bus, onBadMessage: from.bus.onBadMessage ?? 'stop' },
     dump: from.dump ?? null,
   };
   conflicts(config, report);

@@ -232,7 +232,11 @@ const Bus = z.strictObject({
     .describe('`default` (Entra ID), `none`, `connectionString` or `plain`.'),
   group: filled().default('sluice').describe('Consumer group.'),
   partitionBy: z.enum(['collection', 'document']).default('collection').describe('What shares a partition: a collection, or a document.'),
-  onBadMessage: z.enum(['deadLetter', 'stop']).default('deadLetter').describe('What to do with a message that cannot be read.'),
+  onBadMessage: z
+    .enum(['deadLetter', 'stop'])
+    .optional()
+    .meta({ shownDefault: '`stop` as long as dead letters are not built' })
+    .describe('What to do with a message that cannot be read.'),
   maxMessageBytes: size(16 * 1024, 64 * MIB)
     .prefault('900KB')
     .describe('A larger event is put into the lake and the message says where.'),
@@ -298,7 +302,7 @@ export const FileSchema = z.strictObject({
   source: Source.describe('The MongoDB deployment to read.'),
   lake: Lake.describe('Where the event files go. One lake prefix belongs to one pipeline.'),
   checkpoint: Checkpoint.prefault({}).describe('How often the position is saved.'),
-  bus: Bus.optional().describe('Event Hubs or Kafka between reading and writing.'),
+  bus: Bus.optional().describe('Event Hubs or Kafka between reading and writing (docs/event-hubs.md).'),
   warehouse: Warehouse.optional().describe('Where sealed files are loaded.'),
   dump: Dump.optional().describe('Scheduled full dumps.'),
   http: Http.prefault({}).describe('Health, metrics and control.'),
