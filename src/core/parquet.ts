@@ -2,9 +2,7 @@
  * The contract of what writes the lines of the lake as Parquet: one implementation, with DuckDB, loaded when it is needed.
  */
 
-/** Columns of a file: those of the envelope, typed, and the line itself. docs/specs/lake.md */
-export const PARQUET_COLUMNS = ['position', 'operation', 'at', 'cluster_time_t', 'cluster_time_i', 'db', 'coll', 'key', 'line'] as const;
-
+/** The columns are told in docs/specs/lake.md. */
 export interface ParquetWriter extends AsyncDisposable {
   /**
    * Writes each line of `from` as a row of `to`, in order, the line itself untouched.

@@ -9,7 +9,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { isCompressed } from '../core/layout.ts';
 import type { SealedLine } from '../core/ledger.ts';
 
-interface Sum {
+export interface Sum {
   readonly bytes: number;
   readonly sha256: string;
 }
@@ -20,19 +20,24 @@ function sumOf(original: SealedLine): Sum | null {
   return isCompressed(original.path) ? null : { bytes: original.bytes, sha256: original.sha256 };
 }
 
-class RunningSum {
-  bytes = 0;
-  readonly hash: Hash = createHash('sha256');
+/** Of bytes as they come; good for one answer. */
+export class RunningSum {
+  #bytes = 0;
+  readonly #hash: Hash = createHash('sha256');
 
-  add(line: Uint8Array): void {
-    this.bytes += line.length;
-    this.hash.update(line);
+  add(chunk: Uint8Array): void {
+    this.#bytes += chunk.length;
+    this.#hash.update(chunk);
+  }
+
+  sum(): Sum {
+    return { bytes: this.#bytes, sha256: this.#hash.digest('hex') };
   }
 
   /** What is off, or `null`. */
   against(said: Sum): string | null {
-    const sha256 = this.hash.digest('hex');
-    if (this.bytes !== said.bytes) return `${this.bytes} bytes, the ledger says ${said.bytes}`;
+    const { bytes, sha256 } = this.sum();
+    if (bytes !== said.bytes) return `${bytes} bytes, the ledger says ${said.bytes}`;
     return sha256 === said.sha256 ? null : `SHA-256 ${sha256}, the ledger says ${said.sha256}`;
   }
 }
@@ -74,7 +79,11 @@ export class CompactedLines {
 
   /** The next line is of another original, once this one has all its rows. */
   #skipEnded(): void {
-    for (let original = this.#originals[this.#index]; original !== undefined && this.#rows >= original.rows; original = this.#originals[this.#index]) {
+    for (
+      let original = this.#originals[this.#index];
+      original !== undefined && this.#rows >= original.rows;
+      original = this.#originals[this.#index]
+    ) {
       const said = sumOf(original);
       const fault = said === null ? null : this.#sum.against(said);
       if (fault !== null) this.#faults.push(`the lines of ${original.path}: ${fault}`);

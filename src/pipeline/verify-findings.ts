@@ -55,6 +55,12 @@ export class Findings<Check extends string = LakeCheck> {
     if (this.list.length < FINDINGS_MAX) this.list.push({ check, path, detail });
   }
 
+  /** All that others have found. */
+  take({ list, counts }: Findings<Check>): void {
+    for (const [check, count] of counts) this.count(check, count);
+    this.list.push(...list.slice(0, Math.max(0, FINDINGS_MAX - this.list.length)));
+  }
+
   /** Such as are not kept, because somebody else has kept the first of them. */
   count(check: Check, more: number): void {
     this.total += more;

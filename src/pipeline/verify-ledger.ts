@@ -6,7 +6,7 @@
 import type { Lake, LakePath } from '../core/lake.ts';
 import { isSealedLine, readLedgerLine, type LedgerLine, type SealedLine } from '../core/ledger.ts';
 import { parseHourName, type Hour } from '../core/time.ts';
-import { hourKey, ledgerFolder } from './checkpoint.ts';
+import { hourKey, isMaintenance, ledgerFolder } from './checkpoint.ts';
 import { readFile } from './read-file.ts';
 import type { Findings } from './verify-findings.ts';
 import type { WholePipeline } from './whole.ts';
@@ -18,6 +18,7 @@ export interface LedgerView {
   readonly lines: readonly SealedLine[];
   /** Lines that another file supersedes, of whatever hour. */
   readonly superseded: ReadonlyMap<LakePath, SealedLine>;
+  /** Of the owners; who maintains the lake counts by itself. */
   readonly epochLast: number;
 }
 
@@ -68,7 +69,7 @@ export async function viewLedger(
     paths,
     lines: [...all.values()].filter((line) => !superseded.has(line.path) && isAskedFor(line)),
     superseded: new Map([...all].filter(([path]) => superseded.has(path))),
-    epochLast: Math.max(0, ...epochs.values()),
+    epochLast: Math.max(0, ...[...epochs].filter(([inFolder]) => !isMaintenance(`${inFolder}/`)).map(([, epoch]) => epoch)),
   };
 }
 

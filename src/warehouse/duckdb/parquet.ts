@@ -62,7 +62,7 @@ async function write(instance: DuckDBInstance, from: string, to: string, rowsPer
 
 /** COPY takes no binds for its file names. */
 function copyText(from: string, to: string, rowsPerGroup: number, lineBytesMax: number): string {
-  const { string: quoted } = duckDbDialect;
+  const quoted = (value: string): string => duckDbDialect.string(value);
   return `
     COPY (
       SELECT
