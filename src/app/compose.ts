@@ -11,6 +11,7 @@ import type { Warehouse } from '../core/warehouse.ts';
 import type { AuthConfig, BusConfig, Config, DuckdbConfig, SnowflakeConfig } from '../config/config.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
+import type { MaskOptions } from '../source/mongo/mask/masker.ts';
 import type { CaptureOptions } from '../pipeline/capture.ts';
 import type { ConsumeOptions } from '../pipeline/consume.ts';
 import type { ProduceOptions } from '../pipeline/produce.ts';
@@ -21,10 +22,23 @@ export async function makeSource(config: Config, clock: Clock, stats: PipelineSt
   const { EJSON } = await import('bson');
   const { MongoSource } = await import('../source/mongo/mongo-source.ts');
   const { uri, include, exclude, match, fullDocument, fullDocumentBeforeChange, exhaust, unavailableAfterMs } = config.source;
+  const mask = maskOf(config);
   const { json, maxLineBytes } = config.lake;
   const parsed = EJSON.deserialize({ ...match }) as Record<string, unknown>;
   return new MongoSource(
-    { uri, include, exclude, match: parsed, fullDocument, fullDocumentBeforeChange, json, maxLineBytes, exhaust, unavailableAfterMs },
+    {
+      uri,
+      include,
+      exclude,
+      match: parsed,
+      fullDocument,
+      fullDocumentBeforeChange,
+      json,
+      maxLineBytes,
+      exhaust,
+      unavailableAfterMs,
+      ...(mask && { mask }),
+    },
     clock,
     stats,
     log,
@@ -44,6 +58,11 @@ export async function openBus(config: Config, clock: Clock, log: Logger): Promis
 function busOf({ bus }: Config): BusConfig {
   if (bus !== null) return bus;
   throw new SluiceError(CONFIG_CONFLICT, 'the configuration has no `bus`', { next: 'Add a `bus`, or use `--role all` or `--role capture`.' });
+}
+
+/** What is masked. A key without rules counts: the positions of its lake are without keys. */
+export function maskOf({ source: { mask, maskKey } }: Config): MaskOptions | null {
+  return maskKey === null ? null : { rules: mask, key: maskKey };
 }
 
 /** How long a lake on Azure may be silent: a command says soon that it is, a run holds the source back and waits. */

@@ -122,12 +122,19 @@ const Source = z.strictObject({
   mask: z
     .record(
       filled(),
-      z.union([z.enum(['hash', 'drop', 'truncate']), z.strictObject({ rename: filled() })], {
-        error: 'must be hash, drop, truncate or { rename: newName }',
+      z.union([z.enum(['hash', 'drop', 'truncate']), z.strictObject({ truncate: integer(0, 10_000) }), z.strictObject({ rename: filled() })], {
+        error: 'must be hash, drop, truncate, { truncate: 8 } or { rename: newName }',
       }),
     )
     .default({})
-    .describe('Fields to change before anything is written: path to `hash` (keyed), `drop`, `truncate` or `{ rename: newName }`.'),
+    .describe(
+      'Fields to change before anything is written, such as `{ "customers.email": hash, "*.ssn": drop }`: collection (with or without its database) and path to `hash` (keyed), `drop`, `truncate` (to 3 characters, or `{ truncate: 8 }`) or `{ rename: newName }`. `*` stands for anything within a name, `**` for any number of names (docs/masking.md).',
+    ),
+  maskKey: secret()
+    .optional()
+    .describe(
+      'Secret of the mask: makes its hashes, and encrypts the resume token, which holds a key. Needed with `mask`; keep it for the life of the lake.',
+    ),
 });
 
 const accountKey = { account: filled().describe('Storage account.'), key: secret().describe('Account key.') };

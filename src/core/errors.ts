@@ -426,6 +426,13 @@ export const GAP_OPEN = defineError({
   title: 'This pipeline stopped at a gap in the history and may not go on by itself',
   next: 'Start with `--accept-gap` to go on after the gap, which stays recorded.',
 });
+export const MASK_KEY = defineError({
+  code: 'SLC-1440',
+  exit: 2,
+  retry: false,
+  title: 'The key of the mask is not the one that this lake was written with',
+  next: 'Set `source.maskKey` to the secret that it had: hashes of one lake must be made with one key. A lake with another key begins in another folder.',
+});
 
 // --- bus -----------------------------------------------------------------------------------------------------------
 
