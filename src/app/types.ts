@@ -8,6 +8,7 @@ import type { PipelineState, PipelineStats } from '../ops/stats.ts';
 import type { CollectionRow, CollectionStatus, SchemaVersion } from '../core/warehouse.ts';
 import type { Hour } from '../core/time.ts';
 import type { DumpOutcome } from '../pipeline/dump.ts';
+import type { CompactionTotals } from '../pipeline/compaction.ts';
 import type { Serve } from './control.ts';
 
 export const ROLES = ['all', 'capture', 'produce', 'consume', 'load'] as const;
@@ -63,6 +64,18 @@ export interface DumpSummary {
   readonly ok: boolean;
   readonly dumps: readonly DumpOutcome[];
 }
+
+export interface CompactArgs {
+  /** Globs over `db.collection`; empty: all. */
+  readonly collections: readonly string[];
+  /** `null`: all that are over. */
+  readonly hours: HourRange | null;
+  /** Break the lease of a compaction that is gone. */
+  readonly takeOver: boolean;
+}
+
+/** Counts, and what stays as it is: hours of collections as `20261121-07/shop.orders`. */
+export type CompactSummary = Readonly<CompactionTotals>;
 
 export interface MergeArgs {
   /** Globs over `db.collection`; empty: all that have something to merge. */

@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { collectionsCommand, discoverCommand } from './commands/collections.ts';
+import { compactCommand } from './commands/compact.ts';
 import { completionCommand } from './commands/completion.ts';
 import { configCommand } from './commands/config.ts';
 import { demoCommand } from './commands/demo.ts';
@@ -72,6 +73,7 @@ export function buildProgram(io: Io): Command {
   collectionsCommand(program, io);
   schemaCommand(program, io);
   verifyCommand(program, io);
+  compactCommand(program, io);
   renderCommand(program, io);
   enableImagesCommand(program, io);
   configCommand(program, io);

@@ -230,6 +230,40 @@ export const LAKE_OTHER_WRITER = defineError({
   next: 'Put the former `lake.writer` back and run `sluice seal`, or use another `lake.url`.',
 });
 
+// 1123-1139: replacing sealed files.
+
+export const COMPACT_BUSY = defineError({
+  code: 'SLC-1123',
+  exit: 75,
+  retry: true,
+  title: 'Another process is replacing sealed files of this pipeline',
+  next: 'Wait until it has ended. `--take-over` breaks the lease of one that is gone (on a local lake it gives its lock up by itself).',
+});
+
+export const COMPACT_DIFFERS = defineError({
+  code: 'SLC-1124',
+  exit: 1,
+  retry: false,
+  title: 'A Parquet file would not hold the lines of the files that it is made of',
+  next: 'Nothing was replaced. Please report this, with the line if you may.',
+});
+
+export const COMPACT_LAYOUT = defineError({
+  code: 'SLC-1125',
+  exit: 2,
+  retry: false,
+  title: 'This layout cannot be compacted',
+  next: 'With `per-event` each event is a file that others may be told by: use hive, hourly or a template on another lake, or leave the files as they are.',
+});
+
+export const COMPACT_FAILED = defineError({
+  code: 'SLC-1126',
+  exit: 1,
+  retry: false,
+  title: 'Some hours could not be compacted; they are as they were',
+  next: 'Run `sluice verify --lake`: a file that is not what the ledger says is never replaced.',
+});
+
 // --- source --------------------------------------------------------------------------------------------------------
 
 export const SOURCE_UNAVAILABLE = defineError({
