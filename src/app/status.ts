@@ -81,13 +81,13 @@ export async function statusOf(
 }
 
 /** `null` when the server is away or this user may not look. */
-async function readOplogHours(config: Config, signal: AbortSignal): Promise<number | null> {
+export async function readOplogHours(config: Config, signal: AbortSignal): Promise<number | null> {
   const { oplogWindow, withClient } = await import('../source/mongo/inspect.ts');
   const options = { serverSelectionTimeoutMS: SOURCE_MS_MAX, connectTimeoutMS: SOURCE_MS_MAX };
   return await withClient(config.source.uri, signal, async (client) => (await oplogWindow(client)).hours, options).catch(() => null);
 }
 
-async function readCheckpoint(lake: Lake, pipeline: string, signal: AbortSignal): Promise<Checkpoint> {
+export async function readCheckpoint(lake: Lake, pipeline: string, signal: AbortSignal): Promise<Checkpoint> {
   const path = checkpointPath(pipeline);
   if ((await lake.stat(path)) === null) return newCheckpoint(pipeline, '');
   return decodeCheckpoint(await readFile(lake, path, signal), path);

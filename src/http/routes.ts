@@ -13,9 +13,11 @@ import { z } from 'zod';
 import type { Control } from '../app/control.ts';
 import { isLoopback } from '../config/normal.ts';
 import { reasonOf, SluiceError } from '../core/error.ts';
-import { HTTP_DENIED, SOURCE_UNAVAILABLE, UNEXPECTED, USAGE, WAREHOUSE_QUERY } from '../core/errors.ts';
+import { HTTP_BUSY, HTTP_DENIED, SOURCE_UNAVAILABLE, UNEXPECTED, USAGE, WAREHOUSE_QUERY } from '../core/errors.ts';
 import type { Logger } from '../ops/log.ts';
+import { addDashboard } from './dashboard.ts';
 import { illness, unreadiness, type Heartbeat } from './health.ts';
+import type { LiveFeed } from './live.ts';
 
 export interface RoutesOptions {
   readonly control: Control;
@@ -24,6 +26,7 @@ export interface RoutesOptions {
   readonly host: string;
   readonly registry: Registry;
   readonly heartbeat: Heartbeat;
+  readonly live: LiveFeed;
   readonly scrub: (text: string) => string;
   readonly log: Logger;
 }
@@ -32,7 +35,7 @@ const BODY_BYTES_MAX = 1024 * 1024;
 const QUERY_ROWS_DEFAULT = 1000;
 const QUERY_ROWS_MAX = 1_000_000;
 const ENDPOINTS =
-  'There are GET /healthz, /readyz, /metrics, /api/status, and POST /api/{seal,load,merge,query,verify,pause,resume,discover,collections,schema}.';
+  'There are GET /, /healthz, /readyz, /metrics, /api/{status,overview,events,files}, and POST /api/{seal,load,merge,query,verify,pause,resume,discover,collections,schema}.';
 const HOURS_MAX = 10_000_000;
 const SAMPLE_MAX = 10_000;
 
@@ -70,6 +73,8 @@ export function makeRoutes(options: RoutesOptions): Hono {
   app.get('/readyz', (c) => answer(c, unreadiness(control.stats)));
   app.get('/metrics', async (c) => c.text(await registry.metrics(), 200, { 'content-type': registry.contentType }));
   app.get('/api/status', async (c) => c.json(await control.status(c.req.raw.signal)));
+
+  addDashboard(app, options);
 
   app.post('/api/seal', async (c) => {
     await body(c, BODIES.nothing);
@@ -143,11 +148,12 @@ async function body<T>(c: Context, schema: z.ZodType<T>): Promise<T> {
   throw new SluiceError(USAGE, issues.join('; '), { next: 'Mend the body: it takes what the command of the same name does (docs/cli.md).' });
 }
 
-type Status = 400 | 401 | 403 | 404 | 409 | 413 | 500 | 502 | 503;
+type Status = 400 | 401 | 403 | 404 | 409 | 413 | 429 | 500 | 502 | 503;
 
 function statusOf(error: SluiceError, c: Context): Status {
   const { kind } = error;
   if (kind === HTTP_DENIED) return c.get(DENIED_STATUS) as 401 | 403;
+  if (kind === HTTP_BUSY) return 429;
   if (kind === WAREHOUSE_QUERY) return 400;
   if (kind === SOURCE_UNAVAILABLE) return 502;
   switch (kind.exit) {

@@ -10,6 +10,7 @@ import { reasonOf, SluiceError, systemCode } from '../core/error.ts';
 import { HTTP_FAILED } from '../core/errors.ts';
 import type { Logger } from '../ops/log.ts';
 import { Heartbeat } from './health.ts';
+import { LiveFeed } from './live.ts';
 import { makeRegistry } from './metrics.ts';
 import { makeRoutes } from './routes.ts';
 
@@ -42,15 +43,16 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   const { host, control, log, clock = systemClock } = options;
   const heartbeat = new Heartbeat(clock);
   const registry = makeRegistry(control.pipeline, control.stats, () => clock.now());
-  const routes = makeRoutes({ control, host, token: options.token, registry, heartbeat, scrub: options.scrub, log });
+  const stop = new AbortController();
+  const live = new LiveFeed(control, clock, stop.signal);
+  const routes = makeRoutes({ control, host, token: options.token, registry, heartbeat, live, scrub: options.scrub, log });
   const server = createAdaptorServer({ fetch: routes.fetch }) as Server;
   const port = await listenNear(server, host, options.port);
   if (options.port !== 0 && port !== options.port) log.warn({ wanted: options.port, port }, 'the HTTP port is taken, using the next free one');
   server.on('error', (error) => log.error({ err: error }, 'the HTTP server has a problem'));
-  const stop = new AbortController();
   const beating = heartbeat.run(stop.signal);
   const url = `http://${reachable(host)}:${port}`;
-  log.info({ url }, 'listening');
+  log.info({ url }, 'listening: dashboard, metrics and control');
   return {
     port,
     url,
