@@ -19,6 +19,7 @@ const SECTIONS: readonly (readonly [string, string])[] = [
   ['13', 'Warehouse'],
   ['14', 'Pipeline and proof'],
   ['15', 'Serving and tools'],
+  ['16', 'Bus'],
   ['19', 'Everything else'],
 ];
 

@@ -8,7 +8,7 @@ import { setImmediate as yieldToOthers } from 'node:timers/promises';
 import type { Lake, LakePath } from '../core/lake.ts';
 import { dataBytes, isSealedLine, type SealedLine } from '../core/ledger.ts';
 import { formatNamespace } from '../core/namespace.ts';
-import { dayName, hourOf, parseHourName, SECONDS_PER_HOUR, type Hour } from '../core/time.ts';
+import { parseHourName, type Hour } from '../core/time.ts';
 import { ledgerFolder } from '../pipeline/checkpoint.ts';
 import { parseLedger } from '../pipeline/ledger.ts';
 
@@ -57,22 +57,21 @@ export class HourBook {
     return at >= 0 && at < this.#capacity ? at : null;
   }
 
-  /** @param current the ledger file that grows now, as the checkpoint says, and its length */
+  /** @param current the ledger files that grow now, as the checkpoint says, and how much of them is durable */
   async refresh(
     lake: Lake,
     pipeline: string,
-    current: { readonly path: LakePath; readonly length: number } | null,
+    current: readonly { readonly path: LakePath; readonly length: number }[],
     nowMs: number,
     signal: AbortSignal,
   ): Promise<void> {
-    if (current !== null && this.#read.has(current.path) && nowMs - this.#listedAtMs < LIST_MS) {
-      if (current.length > (this.#read.get(current.path) ?? 0)) await this.#readOn(lake, current.path, signal);
+    if (current.length > 0 && current.every(({ path }) => this.#read.has(path)) && nowMs - this.#listedAtMs < LIST_MS) {
+      for (const { path, length } of current) if (length > (this.#read.get(path) ?? 0)) await this.#readOn(lake, path, signal);
       return;
     }
-    const folder = ledgerFolder(pipeline);
-    const since = `${folder}/${dayName(new Date(this.from * SECONDS_PER_HOUR * 1000))}`;
-    for await (const { path, size } of lake.list(folder, signal)) {
-      if (path >= since && size > (this.#read.get(path) ?? 0)) await this.#readOn(lake, path, signal);
+    const since = Math.floor(this.from / 24);
+    for await (const { path, size } of lake.list(ledgerFolder(pipeline), signal)) {
+      if (dayOfLedger(path) >= since && size > (this.#read.get(path) ?? 0)) await this.#readOn(lake, path, signal);
     }
     this.#listedAtMs = nowMs;
   }
@@ -86,7 +85,7 @@ export class HourBook {
     const whole = bytes.lastIndexOf(NEWLINE) + 1;
     let lines = 0;
     for (const line of parseLedger(bytes.toString('utf8', 0, whole), path)) {
-      if (isSealedLine(line)) this.#note(line, dayOfFile(path));
+      if (isSealedLine(line)) this.#note(line, dayOfLedger(path));
       lines += 1;
       if (lines % LINES_AT_ONCE === 0) await yieldToOthers(undefined, { signal });
     }
@@ -120,8 +119,8 @@ export class HourBook {
   }
 }
 
-/** Days since 1970 of a ledger file. */
-function dayOfFile(path: LakePath): number {
+/** Days since 1970 of a ledger file, by its name: nothing of before that day is in it alone. */
+export function dayOfLedger(path: LakePath): number {
   const m = /\/(\d{4})(\d{2})(\d{2})[^/]*$/.exec(path);
-  return m === null ? 0 : hourOf(Date.UTC(Number(m[1]), Number(m[2]) - 1, Number(m[3])) / 1000) / 24;
+  return m === null ? 0 : Date.UTC(Number(m[1]), Number(m[2]) - 1, Number(m[3])) / 86_400_000;
 }

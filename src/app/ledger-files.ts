@@ -4,16 +4,17 @@
 import type { Lake } from '../core/lake.ts';
 import { dataBytes, isSealedLine, type SealedLine } from '../core/ledger.ts';
 import { parseNamespace } from '../core/namespace.ts';
-import { dayName, hourName, SECONDS_PER_HOUR, type Timestamp } from '../core/time.ts';
+import { hourName, type Hour, type Timestamp } from '../core/time.ts';
 import type { Warehouse } from '../core/warehouse.ts';
 import { ledgerFolder } from '../pipeline/checkpoint.ts';
 import { parseLedger } from '../pipeline/ledger.ts';
 import { readFile } from '../pipeline/read-file.ts';
+import { dayOfLedger } from './hour-book.ts';
 import type { FilesArgs, FilesReport } from './overview-types.ts';
 
 const FILES_MAX = 200;
-/** Days with a ledger file that are read for the newest files of a collection that is seldom written. */
-const DAYS_MAX = 31;
+/** Ledger files that are read for the newest files of a collection that is seldom written. */
+const FILES_READ_MAX = 31;
 
 export async function ledgerFiles(
   lake: Lake,
@@ -22,10 +23,10 @@ export async function ledgerFiles(
   args: FilesArgs,
   signal: AbortSignal,
 ): Promise<FilesReport> {
-  const folder = ledgerFolder(pipeline);
   const paths: string[] = [];
-  for await (const { path } of lake.list(folder, signal)) paths.push(path);
-  const found = args.hour === null ? await newest(lake, paths, args.collection, signal) : await ofHour(lake, folder, paths, args, signal);
+  for await (const { path } of lake.list(ledgerFolder(pipeline), signal)) paths.push(path);
+  const { collection, hour } = args;
+  const found = hour === null ? await newest(lake, paths, collection, signal) : await ofHour(lake, paths, { collection, hour }, signal);
   const shown = found.slice(0, FILES_MAX);
   const loaded = warehouse === null ? null : await warehouse.loaded(shown.map(({ path }) => path));
   const files = shown.map((line) => ({
@@ -44,20 +45,25 @@ export async function ledgerFiles(
 }
 
 /** No file of an hour is sealed before the hour's day. */
-async function ofHour(lake: Lake, folder: string, paths: readonly string[], args: FilesArgs, signal: AbortSignal): Promise<SealedLine[]> {
-  const hour = args.hour ?? 0;
-  const since = `${folder}/${dayName(new Date(hour * SECONDS_PER_HOUR * 1000))}`;
+async function ofHour(
+  lake: Lake,
+  paths: readonly string[],
+  { collection, hour }: { readonly collection: string; readonly hour: Hour },
+  signal: AbortSignal,
+): Promise<SealedLine[]> {
   const name = hourName(hour);
   const found: SealedLine[] = [];
-  for (const path of paths.filter((each) => each >= since)) {
-    for (const line of await linesOf(lake, path, args.collection, signal)) if (line.hour === name) found.push(line);
+  for (const path of paths.filter((each) => dayOfLedger(each) >= Math.floor(hour / 24))) {
+    for (const line of await linesOf(lake, path, collection, signal)) if (line.hour === name) found.push(line);
   }
   return current(found);
 }
 
 async function newest(lake: Lake, paths: readonly string[], collection: string, signal: AbortSignal): Promise<SealedLine[]> {
   let found: SealedLine[] = [];
-  for (const path of paths.toReversed().slice(0, DAYS_MAX)) {
+  // With a bus there are several files of a day.
+  const newestFirst = paths.toSorted((a, b) => dayOfLedger(b) - dayOfLedger(a) || (a < b ? 1 : -1));
+  for (const path of newestFirst.slice(0, FILES_READ_MAX)) {
     found = [...(await linesOf(lake, path, collection, signal)), ...found];
     if (found.length > FILES_MAX) break;
   }

@@ -60,7 +60,7 @@ async function* counted(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8
 
 let lake: Lake;
 let checkpoint: Checkpoint;
-const today = ledgerPath('shop', dayName(new Date()), 0);
+const today = ledgerPath('shop', null, dayName(new Date()), 0);
 
 async function write(path: string, lines: readonly object[], tail = ''): Promise<void> {
   const bytes = Buffer.from(lines.map((each) => `${JSON.stringify(each)}\n`).join('') + tail);
@@ -88,7 +88,7 @@ afterEach(() => lake[Symbol.asyncDispose]());
 describe('the book of hours', () => {
   it('reads only what the ledger has grown by, and leaves a line that is being written for later', async () => {
     const book = new HourBook(NOW - 10, 11);
-    const refresh = (): Promise<void> => book.refresh(lake, 'shop', checkpoint.ledger, 0, never);
+    const refresh = (): Promise<void> => book.refresh(lake, 'shop', checkpoint.ledger === null ? [] : [checkpoint.ledger], 0, never);
     const files = (hour: number): number => book.collections.get('shop.orders')?.files[book.indexOf(hour) ?? -1] ?? 0;
     await write(today, [{ epoch: 1, at: '' }, line('orders', NOW - 2)], '{"path":"half');
     await refresh();
@@ -109,7 +109,7 @@ describe('the book of hours', () => {
     const a = line('orders', NOW - 2, { path: 'a' });
     const b = line('orders', NOW - 2, { path: 'b', rows: 5 });
     await write(today, [a, b, line('orders', NOW - 2, { path: 'c', rows: 15, bytes: 70, supersedes: ['a', 'b'] })]);
-    await book.refresh(lake, 'shop', checkpoint.ledger, 0, never);
+    await book.refresh(lake, 'shop', checkpoint.ledger === null ? [] : [checkpoint.ledger], 0, never);
     const sums = book.collections.get('shop.orders')!;
     const at = book.indexOf(NOW - 2) ?? -1;
     expect([sums.files[at], sums.rows[at], sums.bytes[at]]).toEqual([1, 15, 70]);
@@ -118,7 +118,7 @@ describe('the book of hours', () => {
   it('leaves hours outside of its window alone', async () => {
     const book = new HourBook(NOW - 10, 11);
     await write(today, [line('orders', NOW - 11), line('orders', NOW + 100)]);
-    await book.refresh(lake, 'shop', checkpoint.ledger, 0, never);
+    await book.refresh(lake, 'shop', checkpoint.ledger === null ? [] : [checkpoint.ledger], 0, never);
     expect(book.collections.size).toBe(0);
   });
 });
@@ -162,7 +162,8 @@ describe('the overview', () => {
 
 describe('the files of a collection', () => {
   it('are those of an hour, whenever they were sealed, without those that were replaced', async () => {
-    const late = ledgerPath('shop', dayName(new Date(Date.now() + 86_400_000)), 0);
+    // Also in the ledger of a partition.
+    const late = ledgerPath('shop', '0003', dayName(new Date(Date.now() + 86_400_000)), 0);
     await write(today, [line('orders', NOW, { path: 'a' }), line('orders', NOW - 1, { path: 'x' }), line('customers', NOW, { path: 'y' })]);
     await write(late, [line('orders', NOW, { path: 'b' }), line('orders', NOW, { path: 'c', supersedes: ['a'] })]);
     const { files, truncated } = await ledgerFiles(lake, 'shop', null, { collection: 'shop.orders', hour: NOW }, never);

@@ -11,10 +11,11 @@ import { hourOf, parseHourName, type Hour, type Timestamp } from '../core/time.t
 import type { CollectionRow, Warehouse } from '../core/warehouse.ts';
 import type { Config } from '../config/config.ts';
 import type { PipelineStats } from '../ops/stats.ts';
-import type { Checkpoint } from '../pipeline/checkpoint.ts';
+import { newCheckpoint, type Checkpoint } from '../pipeline/checkpoint.ts';
+import { readWhole, type WholePipeline } from '../pipeline/whole.ts';
 import { HourBook, type HourSums } from './hour-book.ts';
 import { hourCells, runLengths } from './hour-cells.ts';
-import { readCheckpoint, readOplogHours } from './status.ts';
+import { readOplogHours } from './status.ts';
 import type { CollectionOverview, Health, HourState, Overview, VerificationOverview } from './overview-types.ts';
 import type { VerifyReport } from './types.ts';
 import { productVersion } from './version.ts';
@@ -118,8 +119,9 @@ export class Overviews {
     this.#made = null;
   }
 
-  #checkpoint(signal: AbortSignal): Promise<Checkpoint> {
-    return readCheckpoint(this.#looked.lake, this.#looked.config.pipeline, signal);
+  async #checkpoint(signal: AbortSignal): Promise<WholePipeline> {
+    const { lake, config } = this.#looked;
+    return (await readWhole(lake, config.pipeline, signal)) ?? { ...newCheckpoint(config.pipeline, ''), ledgers: [] };
   }
 
   async #make(nowMs: number, signal: AbortSignal): Promise<Overview> {
@@ -160,9 +162,9 @@ export class Overviews {
     };
   }
 
-  async #read(checkpoint: Checkpoint, from: Hour, nowMs: number, signal: AbortSignal): Promise<HourBook> {
+  async #read({ ledgers }: WholePipeline, from: Hour, nowMs: number, signal: AbortSignal): Promise<HourBook> {
     if (this.#book === null || !this.#book.covers(from, WINDOW_HOURS)) this.#book = new HourBook(from, WINDOW_HOURS);
-    await this.#book.refresh(this.#looked.lake, this.#looked.config.pipeline, checkpoint.ledger, nowMs, signal);
+    await this.#book.refresh(this.#looked.lake, this.#looked.config.pipeline, ledgers, nowMs, signal);
     return this.#book;
   }
 

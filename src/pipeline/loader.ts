@@ -21,12 +21,13 @@ import type { CollectionRow, LoadResult, SealedFile, Warehouse } from '../core/w
 import type { Logger } from '../ops/log.ts';
 import { timed } from '../ops/histogram.ts';
 import { recordLoad, type PipelineStats } from '../ops/stats.ts';
-import { checkpointPath, decodeCheckpoint, ledgerFolder, type Checkpoint } from './checkpoint.ts';
+import { ledgerFolder, type Checkpoint } from './checkpoint.ts';
 import { readEvents } from './event-files.ts';
 import { parseLedger } from './ledger.ts';
 import { inParallel } from './parallel.ts';
 import { Quarantine } from './quarantine.ts';
 import { readFile } from './read-file.ts';
+import { readWhole } from './whole.ts';
 
 export interface LoaderOptions {
   readonly pipeline: string;
@@ -105,7 +106,7 @@ export class Loader {
    * a collection that cannot be loaded or merged does not keep the others from it
    */
   async catchUp(signal: AbortSignal, how: { readonly retry: boolean } = { retry: true }): Promise<LoadTotals> {
-    const checkpoint = await this.#readCheckpoint(signal);
+    const checkpoint = await readWhole(this.#lake, this.#options.pipeline, signal);
     const tally: Tally = { files: 0, rows: 0, merged: 0, rejected: [], behind: new Set(), failed: new Map(), retry: how.retry };
     this.#hoursPerFile = checkpoint === null ? 1 : hoursPerPart(checkpoint.layout);
     const ledgers: LakeFile[] = [];
@@ -129,12 +130,6 @@ export class Loader {
     for (const error of tally.failed.values()) throw error;
     this.#settled = true;
     return totalsOf(tally);
-  }
-
-  async #readCheckpoint(signal: AbortSignal): Promise<Checkpoint | null> {
-    const path = checkpointPath(this.#options.pipeline);
-    if ((await this.#lake.stat(path)) === null) return null;
-    return decodeCheckpoint(await readFile(this.#lake, path, signal), path);
   }
 
   /** What the warehouse knows, after collections that only the checkpoint knows were told to it: a new one shows at once. */

@@ -139,6 +139,9 @@ export class Writer {
       state.resume = batch.resume;
       // Never before: with the old position the new fingerprint would tell the next owner that the two belong together.
       state.fingerprint = this.#options.fingerprint;
+    } else if (state.resume?.position === batch.resume.position) {
+      // The same place in the stream, and another one in what carries it (an offset of a bus).
+      state.resume = batch.resume;
     }
     state.watermark = laterTimestamp(state.watermark, batch.watermark);
     this.#stats.watermark = state.watermark;

@@ -84,7 +84,7 @@ async function writeLedger(work: Workspace, { collections, hours }: HistoryOptio
       // Every seventh collection has nothing to say at night.
       if (n % 7 === 3 && hour % 24 < 5) continue;
       const sealedAt = new Date((hour + 1) * 3_600_000);
-      const path = ledgerPath(PIPELINE, dayName(sealedAt), 0);
+      const path = ledgerPath(PIPELINE, null, dayName(sealedAt), 0);
       const lines = days.get(path) ?? [{ epoch: 12, at: sealedAt.toISOString() }].map((line) => JSON.stringify(line));
       lines.push(JSON.stringify(lineOf(n, hour)));
       days.set(path, lines);
