@@ -6,10 +6,11 @@ import { z } from 'zod';
 import type { Control } from '../app/control.ts';
 import { SluiceError } from '../core/error.ts';
 import { HTTP_BUSY, USAGE } from '../core/errors.ts';
+import { scrubJson } from '../ops/scrub-json.ts';
 import { actionsOf } from './actions.ts';
 import type { LiveFeed } from './live.ts';
 import { LISTENERS_MAX } from './live.ts';
-import { CONTENT_SECURITY_POLICY, NOT_BUILT_PAGE, readPage, type Page, type PageFile } from './page.ts';
+import { NOT_BUILT_PAGE, readPage, type Page, type PageFile } from './page.ts';
 
 const FilesQuery = z.strictObject({
   collection: z.string().min(1).max(1000),
@@ -43,7 +44,6 @@ export function addDashboard(app: Hono, { control, live, scrub }: DashboardOptio
   app.get('/', (c) => {
     page ??= readPage();
     const file = page.get('/');
-    c.header('content-security-policy', CONTENT_SECURITY_POLICY);
     return file === undefined ? c.html(NOT_BUILT_PAGE) : answer(c, file);
   });
   app.get('/assets/*', (c, next) => {
@@ -61,9 +61,9 @@ function answer(c: Context, file: PageFile): Response {
   return c.body(file.bytes);
 }
 
-/** Every text in it without known secrets. The JSON itself is only looked at: replacing inside it could break it. */
-function scrubbed<T extends object>(value: T, scrub: (text: string) => string): T {
+/** Without known secrets. */
+export function scrubbed<T extends object>(value: T, scrub: (text: string) => string): T {
   const text = JSON.stringify(value);
-  if (scrub(text) === text) return value;
-  return JSON.parse(text, (_, item: unknown) => (typeof item === 'string' ? scrub(item) : item)) as T;
+  const shown = scrubJson(text, scrub);
+  return shown === text ? value : (JSON.parse(shown) as T);
 }
