@@ -9,6 +9,7 @@ import { collectionsCommand, discoverCommand } from './commands/collections.ts';
 import { compactCommand } from './commands/compact.ts';
 import { completionCommand } from './commands/completion.ts';
 import { configCommand } from './commands/config.ts';
+import { dashboardCommand } from './commands/dashboard.ts';
 import { demoCommand } from './commands/demo.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { dumpCommand } from './commands/dump.ts';
@@ -63,6 +64,7 @@ export function buildProgram(io: Io): Command {
   doctorCommand(program, io);
   runCommand(program, io);
   statusCommand(program, io);
+  dashboardCommand(program, io);
   pauseCommands(program, io);
   sealCommand(program, io);
   dumpCommand(program, io);

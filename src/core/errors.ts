@@ -572,6 +572,13 @@ export const PACKAGE_MISSING = defineError({
   title: 'A package that this configuration needs is not installed',
   next: 'An image may have been built without it (`--build-arg WITHOUT`): build one with it. In a checkout, run `npm ci`.',
 });
+export const HTTP_BUSY = defineError({
+  code: 'SLC-1510',
+  exit: 69,
+  retry: true,
+  title: 'The HTTP server has too much to do',
+  next: 'Wait a moment and ask again, less often; close pages that nobody looks at.',
+});
 export const UNEXPECTED = defineError({
   code: 'SLC-1999',
   exit: 1,
