@@ -12,6 +12,7 @@ import { allErrors } from '../src/core/errors.ts';
 import { metricsReference } from '../src/http/metrics.ts';
 import { securityPage } from './licences.ts';
 import { mutationsPage } from './mutation-list.ts';
+import { troubleshootingPage } from './troubleshooting.ts';
 
 const SECTIONS: readonly (readonly [string, string])[] = [
   ['10', 'Usage and configuration'],
@@ -46,9 +47,13 @@ function sectionOf(kind: ErrorKind): string {
   return ELSEWHERE[kind.code] ?? kind.code.slice(4, 6);
 }
 
+/** Errors by section, in the order of their numbers' sections. */
+function bySection(): (readonly [title: string, kinds: readonly ErrorKind[]])[] {
+  return SECTIONS.map(([digits, title]) => [title, allErrors().filter((kind) => sectionOf(kind) === digits)]);
+}
+
 function errorsReference(): string {
-  const parts = SECTIONS.map(([digits, title]) => {
-    const kinds = allErrors().filter((kind) => sectionOf(kind) === digits);
+  const parts = bySection().map(([title, kinds]) => {
     const entries = kinds.map(
       (kind) =>
         `### ${kind.code}\n\n**${kind.title}.** ${kind.next}\n\nExit code ${kind.exit}.${kind.retry ? ' May pass by itself: the same command can succeed later.' : ''}\n`,
@@ -149,6 +154,7 @@ ${program.commands
 const PAGES: Readonly<Record<string, () => string>> = {
   'docs/config.md': configReference,
   'docs/errors.md': errorsReference,
+  'docs/troubleshooting.md': () => troubleshootingPage(bySection()),
   'docs/specs/metrics.md': metricsReference,
   'docs/cli.md': cliReference,
   'docs/mutations.md': mutationsPage,

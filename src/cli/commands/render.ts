@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
+import { renderAdfCommand, renderTerraformCommand } from './render-azure.ts';
 import { renderAspCommand, renderEventHubsCommand } from './render-bus.ts';
 import { renderSnowflakeCommand } from './render-snowflake.ts';
 
@@ -11,4 +12,6 @@ export function renderCommand(program: Command, io: Io): void {
   renderSnowflakeCommand(render, io);
   renderEventHubsCommand(render, io);
   renderAspCommand(render, io);
+  renderTerraformCommand(render, io);
+  renderAdfCommand(render, io);
 }
