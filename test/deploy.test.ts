@@ -21,9 +21,12 @@ import { assertBuilt } from '../src/config/built.ts';
 import { checkConfig, parseConfig } from '../src/config/load.ts';
 import { allErrors } from '../src/core/errors.ts';
 import { templateProblems } from './azure-models.ts';
-import { unknownWord } from './cli-words.ts';
+import { buildProgram } from '../src/cli/program.ts';
+import { testIo } from '../src/cli/test-io.ts';
+import { unknownWord } from '../src/cli/words.ts';
 import { shellProblem } from './shell.ts';
 
+const PROGRAM = buildProgram(testIo());
 const ROOT = join(import.meta.dirname, '..');
 const DEPLOY = join(ROOT, 'deploy');
 const text = (...path: readonly string[]): Promise<string> => readFile(join(DEPLOY, ...path), 'utf8');
@@ -63,7 +66,7 @@ describe('the image', async () => {
 
   it('starts sluice with commands that it has', () => {
     expect(dockerfile).toContain('ENTRYPOINT ["node", "/app/bin/sluice.js"]');
-    expect(unknownWord(JSON.parse(/^CMD (.+)$/m.exec(dockerfile)![1]!) as string[])).toBeNull();
+    expect(unknownWord(PROGRAM, JSON.parse(/^CMD (.+)$/m.exec(dockerfile)![1]!) as string[])).toBeNull();
   });
 
   it('is thinned by a script that a shell can read', async () => expect(shellProblem(await text('docker/prune.sh'))).toBeNull());
@@ -130,7 +133,7 @@ describe('the systemd unit', async () => {
 
   it('starts sluice as a checkout has it, with options that it has', async () => {
     expect(start.slice(0, 2)).toEqual(['/opt/sluice/node_modules/.bin/node', '/opt/sluice/bin/sluice.js']);
-    expect(unknownWord(start.slice(2))).toBeNull();
+    expect(unknownWord(PROGRAM, start.slice(2))).toBeNull();
     expect(await readFile(join(ROOT, 'docs/operating.md'), 'utf8')).toContain('deploy/systemd/sluice.service');
   });
 
@@ -220,7 +223,7 @@ describe('the Helm chart', () => {
 
     it('has one pod, which is stopped before the next one is started', () => {
       expect([pod.replicas, pod.strategy]).toEqual([1, { type: 'Recreate' }]);
-      expect(unknownWord(container!.args)).toBeNull();
+      expect(unknownWord(PROGRAM, container!.args)).toBeNull();
       expect(container!.args).not.toContain('--take-over');
     });
 
@@ -271,13 +274,13 @@ describe('the Azure Container App', async () => {
   it('is one replica, and starts sluice with commands that it has', () => {
     const [app] = template.resources;
     expect(app!.properties.template.scale).toEqual({ minReplicas: 1, maxReplicas: 1 });
-    expect(unknownWord(app!.properties.template.containers[0]!.args)).toBeNull();
+    expect(unknownWord(PROGRAM, app!.properties.template.containers[0]!.args)).toBeNull();
   });
 });
 
 describe('the words of a command line', () => {
   it.each([['run', '--until-idel', '5'], ['rum'], ['render', 'snowflak'], ['seal', '--now']])('are looked up: %s %s', (...words) =>
-    expect(unknownWord(words)).not.toBeNull(),
+    expect(unknownWord(PROGRAM, words)).not.toBeNull(),
   );
 
   it.each([
@@ -285,5 +288,5 @@ describe('the words of a command line', () => {
     ['query', 'select 1', '--json'],
     ['--config', 'x.yaml', 'status', '--watch'],
     ['load', '--hour', '20261121-07'],
-  ])('are found: %s %s', (...words) => expect(unknownWord(words)).toBeNull());
+  ])('are found: %s %s', (...words) => expect(unknownWord(PROGRAM, words)).toBeNull());
 });

@@ -1,8 +1,11 @@
 /** What the pages tell people to type must be there. */
 import { describe, expect, it } from 'vitest';
-import { sluiceCalls, unknownWord } from './cli-words.ts';
+import { buildProgram } from '../src/cli/program.ts';
+import { testIo } from '../src/cli/test-io.ts';
+import { sluiceCalls, unknownWord } from '../src/cli/words.ts';
 import { fencesOf, pages } from './pages.ts';
 
+const PROGRAM = buildProgram(testIo());
 const SHELL = /^(sh|bash)( |$)/;
 const calls = pages().flatMap((page) =>
   fencesOf(page)
@@ -16,7 +19,7 @@ describe('the commands that the pages show', () => {
     expect(calls[0]![0]).toContain('README.md');
   });
 
-  it.each(calls)('%s: sluice %s', (_at, _line, words) => expect(unknownWord(words)).toBeNull());
+  it.each(calls)('%s: sluice %s', (_at, _line, words) => expect(unknownWord(PROGRAM, words)).toBeNull());
 });
 
 describe('calls of sluice in a script', () => {

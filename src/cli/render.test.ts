@@ -138,6 +138,47 @@ describe('sluice render adf', () => {
   });
 });
 
+describe('sluice render function', () => {
+  const TIMER = ['--timer', '0 10 * * * * load --recent 6'];
+
+  it('writes an app whose functions run commands that there are', async () => {
+    await configure();
+    const done = await sluice(
+      'render',
+      'function',
+      ...TIMER,
+      '--event-hub',
+      'run --role consume --until-idle 20 --no-wait',
+      '--blob',
+      'capture load',
+      '--out',
+      'fn',
+    );
+    expect(done.code, done.err()).toBe(0);
+    const { functions } = JSON.parse(await readFile(join(folder, 'fn/functions.json'), 'utf8')) as { functions: { command: string[] }[] };
+    expect(functions.map(({ command }) => command.join(' '))).toEqual(['load --recent 6', 'run --role consume --until-idle 20 --no-wait', 'load']);
+    expect((await sluice('render', 'function', ...TIMER, '--out', 'fn', '--diff')).out()).toContain('functions.json: changed');
+  });
+
+  it.each([
+    ['nothing that rings', [], /nothing rings/],
+    ['a command that there is not', ['--timer', '0 10 * * * * laod'], /has no command laod/],
+    ['an option that there is not', ['--event-hub', 'run --for-ever'], /no option --for-ever/],
+    ['a cron line of five fields', ['--timer', '10 * * * * load'], /six fields/],
+    ['a container without a command', ['--blob', 'capture'], /container and a command/],
+  ])('refuses %s', async (_what, args, message) => {
+    await configure();
+    const refused = await sluice('render', 'function', ...args);
+    expect(refused.code).toBe(2);
+    expect(refused.err()).toMatch(message);
+  });
+
+  it('needs a lake that is not on this machine', async () => {
+    await configure({ lake: { url: 'file:./lake' } });
+    expect((await sluice('render', 'function', ...TIMER)).err()).toContain('no disk of its own');
+  });
+});
+
 describe('sluice render eventhubs', () => {
   it.each([
     ['more partitions than the tier has', ['--partitions', '64'], /32 partitions at most/],

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { Io } from '../io.ts';
 import { renderAdfCommand, renderTerraformCommand } from './render-azure.ts';
 import { renderAspCommand, renderEventHubsCommand } from './render-bus.ts';
+import { renderFunctionCommand } from './render-function.ts';
 import { renderSnowflakeCommand } from './render-snowflake.ts';
 
 export function renderCommand(program: Command, io: Io): void {
@@ -14,4 +15,5 @@ export function renderCommand(program: Command, io: Io): void {
   renderAspCommand(render, io);
   renderTerraformCommand(render, io);
   renderAdfCommand(render, io);
+  renderFunctionCommand(render, io);
 }

@@ -3,12 +3,10 @@
  * the definitions that `sluice` itself is made of. Nothing is run.
  */
 import type { Command } from 'commander';
-import { buildProgram } from '../src/cli/program.ts';
-import { testIo } from '../src/cli/test-io.ts';
 
-/** @param words what stands behind `sluice` @returns what there is not; `null`: all of it is there */
-export function unknownWord(words: readonly string[]): string | null {
-  let command: Command = buildProgram(testIo());
+/** @param program `buildProgram(io)` @param words what stands behind `sluice` @returns what there is not; `null`: all of it is there */
+export function unknownWord(program: Command, words: readonly string[]): string | null {
+  let command = program;
   const chain: Command[] = [command];
   let isName = true;
   for (let i = 0; i < words.length; i += 1) {
