@@ -64,6 +64,11 @@ export interface DumpSummary {
   readonly dumps: readonly DumpOutcome[];
 }
 
+export interface RetainArgs {
+  /** Says what would go, and removes nothing. */
+  readonly dryRun: boolean;
+}
+
 export interface MergeArgs {
   /** Globs over `db.collection`; empty: all that have something to merge. */
   readonly collections: readonly string[];

@@ -135,6 +135,8 @@ export type Scope = string | null;
 export const PRODUCER: Scope = 'producer';
 export const partitionScope = (partition: number): string => `p${String(partition).padStart(3, '0')}`;
 
+/** Whoever changes or removes sealed files holds the lock or lease beside this path. */
+export const maintenanceLock = (pipeline: string): LakePath => `_sluice/${pipeline}/maintenance/checkpoint.json`;
 export const checkpointPath = (pipeline: string, scope: Scope = null): LakePath =>
   scope === null ? `_sluice/${pipeline}/checkpoint.json` : `_sluice/${pipeline}/bus/${scope}/checkpoint.json`;
 export const ledgerFolder = (pipeline: string, scope: Scope = null): LakePath =>

@@ -22,6 +22,7 @@ import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
 import { ledgerFolder, type Checkpoint } from './checkpoint.ts';
 import { readEvents } from './event-files.ts';
+import { isGone, readHorizon, type Horizon } from './horizon.ts';
 import { parseLedger } from './ledger.ts';
 import { inParallel } from './parallel.ts';
 import { Quarantine } from './quarantine.ts';
@@ -83,6 +84,7 @@ export class Loader {
   /** Files that were rejected by the last call, with the reason: told once, not every few seconds. */
   #rejected = new Map<LakePath, string>();
   #hoursPerFile = 1;
+  #horizon: Pick<Horizon, 'from'> = { from: null };
   /** Collections that the warehouse knows, by name. */
   readonly #known = new Map<string, Namespace>();
   readonly #quarantine = new Quarantine();
@@ -108,6 +110,7 @@ export class Loader {
     const checkpoint = await readWhole(this.#lake, this.#options.pipeline, signal);
     const tally: Tally = { files: 0, rows: 0, merged: 0, rejected: [], behind: new Set(), failed: new Map(), retry: how.retry };
     this.#hoursPerFile = checkpoint === null ? 1 : hoursPerPart(checkpoint.layout);
+    this.#horizon = await readHorizon(this.#lake, this.#options.pipeline, signal);
     const ledgers: LakeFile[] = [];
     for await (const file of this.#lake.list(ledgerFolder(this.#options.pipeline), signal)) ledgers.push(file);
     if (!how.retry && this.#isQuiet(ledgers, checkpoint)) {
@@ -178,7 +181,7 @@ export class Loader {
   /** Lines whose file is not loaded; what is found loaded is added to `loaded`. */
   async #unloaded(path: LakePath, loaded: Set<LakePath>, signal: AbortSignal): Promise<SealedLine[]> {
     const text = (await readFile(this.#lake, path, signal)).toString('utf8');
-    const asked = [...parseLedger(text, path)].filter(isSealedLine).filter((line) => !loaded.has(line.path));
+    const asked = [...parseLedger(text, path)].filter(isSealedLine).filter((line) => !loaded.has(line.path) && !isGone(line, this.#horizon));
     for (let at = 0; at < asked.length; at += PATHS_PER_QUESTION) {
       const paths = asked.slice(at, at + PATHS_PER_QUESTION).map((line) => line.path);
       for (const each of await this.#warehouse.loaded(paths)) loaded.add(each);
