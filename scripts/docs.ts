@@ -148,7 +148,7 @@ ${program.commands
 const PAGES: Readonly<Record<string, () => string>> = {
   'docs/config.md': configReference,
   'docs/errors.md': errorsReference,
-  'docs/metrics.md': metricsReference,
+  'docs/specs/metrics.md': metricsReference,
   'docs/cli.md': cliReference,
   'docs/mutations.md': mutationsPage,
   'docs/config.schema.json': () => `${JSON.stringify(configJsonSchema(), null, 2)}\n`,

@@ -8,6 +8,7 @@ import type { PipelineState, PipelineStats } from '../ops/stats.ts';
 import type { CollectionRow, CollectionStatus, SchemaVersion } from '../core/warehouse.ts';
 import type { Hour } from '../core/time.ts';
 import type { DumpOutcome } from '../pipeline/dump.ts';
+import type { RetainSummary } from '../pipeline/retain.ts';
 import type { Serve } from './control.ts';
 
 export const ROLES = ['all', 'capture', 'produce', 'consume', 'load'] as const;
@@ -63,6 +64,8 @@ export interface DumpSummary {
   readonly ok: boolean;
   readonly dumps: readonly DumpOutcome[];
 }
+
+export type { RetainSummary };
 
 export interface RetainArgs {
   /** Says what would go, and removes nothing. */

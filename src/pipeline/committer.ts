@@ -84,6 +84,8 @@ export class Committer {
     }
     this.#savedAtMs = this.#clock.now();
     this.#stats.checkpointSaves += 1;
+    this.#stats.gaps = this.state.gaps.length;
+    this.#stats.gapsOpen = this.state.gaps.filter((gap) => gap.to === null).length;
     failpoint(`checkpoint.after-${why}`);
   }
 

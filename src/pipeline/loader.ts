@@ -19,6 +19,7 @@ import { formatNamespace, parseNamespace, type Namespace } from '../core/namespa
 import { compareTimestamps, parseHourName, type Hour, type Timestamp } from '../core/time.ts';
 import type { CollectionRow, SealedFile, Warehouse } from '../core/warehouse.ts';
 import type { Logger } from '../ops/log.ts';
+import { timed } from '../ops/histogram.ts';
 import type { PipelineStats } from '../ops/stats.ts';
 import { ledgerFolder, type Checkpoint } from './checkpoint.ts';
 import { readEvents } from './event-files.ts';
@@ -213,7 +214,7 @@ export class Loader {
     const { stats, log } = this.#options;
     let result;
     try {
-      result = await this.#warehouse.load(files, signal);
+      result = await timed(stats.loadSeconds, () => this.#warehouse.load(files, signal));
     } catch (error) {
       return await this.#loadApart(lines, error, tally, signal);
     }
@@ -222,6 +223,7 @@ export class Loader {
     tally.rejected.push(...result.rejected);
     stats.filesLoaded += result.files;
     stats.rowsLoaded += result.rows;
+    if (result.files > 0) stats.lastLoadAtMs = this.#options.clock.now();
     log.info({ files: result.files, rows: result.rows, rejected: result.rejected.length }, 'loaded');
     for (const { db, coll } of lines) this.#known.set(formatNamespace({ db, coll }), { db, coll });
     const rejected = new Set(result.rejected.map(({ path }) => path));
@@ -275,7 +277,7 @@ export class Loader {
       signal.throwIfAborted();
       const name = formatNamespace(ns);
       try {
-        const { rows } = await this.#warehouse.merge(ns, { rebuild: false }, signal);
+        const { rows } = await timed(stats.mergeSeconds, () => this.#warehouse.merge(ns, { rebuild: false }, signal));
         tally.merged += rows;
         stats.rowsMerged += rows;
       } catch (error) {

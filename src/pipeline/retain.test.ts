@@ -17,7 +17,7 @@ import { verifyLake } from './verify-lake.ts';
 const never = new AbortController().signal;
 const HOUR_MS = 3_600_000;
 const NOW = parseHourName(H9)! * HOUR_MS + 600_000;
-const clock: Clock = { now: () => NOW, sleep: systemClock.sleep };
+const clock: Clock = { now: () => NOW, sleep: (ms, signal) => systemClock.sleep(ms, signal) };
 
 type Asked = Partial<RetainOptions> & { loaded?: ((paths: readonly LakePath[]) => Promise<ReadonlySet<string>>) | null };
 

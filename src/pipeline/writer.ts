@@ -14,6 +14,7 @@ import { hoursPerPart, isPerEvent, partHour, partPath } from '../core/layout.ts'
 import type { Namespace } from '../core/namespace.ts';
 import { compareTimestamps, endOfHour, hourName, hourOf, laterTimestamp, type Hour, type Timestamp } from '../core/time.ts';
 import { failpoint } from '../ops/failpoint.ts';
+import { timed } from '../ops/histogram.ts';
 import type { PipelineStats } from '../ops/stats.ts';
 import { hourKey, type HourRecord, type PartRecord } from './checkpoint.ts';
 import type { Committer } from './committer.ts';
@@ -126,7 +127,7 @@ export class Writer {
     const batch = this.#planned;
     if (batch === null) return;
     if (this.#dirty.size > 0) {
-      await this.#writePending(signal);
+      await timed(this.#stats.flushSeconds, () => this.#writePending(signal));
       this.#stats.lastEventAtMs = this.#clock.now();
       this.#stats.events += this.#plannedEvents;
       this.#stats.eventBytes += this.#plannedBytes;

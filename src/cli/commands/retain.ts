@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { RetainSummary } from '../../pipeline/retain.ts';
+import type { RetainSummary } from '../../app/types.ts';
 import { globalsOf, loadConfigFor, logFor, printJson, type Io } from '../io.ts';
 import { askOwnerOr } from '../owner.ts';
 import { countOf, formatSize } from '../table.ts';
