@@ -5,11 +5,13 @@ import { systemClock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
 import { CONFIG_CONFLICT, LAKE_OWNED } from '../core/errors.ts';
 import type { QueryResult, Warehouse } from '../core/warehouse.ts';
+import type { RetainSummary } from '../pipeline/retain.ts';
 import type { Logger } from '../ops/log.ts';
 import { writesPerMillion, type PipelineStats } from '../ops/stats.ts';
 import type { Control } from './control.ts';
 import { discoverWith } from './discover.ts';
 import { dumpWith } from './dump.ts';
+import { retainWith } from './retain.ts';
 import { loadWith, mergeWith, setStatuses } from './load.ts';
 import type { LoadLoop } from './load-loop.ts';
 import type { Running } from './run.ts';
@@ -33,6 +35,7 @@ import type {
   PipelineStatus,
   QueryArgs,
   RegistryReport,
+  RetainArgs,
   SchemaArgs,
   SchemaReport,
   SealSummary,
@@ -92,6 +95,11 @@ export class RunControl implements Control {
     // What there is of the present hour is dumped, too.
     if (capture !== null && stats.epoch > 0) await capture.seal(signal);
     return await dumpWith(config, args, { lake, clock: systemClock, log: this.#log }, signal);
+  }
+
+  retain(args: RetainArgs, signal: AbortSignal): Promise<RetainSummary> {
+    const { config, lake, warehouse } = this.#running;
+    return retainWith(config, args, { lake, warehouse, clock: systemClock, log: this.#log }, signal);
   }
 
   load(args: LoadArgs, signal: AbortSignal): Promise<LoadSummary> {

@@ -19,6 +19,7 @@ import type { Serving } from './control.ts';
 import { captureOptions, consumeOptions, makeSource, openBus, openLake, openWarehouse, produceOptions } from './compose.ts';
 import { DumpLoop } from './dump.ts';
 import { LoadLoop } from './load-loop.ts';
+import { retainLoop } from './retain.ts';
 import { RunControl } from './run-control.ts';
 import { scheduleOf } from './schedule.ts';
 import type { RunOptions } from './types.ts';
@@ -170,8 +171,12 @@ async function runConsume(running: Running, options: RunOptions, parts: BusParts
 }
 
 /** What a run does beside its capture, until it ends. */
-async function besides({ config, lake, loads }: Running, clock: Clock, log: Logger, signal: AbortSignal): Promise<void> {
-  await Promise.all([loads?.run(signal), new DumpLoop(config, { lake, clock, log }).run(signal)]);
+async function besides({ config, lake, loads, warehouse }: Running, clock: Clock, log: Logger, signal: AbortSignal): Promise<void> {
+  await Promise.all([
+    loads?.run(signal),
+    new DumpLoop(config, { lake, clock, log }).run(signal),
+    retainLoop(config, { lake, warehouse, clock, log }, signal),
+  ]);
 }
 
 async function runLoads(running: Running, options: RunOptions, serving: Serving | null, clock: Clock, signal: AbortSignal): Promise<void> {

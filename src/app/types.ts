@@ -9,6 +9,7 @@ import type { CollectionRow, CollectionStatus, SchemaVersion } from '../core/war
 import type { Hour } from '../core/time.ts';
 import type { DumpOutcome } from '../pipeline/dump.ts';
 import type { CompactionTotals } from '../pipeline/compaction.ts';
+import type { RetainSummary } from '../pipeline/retain.ts';
 import type { Serve } from './control.ts';
 
 export const ROLES = ['all', 'capture', 'produce', 'consume', 'load'] as const;
@@ -76,6 +77,13 @@ export interface CompactArgs {
 
 /** Counts, and what stays as it is: hours of collections as `20261121-07/shop.orders`. */
 export type CompactSummary = Readonly<CompactionTotals>;
+
+export type { RetainSummary };
+
+export interface RetainArgs {
+  /** Says what would go, and removes nothing. */
+  readonly dryRun: boolean;
+}
 
 export interface MergeArgs {
   /** Globs over `db.collection`; empty: all that have something to merge. */

@@ -7,7 +7,6 @@ const COMMANDS: Readonly<Record<string, string>> = {
   reshape: 'Nothing takes its place yet.',
   restore: 'Read the versions in bronze with `sluice query`.',
   erase: 'Nothing takes its place yet.',
-  retain: 'Remove old hour folders yourself.',
   'dead-letters': 'There is no bus yet, and so no dead letters.',
 };
 

@@ -18,6 +18,7 @@ import { initCommand } from './commands/init.ts';
 import { loadCommand, mergeCommand } from './commands/load.ts';
 import { queryCommand } from './commands/query.ts';
 import { renderCommand } from './commands/render.ts';
+import { retainCommand } from './commands/retain.ts';
 import { runCommand } from './commands/run.ts';
 import { pauseCommands, sealCommand } from './commands/seal.ts';
 import { schemaCommand } from './commands/schema.ts';
@@ -68,6 +69,7 @@ export function buildProgram(io: Io): Command {
   pauseCommands(program, io);
   sealCommand(program, io);
   dumpCommand(program, io);
+  retainCommand(program, io);
   loadCommand(program, io);
   mergeCommand(program, io);
   queryCommand(program, io);

@@ -160,7 +160,10 @@ function lake(from: FileConfig['lake'], folder: string, report: Report): LakeCon
     maxLineBytes: from.maxLineBytes,
     writer: from.writer ?? null,
     auth: withFiles(auth, folder),
-    retention: from.retention === undefined ? null : { hoursMs: from.retention.hours ?? null, dumpsMs: from.retention.dumps ?? null },
+    retention:
+      from.retention === undefined
+        ? null
+        : { hoursMs: from.retention.hours ?? null, dumpsMs: from.retention.dumps ?? null, claimsMs: from.retention.claims ?? null },
   };
 }
 

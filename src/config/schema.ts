@@ -213,10 +213,13 @@ const Lake = z.strictObject({
     .strictObject({
       hours: duration(HOUR_MS, 36_500 * DAY_MS)
         .optional()
-        .describe('Hour files are kept this long.'),
+        .describe('Hour files are kept this long after their hour. What the warehouse has not loaded stays.'),
       dumps: duration(HOUR_MS, 36_500 * DAY_MS)
         .optional()
-        .describe('Full dumps are kept this long.'),
+        .describe('Dumps are kept this long after their hour.'),
+      claims: duration(DAY_MS, 36_500 * DAY_MS)
+        .optional()
+        .describe('Lines that were too large for the bus are kept this long after their day.'),
     })
     .optional()
     .describe('How long files are kept; unset: for ever.'),

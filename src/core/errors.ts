@@ -468,6 +468,20 @@ export const DUMP_RECORD = defineError({
   title: 'What is known of a dump cannot be read',
   next: 'Restore the file that is named from a backup, or remove it together with the files of that dump: the dump is then made again.',
 });
+export const RETENTION_BAD = defineError({
+  code: 'SLC-1446',
+  exit: 1,
+  retry: false,
+  title: 'What retention has removed cannot be read',
+  next: 'Restore the file that is named from a backup. Without it nobody knows which hours are missing on purpose.',
+});
+export const RETENTION_BUSY = defineError({
+  code: 'SLC-1447',
+  exit: 75,
+  retry: true,
+  title: 'Somebody else is removing or rewriting files of this pipeline',
+  next: 'Wait until the other retention, compaction or erasure has ended.',
+});
 
 // --- bus -----------------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ export type OwnerPath =
   | '/api/status'
   | '/api/seal'
   | '/api/dump'
+  | '/api/retain'
   | '/api/load'
   | '/api/merge'
   | '/api/query'

@@ -13,6 +13,7 @@ import { hourFilePath, hourKey } from './checkpoint.ts';
 import { asElements } from './dump-file.ts';
 import type { DumpAsked } from './dump-record.ts';
 import { sealedEvents } from './event-files.ts';
+import { isGone, readHorizon } from './horizon.ts';
 import { readLedger } from './ledger.ts';
 import type { OpenDump } from './open-dump.ts';
 
@@ -39,6 +40,7 @@ export class ChangesOfHours {
 
   /** Hours of collections, in order. */
   async find({ hour, interim }: DumpAsked, nowMs: number, signal: AbortSignal): Promise<HourOfChanges[]> {
+    const horizon = await readHorizon(this.#lake, this.#pipeline, signal);
     const since = hour ?? hourOf(nowMs / 1000) - CATCH_UP_HOURS;
     const lines = new Map<string, SealedLine[]>();
     const superseded = new Set<string>();
@@ -46,7 +48,7 @@ export class ChangesOfHours {
       if (!isSealedLine(line)) continue;
       for (const path of line.supersedes ?? []) superseded.add(path);
       const of = parseHourName(line.hour) ?? 0;
-      if (line.coll === null || of < since || (hour !== null && of !== hour)) continue;
+      if (isGone(line, horizon) || line.coll === null || of < since || (hour !== null && of !== hour)) continue;
       const key = hourKey(line, line.hour);
       lines.set(key, [...(lines.get(key) ?? []), line]);
     }
