@@ -6,7 +6,6 @@ const COMMANDS: Readonly<Record<string, string>> = {
   snapshot: 'Snapshots are not built yet: the lake begins at `source.startAt`.',
   compact: 'Leave the hour files as they are; every reader takes several parts.',
   reshape: 'Nothing takes its place yet.',
-  restore: 'Read the versions in bronze with `sluice query`.',
   erase: 'Nothing takes its place yet.',
   'dead-letters': 'There is no bus yet, and so no dead letters.',
 };
