@@ -6,7 +6,8 @@
 import type { Logger } from '../ops/log.ts';
 import type { PipelineState, PipelineStats } from '../ops/stats.ts';
 import type { CollectionRow, CollectionStatus, SchemaVersion } from '../core/warehouse.ts';
-import type { Hour } from '../core/time.ts';
+import type { Hour, Timestamp } from '../core/time.ts';
+import type { RestoreTotals } from '../pipeline/restore.ts';
 import type { DumpOutcome } from '../pipeline/dump.ts';
 import type { CompactionTotals } from '../pipeline/compaction.ts';
 import type { RetainSummary } from '../pipeline/retain.ts';
@@ -83,6 +84,22 @@ export type { RetainSummary };
 export interface RetainArgs {
   /** Says what would go, and removes nothing. */
   readonly dryRun: boolean;
+}
+
+export interface RestoreArgs {
+  /** `db.collection` */
+  readonly collection: string;
+  /** Inclusive. */
+  readonly asOf: Timestamp;
+  /** `file:<path>` or a connection string. */
+  readonly to: string;
+  /** With a connection string: another name; `null`: its own. */
+  readonly into: string | null;
+}
+
+export interface RestoreSummary extends RestoreTotals {
+  readonly collection: string;
+  readonly asOf: Timestamp;
 }
 
 export interface MergeArgs {

@@ -5,7 +5,6 @@
 const COMMANDS: Readonly<Record<string, string>> = {
   snapshot: 'Snapshots are not built yet: the lake begins at `source.startAt`.',
   reshape: 'Nothing takes its place yet.',
-  restore: 'Read the versions in bronze with `sluice query`.',
   erase: 'Nothing takes its place yet.',
   'dead-letters': 'There is no bus yet, and so no dead letters.',
 };

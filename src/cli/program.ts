@@ -18,6 +18,7 @@ import { initCommand } from './commands/init.ts';
 import { loadCommand, mergeCommand } from './commands/load.ts';
 import { queryCommand } from './commands/query.ts';
 import { renderCommand } from './commands/render.ts';
+import { restoreCommand } from './commands/restore.ts';
 import { retainCommand } from './commands/retain.ts';
 import { runCommand } from './commands/run.ts';
 import { pauseCommands, sealCommand } from './commands/seal.ts';
@@ -69,6 +70,7 @@ export function buildProgram(io: Io): Command {
   pauseCommands(program, io);
   sealCommand(program, io);
   dumpCommand(program, io);
+  restoreCommand(program, io);
   retainCommand(program, io);
   loadCommand(program, io);
   mergeCommand(program, io);

@@ -482,6 +482,27 @@ export const RETENTION_BUSY = defineError({
   title: 'Somebody else is removing or rewriting files of this pipeline',
   next: 'Wait until the other retention, compaction or erasure has ended.',
 });
+export const RESTORE_NOTHING = defineError({
+  code: 'SLC-1448',
+  exit: 1,
+  retry: false,
+  title: 'The lake does not hold this collection from a beginning on',
+  next: 'A collection can be given back from its creation or from a snapshot on. Check the name, and `sluice seal` what is new.',
+});
+export const RESTORE_MOMENT = defineError({
+  code: 'SLC-1449',
+  exit: 1,
+  retry: false,
+  title: 'The collection cannot be given back as of this moment',
+  next: 'Choose another moment.',
+});
+export const RESTORE_TARGET = defineError({
+  code: 'SLC-1450',
+  exit: 1,
+  retry: false,
+  title: 'The collection cannot be put there',
+  next: 'Name a file or collection that does not exist yet; `--into` gives the collection another name.',
+});
 
 // --- bus -----------------------------------------------------------------------------------------------------------
 
