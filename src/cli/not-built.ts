@@ -10,7 +10,6 @@ const COMMANDS: Readonly<Record<string, string>> = {
   restore: 'Read the versions in bronze with `sluice query`.',
   erase: 'Nothing takes its place yet.',
   retain: 'Remove old hour folders yourself.',
-  'dead-letters': 'There is no bus yet, and so no dead letters.',
 };
 
 /** What to do instead, or `null` when no such command is planned. */

@@ -8,6 +8,7 @@ import { Command, Option } from 'commander';
 import { collectionsCommand, discoverCommand } from './commands/collections.ts';
 import { completionCommand } from './commands/completion.ts';
 import { configCommand } from './commands/config.ts';
+import { deadLettersCommand } from './commands/dead-letters.ts';
 import { demoCommand } from './commands/demo.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { enableImagesCommand } from './commands/enable-images.ts';
@@ -71,6 +72,7 @@ export function buildProgram(io: Io): Command {
   schemaCommand(program, io);
   verifyCommand(program, io);
   renderCommand(program, io);
+  deadLettersCommand(program, io);
   enableImagesCommand(program, io);
   configCommand(program, io);
   completionCommand(program, io);

@@ -5,6 +5,7 @@
  *
  * `SLUICE_BUS_KILLS` sets how many, `SLUICE_SEED` repeats what a run did.
  */
+import { mkdir } from 'node:fs/promises';
 import type { Document, MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startShop, type ShopWrite } from '../../src/app/demo/shop.ts';
@@ -110,6 +111,8 @@ describe.skipIf(absent !== null)('a pipeline over a broker', () => {
         ledger: (write) => void writes.push(write),
         signal: new AbortController().signal,
       });
+      // The first may be killed before it has made it.
+      await mkdir(work.lake);
       const guard = new SealedGuard(work.lake);
       await killAll(configFile, random, guard, async () => {
         await jumpTo(client, (Math.floor((await clusterTime(client)).t / 3600) + 1) * 3600);
