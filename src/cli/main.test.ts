@@ -68,7 +68,7 @@ describe('sluice', () => {
     expect(out).toBe('');
   });
 
-  it.each(['compact', 'snapshot', 'restore', 'dead-letters'])('says of %s that it is not built yet', async (name) => {
+  it.each(['compact', 'snapshot', 'restore'])('says of %s that it is not built yet', async (name) => {
     const { code, err } = await run(name);
     expect(code).toBe(2);
     expect(err).toContain(NOT_BUILT.code);

@@ -25,7 +25,7 @@ import { failpointNames } from './failpoint-names.ts';
 import { RunProcess } from './run-process.ts';
 import { provenShop } from './shop-proof.ts';
 
-const KILLS = Number(process.env['SLUICE_BUS_KILLS'] ?? 16);
+const KILLS = Number(process.env['SLUICE_BUS_KILLS'] ?? 12);
 const MS_PER_KILL_MAX = 15_000;
 const WORKS_MS_MAX = 60_000;
 const PARTITIONS = 4;
