@@ -49,6 +49,11 @@ export async function runPipeline(config: Config, options: RunOptions, signal: A
       next: 'Add a `bus`, or use `--role all` or `--role capture`.',
     });
   }
+  if (role === 'produce' && config.bus !== null && config.bus.format !== 'sluice') {
+    throw new SluiceError(CONFIG_CONFLICT, `another program writes to the topic (\`bus.format: ${config.bus.format}\`)`, {
+      next: 'Use `--role consume`, or leave `bus.format` out if sluice is to write to it.',
+    });
+  }
   if (role === 'load' && config.warehouse === null)
     throw new SluiceError(CONFIG_CONFLICT, '`--role load` without a `warehouse` in the configuration');
   const stats = newStats();
@@ -113,7 +118,9 @@ async function runBus(running: Running, options: RunOptions, serving: Serving | 
   const sides: (() => Promise<void>)[] = [];
   if (role !== 'consume') sides.push(() => runProduce(running, options, { ...parts, stats: role === 'all' ? newStats() : stats }, either));
   if (role === 'consume') sides.push(() => runConsume(running, options, { ...parts, serving }, either));
-  if (role === 'all') {
+  const isForeign = config.bus !== null && config.bus.format !== 'sluice';
+  if (isForeign) sides.splice(0, sides.length, () => runConsume(running, options, { ...parts, serving }, either));
+  else if (role === 'all') {
     const produced = new AbortController();
     const produce = sides.pop()!;
     sides.push(async () => {

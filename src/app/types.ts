@@ -238,6 +238,8 @@ export interface PipelineStatus {
   readonly checkpointSavedAt: string | null;
   readonly collections: readonly CollectionReport[];
   readonly gaps: readonly GapReport[];
+  /** Messages of the bus that could not be read; `null` without a bus. */
+  readonly deadLetters: number | null;
   /** Hours of history that the oplog holds; `null` when it may not be read. */
   readonly oplogHours: number | null;
   /** Requests to a lake on Azure since the owner began; `null` when none runs, or on a local lake. */
@@ -250,6 +252,26 @@ export interface StorageReport {
   readonly lists: number;
   /** `null` before the first event. */
   readonly writesPerMillionEvents: number | null;
+}
+
+export interface DeadLetterReport {
+  readonly name: string;
+  /** When it was sent. */
+  readonly at: string;
+  /** Code of the error. */
+  readonly reason: string;
+  readonly detail: string;
+  /** Of its value. */
+  readonly bytes: number;
+}
+
+export interface DeadLettersReport {
+  readonly letters: readonly DeadLetterReport[];
+}
+
+export interface ReplaySummary {
+  /** Names, in the order in which they were sent. */
+  readonly replayed: readonly string[];
 }
 
 export type CheckOutcome = 'ok' | 'failed' | 'skipped';

@@ -6,7 +6,6 @@ const COMMANDS: Readonly<Record<string, string>> = {
   snapshot: 'Snapshots are not built yet: the lake begins at `source.startAt`.',
   reshape: 'Nothing takes its place yet.',
   erase: 'Nothing takes its place yet.',
-  'dead-letters': 'There is no bus yet, and so no dead letters.',
 };
 
 /** What to do instead, or `null` when no such command is planned. */

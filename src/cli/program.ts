@@ -10,6 +10,7 @@ import { compactCommand } from './commands/compact.ts';
 import { completionCommand } from './commands/completion.ts';
 import { configCommand } from './commands/config.ts';
 import { dashboardCommand } from './commands/dashboard.ts';
+import { deadLettersCommand } from './commands/dead-letters.ts';
 import { demoCommand } from './commands/demo.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { dumpCommand } from './commands/dump.ts';
@@ -81,6 +82,7 @@ export function buildProgram(io: Io): Command {
   verifyCommand(program, io);
   compactCommand(program, io);
   renderCommand(program, io);
+  deadLettersCommand(program, io);
   enableImagesCommand(program, io);
   configCommand(program, io);
   completionCommand(program, io);

@@ -8,13 +8,10 @@ import { NOT_BUILT } from '../core/errors.ts';
 import type { Config } from './config.ts';
 
 function missing(config: Config): string[] {
-  const { source, bus } = config;
+  const { source } = config;
   const found: string[] = [];
   if (source.startAt.kind === 'snapshot') found.push('`source.startAt: snapshot`; use now, a time or a token');
   if (source.onHistoryLost === 'repair') found.push('`source.onHistoryLost: repair`; use fail, and `sluice run --accept-gap` when it happens');
-  if (bus?.auth.kind === 'default' && bus.url.startsWith('eventhubs:'))
-    found.push('`bus.auth: { kind: default }` on Event Hubs; use connectionString');
-  if (bus?.onBadMessage === 'deadLetter') found.push('`bus.onBadMessage: deadLetter`; use stop');
   return found;
 }
 

@@ -112,6 +112,7 @@ export interface BusConfig {
   readonly auth: AuthConfig;
   readonly group: string;
   readonly partitionBy: 'collection' | 'document';
+  readonly format: 'sluice' | 'detect' | 'changeEvents' | 'debezium';
   readonly onBadMessage: 'deadLetter' | 'stop';
   readonly maxMessageBytes: number;
 }

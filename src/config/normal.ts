@@ -46,8 +46,7 @@ export function normalise(from: FileConfig, file: string | null, folder: string)
     checkpoint: { intervalMs: from.checkpoint.interval },
     warehouse: from.warehouse === undefined ? null : warehouse(from.warehouse, folder, report),
     http: { port: from.http.port, host: from.http.host, token: from.http.token ?? null },
-    // The default will be `deadLetter`, once dead letters are built.
-    bus: from.bus === undefined ? null : { ...from.bus, onBadMessage: from.bus.onBadMessage ?? 'stop' },
+    bus: from.bus === undefined ? null : { ...from.bus, auth: entraAuth('bus.auth', from.bus.auth, folder, report) },
     dump: from.dump === undefined ? null : dump(from.dump, report),
   };
   mask(config, findings);
@@ -144,9 +143,6 @@ function lake(from: FileConfig['lake'], folder: string, report: Report): LakeCon
     report('conflict', 'lake.writer', '`lake.writer` is for Azure, but `lake.url` is a local folder: leave it out');
   if (local && from.auth.kind !== 'default')
     report('conflict', 'lake.auth', '`lake.auth` is for Azure, but `lake.url` is a local folder: leave it out');
-  const { auth } = from;
-  if (auth.kind === 'servicePrincipal' && (auth.clientSecret === undefined) === (auth.certificateFile === undefined))
-    report('invalid', 'lake.auth', 'needs either clientSecret or certificateFile');
   return {
     url: from.url,
     kind: local ? 'local' : 'azure',
@@ -159,12 +155,18 @@ function lake(from: FileConfig['lake'], folder: string, report: Report): LakeCon
     maxOpenParts: from.maxOpenParts,
     maxLineBytes: from.maxLineBytes,
     writer: from.writer ?? null,
-    auth: withFiles(auth, folder),
+    auth: entraAuth('lake.auth', from.auth, folder, report),
     retention:
       from.retention === undefined
         ? null
         : { hoursMs: from.retention.hours ?? null, dumpsMs: from.retention.dumps ?? null, claimsMs: from.retention.claims ?? null },
   };
+}
+
+function entraAuth(key: string, auth: AuthConfig, folder: string, report: Report): AuthConfig {
+  if (auth.kind === 'servicePrincipal' && (auth['clientSecret'] === undefined) === (auth['certificateFile'] === undefined))
+    report('invalid', key, 'needs either clientSecret or certificateFile');
+  return withFiles(auth, folder);
 }
 
 /** Paths of files start from the folder of the configuration, as everywhere. */

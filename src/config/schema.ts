@@ -138,11 +138,8 @@ const Source = z.strictObject({
 });
 
 const accountKey = { account: filled().describe('Storage account.'), key: secret().describe('Account key.') };
-const LakeAuth = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('default') }),
-  z.strictObject({ kind: z.literal('accountKey'), ...accountKey }),
-  z.strictObject({ kind: z.literal('connectionString'), value: secret().describe('Connection string.') }),
-  z.strictObject({ kind: z.literal('sas'), token: secret().describe('SAS token.') }),
+/** Identities of Microsoft Entra, the same wherever Azure asks who we are. */
+const EntraAuth = [
   z.strictObject({ kind: z.literal('managedIdentity'), clientId: filled().optional().describe('Client id of a user-assigned identity.') }),
   z.strictObject({
     kind: z.literal('workloadIdentity'),
@@ -158,6 +155,13 @@ const LakeAuth = z.discriminatedUnion('kind', [
     certificateFile: filled().optional().describe('PEM file with certificate and private key, in place of a secret.'),
   }),
   z.strictObject({ kind: z.literal('azureCli') }),
+] as const;
+const LakeAuth = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('default') }),
+  z.strictObject({ kind: z.literal('accountKey'), ...accountKey }),
+  z.strictObject({ kind: z.literal('connectionString'), value: secret().describe('Connection string.') }),
+  z.strictObject({ kind: z.literal('sas'), token: secret().describe('SAS token.') }),
+  ...EntraAuth,
 ]);
 
 const Lake = z.strictObject({
@@ -237,16 +241,21 @@ const Bus = z.strictObject({
       z.strictObject({ kind: z.literal('none') }),
       z.strictObject({ kind: z.literal('connectionString'), value: secret() }),
       z.strictObject({ kind: z.literal('plain'), user: filled(), password: secret() }),
+      ...EntraAuth,
     ])
     .default({ kind: 'default' })
-    .describe('`default` (Entra ID), `none`, `connectionString` or `plain`.'),
+    .describe(
+      '`default` (Entra ID on Event Hubs, none on Kafka), `managedIdentity`, `workloadIdentity`, `servicePrincipal`, `azureCli`, `connectionString`, `plain` or `none`.',
+    ),
   group: filled().default('sluice').describe('Consumer group.'),
   partitionBy: z.enum(['collection', 'document']).default('collection').describe('What shares a partition: a collection, or a document.'),
-  onBadMessage: z
-    .enum(['deadLetter', 'stop'])
-    .optional()
-    .meta({ shownDefault: '`stop` as long as dead letters are not built' })
-    .describe('What to do with a message that cannot be read.'),
+  format: z
+    .enum(['sluice', 'detect', 'changeEvents', 'debezium'])
+    .default('sluice')
+    .describe(
+      'Who writes to the topic: `sluice run --role produce`, or another program (`changeEvents`: Atlas Stream Processing, MongoDB Kafka connector).',
+    ),
+  onBadMessage: z.enum(['deadLetter', 'stop']).default('deadLetter').describe('What to do with a message that cannot be read.'),
   maxMessageBytes: size(16 * 1024, 64 * MIB)
     .prefault('900KB')
     .describe('A larger event is put into the lake and the message says where.'),

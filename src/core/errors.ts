@@ -538,8 +538,8 @@ export const BUS_MESSAGE = defineError({
   code: 'SLC-1605',
   exit: 1,
   retry: false,
-  title: 'A message in the topic is not one that `sluice run --role produce` has made',
-  next: 'Give sluice a topic of its own. Nothing was skipped: the position stands before that message.',
+  title: 'A message in the topic cannot be read',
+  next: 'If another program writes to the topic, say so with `bus.format`, or give sluice a topic of its own. With `bus.onBadMessage: deadLetter` such messages are put aside, and reading goes on.',
 });
 export const BUS_TOO_LARGE = defineError({
   code: 'SLC-1606',
@@ -554,6 +554,20 @@ export const BUS_OFFSET_GONE = defineError({
   retry: false,
   title: 'The topic no longer has the messages that come next',
   next: 'They were kept for too short a time, or the topic was made anew. The gap is recorded; start with `--accept-gap` to go on at the oldest message that is left.',
+});
+export const BUS_LATE = defineError({
+  code: 'SLC-1609',
+  exit: 1,
+  retry: false,
+  title: 'A message was sent again after its partition had passed its time',
+  next: 'In the lake it would lie behind what came after it, so it stays among the dead letters. `sluice dead-letters show` has its bytes.',
+});
+export const DEAD_LETTER_NONE = defineError({
+  code: 'SLC-1608',
+  exit: 2,
+  retry: false,
+  title: 'There is no such dead letter',
+  next: 'Use a name that `sluice dead-letters list` shows.',
 });
 
 // --- serving and tools ---------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@
  * A watermark goes to every partition after all that it covers was acknowledged: partitions without events move on, too.
  */
 import { createHash } from 'node:crypto';
-import { bytesOnBus, type BusMessage, type BusRecord } from '../core/bus.ts';
+import { bytesOnBus, type BusMessage, type BusRecord, type ReadForeign } from '../core/bus.ts';
 import { SluiceError, reasonOf } from '../core/error.ts';
 import { BUS_MESSAGE, LAKE_CONFLICT } from '../core/errors.ts';
 import {
@@ -30,6 +30,10 @@ export type PartitionBy = 'collection' | 'document';
 /** An `_id` may be as large as a document. */
 const KEY_CHARS_MAX = 1024;
 const PREFIX = Buffer.from(LINE_PREFIX);
+const EMPTY = Buffer.alloc(0);
+
+/** Header of a message that was a dead letter and is sent once more. */
+export const REPLAYED = 'sluice-replayed';
 
 /** What a record of the topic is. */
 export type Received = { readonly fingerprint: string; readonly position: Position; readonly at: Timestamp } &
@@ -37,7 +41,7 @@ export type Received = { readonly fingerprint: string; readonly position: Positi
   (
     | { readonly kind: 'watermark'; readonly watermark: Timestamp }
     /** `claim`: where its line is, if that was too large for the bus. */
-    | { readonly kind: 'event'; readonly op: number; readonly ns: Namespace; readonly claim: LakePath | null }
+    | { readonly kind: 'event'; readonly op: number; readonly ns: Namespace; readonly line: Buffer; readonly claim: LakePath | null }
   );
 
 /** @param bytes an upper bound of what the message takes in a request */
@@ -133,6 +137,38 @@ function shortened(key: string): string {
   return key.length <= KEY_CHARS_MAX ? key : createHash('sha256').update(key).digest('hex');
 }
 
+/** Streams of other producers, whose messages do not name them: those with resume tokens, and those without. */
+export const FOREIGN_TOKEN = 'foreign token';
+export const FOREIGN_TIME = 'foreign time';
+const OFFSET_DIGITS = 20;
+
+/**
+ * A message of another producer. Without a token its position is its cluster time, then its place in the partition.
+ * `null`: nothing has happened. @throws BUS_MESSAGE
+ */
+export function receiveForeign(read: ReadForeign, record: BusRecord, partition: number, where: string): Received | null {
+  try {
+    const event = read(record);
+    if (event === null) return null;
+    const { token, at, op, ns } = event;
+    const hex = (n: number): string => n.toString(16).padStart(8, '0');
+    const place = `${String(partition).padStart(4, '0')}.${record.offset.toString().padStart(OFFSET_DIGITS, '0')}`;
+    const position = token ?? asPosition(`t${hex(at.t)}${hex(at.i)}.${place}`);
+    return {
+      kind: 'event',
+      fingerprint: token === null ? FOREIGN_TIME : FOREIGN_TOKEN,
+      position,
+      at,
+      op,
+      ns,
+      line: event.line(position),
+      claim: null,
+    };
+  } catch (cause) {
+    throw new SluiceError(BUS_MESSAGE, `${where}, offset ${record.offset}: ${reasonOf(cause)}`, { cause });
+  }
+}
+
 /** @throws BUS_MESSAGE when it is not one of ours */
 export function receive(record: BusRecord, where: string): Received {
   try {
@@ -142,7 +178,8 @@ export function receive(record: BusRecord, where: string): Received {
     const watermark = record.header('watermark');
     if (watermark !== null) return { kind: 'watermark', fingerprint, position, at, watermark: timestamp(watermark) };
     const claim = record.header('claim');
-    if (claim === null) assertLine(record.value, position);
+    const line = record.value ?? EMPTY;
+    if (claim === null) assertLine(line, position);
     return {
       kind: 'event',
       fingerprint,
@@ -150,6 +187,7 @@ export function receive(record: BusRecord, where: string): Received {
       at,
       op: OPERATION_INDEX.get(given(record, 'operationType')) ?? OPERATION_OTHER,
       ns: parseNamespace(given(record, 'ns')),
+      line,
       claim,
     };
   } catch (cause) {
@@ -173,7 +211,7 @@ function timestamp(text: string): Timestamp {
   return { t: Number(m[1]), i: Number(m[2]) };
 }
 
-function assertLine(value: Buffer | null, position: Position): void {
-  const isLine = value !== null && value.subarray(0, PREFIX.length).equals(PREFIX) && positionAt(value, 0) === position;
+function assertLine(value: Buffer, position: Position): void {
+  const isLine = value.subarray(0, PREFIX.length).equals(PREFIX) && positionAt(value, 0) === position;
   if (!isLine) throw new Error('its value is not the line that its header names');
 }

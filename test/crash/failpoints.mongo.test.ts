@@ -31,7 +31,7 @@ const OF_AN_EVENT = /^event\./;
 const OF_A_SUCCESSOR = /-fence$/;
 const OF_THE_WAREHOUSE = /^warehouse\./;
 /** bus.mongo.test.ts */
-const OF_THE_BUS = /^(?:produce|claim)\./;
+const OF_THE_BUS = /^(?:produce|claim|dead-letter)\./;
 /** compaction-kills.test.ts */
 const OF_A_COMPACTION = /[.-]compact[.-]|^compact\./;
 /** How many pairs of failpoints, picked by the seed; `all` of them take more than an hour. */

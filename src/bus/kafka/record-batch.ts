@@ -139,12 +139,13 @@ function readRecords(batch: Buffer, first: bigint, into: BusRecord[]): void {
   const packed = batch.subarray(RECORDS_AT);
   const bytes = algorithm === 0 ? packed : compressionsAlgorithmsByBitmask[algorithm]!.decompressSync(packed);
   const cursor = new Cursor(bytes);
+  const sinceMs = Number(batch.readBigInt64BE(27));
   for (let left = batch.readInt32BE(57); left > 0; left -= 1) {
     const end = cursor.number() + cursor.at;
     cursor.at += 1;
-    cursor.skipNumber();
+    const timeMs = sinceMs + cursor.longNumber();
     const offset = first + BigInt(cursor.number());
-    into.push(new ReadRecord(offset, bytes, cursor));
+    into.push(new ReadRecord(offset, timeMs, cursor));
     cursor.at = end;
   }
 }
@@ -167,27 +168,60 @@ class Cursor {
     }
   }
 
-  /** Of up to 64 bits. */
-  skipNumber(): void {
-    while (this.bytes[this.at++]! >= 0x80);
+  /** Bytes, with their number before them. */
+  piece(): Buffer | null {
+    const length = this.number();
+    if (length < 0) return null;
+    const from = this.at;
+    this.at += length;
+    return this.bytes.subarray(from, this.at);
+  }
+
+  /** Of up to 64 bits: milliseconds, which 53 hold. */
+  longNumber(): number {
+    let value = 0;
+    for (let scale = 1; ; scale *= 128) {
+      const byte = this.bytes[this.at++]!;
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+    }
   }
 }
 
 /** Nothing of it is copied: the value is a piece of what the broker has answered. */
 class ReadRecord implements BusRecord {
   readonly offset: bigint;
+  readonly timeMs: number;
   readonly value: Buffer | null;
   readonly #bytes: Buffer;
+  readonly #keyAt: number;
   readonly #headersAt: number;
 
-  constructor(offset: bigint, bytes: Buffer, cursor: Cursor) {
+  constructor(offset: bigint, timeMs: number, cursor: Cursor) {
+    const { bytes } = cursor;
     this.offset = offset;
+    this.timeMs = timeMs;
     this.#bytes = bytes;
+    this.#keyAt = cursor.at;
     const key = cursor.number();
     if (key > 0) cursor.at += key;
-    const value = cursor.number();
-    this.value = value < 0 ? null : bytes.subarray(cursor.at, (cursor.at += value));
+    this.value = cursor.piece();
     this.#headersAt = cursor.at;
+  }
+
+  get key(): Buffer | null {
+    const cursor = new Cursor(this.#bytes);
+    cursor.at = this.#keyAt;
+    return cursor.piece();
+  }
+
+  headers(): readonly (readonly [name: string, value: Buffer | null])[] {
+    const cursor = new Cursor(this.#bytes);
+    cursor.at = this.#headersAt;
+    return Array.from({ length: cursor.number() }, () => {
+      const name = cursor.piece()?.toString('utf8') ?? '';
+      return [name, cursor.piece()] as const;
+    });
   }
 
   header(name: string): string | null {
