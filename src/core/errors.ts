@@ -450,7 +450,7 @@ export const DUMP_HISTORY = defineError({
 export const DUMP_COUNT = defineError({
   code: 'SLC-1443',
   exit: 1,
-  retry: true,
+  retry: false,
   title: 'A dump does not have as many documents as the server counts',
   next: 'Dump again. If it stays so, the collection may need `validate`, or the count was taken during writes.',
 });
