@@ -28,6 +28,8 @@ const PROGRESS_MS = 1_000;
 /** What a stop leaves to a load that is under way. */
 const STOP_LOAD_MS_MAX = 8_000;
 const FILES_PER_LOAD_MAX = 1_000;
+/** Nothing more is produced: the rest of the topic is there at once. */
+const REST_IDLE_MS_MAX = 2_000;
 
 /** What one run holds; filled as it starts. */
 export interface Running {
@@ -129,7 +131,9 @@ async function runBus(running: Running, options: RunOptions, serving: Serving | 
     });
     sides.push(async () => {
       await runConsume(running, { ...options, untilIdleMs: null }, { ...parts, serving }, AbortSignal.any([either, produced.signal]));
-      if (!either.aborted && options.untilIdleMs !== null) await runConsume(running, options, { ...parts, serving }, either);
+      if (either.aborted || options.untilIdleMs === null) return;
+      const rest = { ...options, untilIdleMs: Math.min(options.untilIdleMs, REST_IDLE_MS_MAX) };
+      await runConsume(running, rest, { ...parts, serving }, either);
     });
   }
   // What one fails with ends the other.

@@ -1,10 +1,15 @@
 /**
  * MongoDB → Kafka → lake, on a real broker.
  */
-import { dirname } from 'node:path';
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import type { Document, MongoClient, Timestamp as BsonTimestamp } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EJSON } from 'bson';
+import type { DemoResult } from '../../src/app/demo/demo.ts';
 import { sealPipeline } from '../../src/app/seal.ts';
 import { runDoctor } from '../../src/app/doctor.ts';
 import { silentLog } from '../../src/ops/log.ts';
@@ -27,6 +32,8 @@ import { Workspace, type Settings } from './workspace.ts';
 
 /** Messages that another program sends again. */
 const TWICE = 10;
+
+const LAUNCHER = fileURLToPath(new URL('../../bin/sluice.js', import.meta.url));
 
 const absent = await whyNoKafka();
 
@@ -250,6 +257,17 @@ describe.skipIf(absent !== null)('events over a bus', () => {
     expect((await sluice('dead-letters', 'show', left!.name)).out).toMatch(/SLC-1605.*\n\nkey: a\n.*\n\nno JSON\n$/s);
     expect((await sluice('dead-letters', 'show', 'p000-7')).code).toBe(2);
     expect((await sluice('status')).out).toContain('dead letters');
+  });
+
+  it('are shown by the demo with a broker of its own, and proved', async () => {
+    await using work = await Workspace.make();
+    const env = { ...process.env, XDG_STATE_HOME: work.folder, SLUICE_DEMO_MONGODB_URI: set.uri };
+    const args = [LAUNCHER, 'demo', '--bus', '--seconds', '1', '--json'];
+    const { stdout } = await promisify(execFile)(process.execPath, args, { env, cwd: work.folder });
+    const { report } = JSON.parse(stdout) as DemoResult;
+    expect(report.ok, stdout).toBe(true);
+    expect(report.checks.map(({ name }) => name)).toContain('events');
+    expect(await readFile(join(work.folder, 'sluice-demo', 'sluice.yaml'), 'utf8')).toContain('kafka://');
   });
 
   it('are shared by two consumers, and by the other one when one is killed', async () => {
