@@ -5,7 +5,6 @@
 const COMMANDS: Readonly<Record<string, string>> = {
   snapshot: 'Snapshots are not built yet: the lake begins at `source.startAt`.',
   dump: 'Use mongodump.',
-  reshape: 'Nothing takes its place yet.',
   restore: 'Read the versions in bronze with `sluice query`.',
   erase: 'Nothing takes its place yet.',
   retain: 'Remove old hour folders yourself.',

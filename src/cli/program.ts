@@ -16,6 +16,7 @@ import { initCommand } from './commands/init.ts';
 import { loadCommand, mergeCommand } from './commands/load.ts';
 import { queryCommand } from './commands/query.ts';
 import { renderCommand } from './commands/render.ts';
+import { reshapeCommand } from './commands/reshape.ts';
 import { runCommand } from './commands/run.ts';
 import { pauseCommands, sealCommand } from './commands/seal.ts';
 import { schemaCommand } from './commands/schema.ts';
@@ -72,6 +73,7 @@ export function buildProgram(io: Io): Command {
   schemaCommand(program, io);
   verifyCommand(program, io);
   compactCommand(program, io);
+  reshapeCommand(program, io);
   renderCommand(program, io);
   enableImagesCommand(program, io);
   configCommand(program, io);
