@@ -45,6 +45,11 @@ export async function makeSource(config: Config, clock: Clock, stats: PipelineSt
   );
 }
 
+/** What is masked. A key without rules counts: the positions of its lake are without keys. */
+export function maskOf({ source: { mask, maskKey } }: Config): MaskOptions | null {
+  return maskKey === null ? null : { rules: mask, key: maskKey };
+}
+
 /** @throws NOT_BUILT without a bus, and where a login needs what is not built */
 export async function openBus(config: Config, clock: Clock, log: Logger): Promise<Bus> {
   const { KafkaBus } = await import('../bus/kafka/kafka.ts');
@@ -58,11 +63,6 @@ export async function openBus(config: Config, clock: Clock, log: Logger): Promis
 function busOf({ bus }: Config): BusConfig {
   if (bus !== null) return bus;
   throw new SluiceError(CONFIG_CONFLICT, 'the configuration has no `bus`', { next: 'Add a `bus`, or use `--role all` or `--role capture`.' });
-}
-
-/** What is masked. A key without rules counts: the positions of its lake are without keys. */
-export function maskOf({ source: { mask, maskKey } }: Config): MaskOptions | null {
-  return maskKey === null ? null : { rules: mask, key: maskKey };
 }
 
 /** How long a lake on Azure may be silent: a command says soon that it is, a run holds the source back and waits. */

@@ -2,11 +2,14 @@
  * What may be asked of a running pipeline. The HTTP server offers it, `run` implements it.
  */
 import type { PipelineStats } from '../ops/stats.ts';
+import type { RetainSummary } from '../pipeline/retain.ts';
 import type { QueryResult } from '../core/warehouse.ts';
 import type {
   CollectionsArgs,
   DiscoverArgs,
   DiscoverSummary,
+  DumpArgs,
+  DumpSummary,
   LoadArgs,
   LoadSummary,
   MergeArgs,
@@ -15,6 +18,7 @@ import type {
   PipelineStatus,
   QueryArgs,
   RegistryReport,
+  RetainArgs,
   SchemaArgs,
   SchemaReport,
   SealSummary,
@@ -32,6 +36,8 @@ export interface Control {
   readonly stats: PipelineStats;
   status(signal: AbortSignal): Promise<PipelineStatus>;
   seal(signal: AbortSignal): Promise<SealSummary>;
+  dump(args: DumpArgs, signal: AbortSignal): Promise<DumpSummary>;
+  retain(args: RetainArgs, signal: AbortSignal): Promise<RetainSummary>;
   load(args: LoadArgs, signal: AbortSignal): Promise<LoadSummary>;
   merge(args: MergeArgs, signal: AbortSignal): Promise<MergeSummary>;
   query(args: QueryArgs, signal: AbortSignal): Promise<QueryResult>;

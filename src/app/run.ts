@@ -17,7 +17,9 @@ import { Produce } from '../pipeline/produce.ts';
 import { Loader } from '../pipeline/loader.ts';
 import type { Serving } from './control.ts';
 import { captureOptions, consumeOptions, makeSource, openBus, openLake, openWarehouse, produceOptions } from './compose.ts';
+import { DumpLoop } from './dump.ts';
 import { LoadLoop } from './load-loop.ts';
+import { retainLoop } from './retain.ts';
 import { RunControl } from './run-control.ts';
 import { scheduleOf } from './schedule.ts';
 import type { RunOptions } from './types.ts';
@@ -85,7 +87,7 @@ async function runCapture(running: Running, options: RunOptions, serving: Servin
     onOwned: async () => {
       // Only now: a standby must not hold the warehouse's file.
       if (role === 'all') await openLoads(running, options, clock);
-      if (running.loads !== null) loop = running.loads.run(loading.signal);
+      loop = besides(running, clock, log, loading.signal);
       await serving?.owned();
     },
     onSealed: () => running.loads?.notify(),
@@ -146,7 +148,7 @@ async function runProduce(running: Running, options: RunOptions, parts: BusParts
 
 async function runConsume(running: Running, options: RunOptions, parts: BusParts & { serving: Serving | null }, signal: AbortSignal): Promise<void> {
   const { config, stats } = running;
-  const { clock, serving } = parts;
+  const { clock, serving, log } = parts;
   const loading = new AbortController();
   let loop: Promise<void> = Promise.resolve();
   const consume = new Consume(await consumeOptions(config, options), {
@@ -154,7 +156,7 @@ async function runConsume(running: Running, options: RunOptions, parts: BusParts
     stats,
     onOwned: async () => {
       if (options.role === 'all' && running.warehouse === null) await openLoads(running, options, clock);
-      if (running.loads !== null) loop = running.loads.run(loading.signal);
+      loop = besides(running, clock, log, loading.signal);
       await serving?.owned();
     },
     onSealed: () => running.loads?.notify(),
@@ -166,6 +168,15 @@ async function runConsume(running: Running, options: RunOptions, parts: BusParts
   } finally {
     await endLoop(loop, loading, clock);
   }
+}
+
+/** What a run does beside its capture, until it ends. */
+async function besides({ config, lake, loads, warehouse }: Running, clock: Clock, log: Logger, signal: AbortSignal): Promise<void> {
+  await Promise.all([
+    loads?.run(signal),
+    new DumpLoop(config, { lake, clock, log }).run(signal),
+    retainLoop(config, { lake, warehouse, clock, log }, signal),
+  ]);
 }
 
 async function runLoads(running: Running, options: RunOptions, serving: Serving | null, clock: Clock, signal: AbortSignal): Promise<void> {

@@ -8,6 +8,8 @@ import type { PipelineState, PipelineStats } from '../ops/stats.ts';
 import type { CollectionRow, CollectionStatus, SchemaVersion } from '../core/warehouse.ts';
 import type { Hour } from '../core/time.ts';
 import type { CompactionTotals } from '../pipeline/compaction.ts';
+import type { DumpOutcome } from '../pipeline/dump.ts';
+import type { RetainSummary } from '../pipeline/retain.ts';
 import type { Serve } from './control.ts';
 
 export const ROLES = ['all', 'capture', 'produce', 'consume', 'load'] as const;
@@ -86,6 +88,28 @@ export interface ReshapeSummary {
   readonly hoursComplete: number;
   /** Capture files that were deleted or moved. */
   readonly filesDone: number;
+}
+
+export interface DumpArgs {
+  /** Globs over `db.collection`; empty: all that the configuration dumps. */
+  readonly collections: readonly string[];
+  /** Of changes: this hour alone; `null`: what is not dumped yet. */
+  readonly hour: Hour | null;
+  /** `null`: as the configuration says. */
+  readonly layout: 'ndjson' | 'document' | 'array' | null;
+  readonly content: 'documents' | 'changes' | null;
+}
+
+export interface DumpSummary {
+  readonly ok: boolean;
+  readonly dumps: readonly DumpOutcome[];
+}
+
+export type { RetainSummary };
+
+export interface RetainArgs {
+  /** Says what would go, and removes nothing. */
+  readonly dryRun: boolean;
 }
 
 export interface MergeArgs {

@@ -4,10 +4,8 @@
 
 const COMMANDS: Readonly<Record<string, string>> = {
   snapshot: 'Snapshots are not built yet: the lake begins at `source.startAt`.',
-  dump: 'Use mongodump.',
   restore: 'Read the versions in bronze with `sluice query`.',
   erase: 'Nothing takes its place yet.',
-  retain: 'Remove old hour folders yourself.',
   'dead-letters': 'There is no bus yet, and so no dead letters.',
 };
 

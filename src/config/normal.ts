@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { LAYOUT_PRESETS, hoursPerPart, isPerEvent } from '../core/layout.ts';
 import { maskProblem } from '../core/mask.ts';
 import { isLiteral, parseGlob } from '../core/namespace.ts';
-import type { AuthConfig, Config, LakeConfig, SnowflakeConfig, StartAtConfig, WarehouseConfig } from './config.ts';
+import type { AuthConfig, Config, DumpConfig, LakeConfig, SnowflakeConfig, StartAtConfig, WarehouseConfig } from './config.ts';
 import type { FileConfig } from './schema.ts';
 import { templateProblems } from './template.ts';
 
@@ -48,7 +48,7 @@ export function normalise(from: FileConfig, file: string | null, folder: string)
     http: { port: from.http.port, host: from.http.host, token: from.http.token ?? null },
     // The default will be `deadLetter`, once dead letters are built.
     bus: from.bus === undefined ? null : { ...from.bus, onBadMessage: from.bus.onBadMessage ?? 'stop' },
-    dump: from.dump ?? null,
+    dump: from.dump === undefined ? null : dump(from.dump, report),
   };
   mask(config, findings);
   conflicts(config, report);
@@ -160,7 +160,10 @@ function lake(from: FileConfig['lake'], folder: string, report: Report): LakeCon
     maxLineBytes: from.maxLineBytes,
     writer: from.writer ?? null,
     auth: withFiles(auth, folder),
-    retention: from.retention === undefined ? null : { hoursMs: from.retention.hours ?? null, dumpsMs: from.retention.dumps ?? null },
+    retention:
+      from.retention === undefined
+        ? null
+        : { hoursMs: from.retention.hours ?? null, dumpsMs: from.retention.dumps ?? null, claimsMs: from.retention.claims ?? null },
   };
 }
 
@@ -194,6 +197,15 @@ function warehouse(from: NonNullable<FileConfig['warehouse']>, folder: string, r
 function snowflakeAuth(auth: NonNullable<FileConfig['warehouse']>['auth'], folder: string): SnowflakeConfig['auth'] {
   if (auth === undefined) return null;
   return auth.kind === 'keyPair' ? { ...auth, privateKeyFile: localPath(auth.privateKeyFile, folder) ?? auth.privateKeyFile } : { ...auth };
+}
+
+function dump({ timeout, content, ...rest }: NonNullable<FileConfig['dump']>, report: Report): DumpConfig {
+  const { layout } = rest;
+  if (layout === 'document' && content === 'documents')
+    report('conflict', 'dump.content', 'must be changes with `layout: document`; use `layout: ndjson` or `array` for documents');
+  if (layout === 'array' && content === 'changes')
+    report('conflict', 'dump.content', 'must be documents with `layout: array`; use `layout: ndjson` or `document` for changes');
+  return { ...rest, content: content ?? (layout === 'document' ? 'changes' : 'documents'), timeoutMs: timeout };
 }
 
 /** Shorter secrets are guessed. */

@@ -213,10 +213,13 @@ const Lake = z.strictObject({
     .strictObject({
       hours: duration(HOUR_MS, 36_500 * DAY_MS)
         .optional()
-        .describe('Hour files are kept this long.'),
+        .describe('Hour files are kept this long after their hour. What the warehouse has not loaded stays.'),
       dumps: duration(HOUR_MS, 36_500 * DAY_MS)
         .optional()
-        .describe('Full dumps are kept this long.'),
+        .describe('Dumps are kept this long after their hour.'),
+      claims: duration(DAY_MS, 36_500 * DAY_MS)
+        .optional()
+        .describe('Lines that were too large for the bus are kept this long after their day.'),
     })
     .optional()
     .describe('How long files are kept; unset: for ever.'),
@@ -285,9 +288,23 @@ const Warehouse = z.strictObject({
 });
 
 const Dump = z.strictObject({
-  cron: cron().describe('When full dumps are taken.'),
-  collections: globs().prefault(['*.*']).describe('Collections to dump, as globs.'),
-  layout: z.enum(['ndjson', 'document', 'array']).default('ndjson').describe('Form of the files.'),
+  cron: cron().describe('When dumps are taken, in UTC.'),
+  collections: globs().prefault(['*.*']).describe('Collections to dump, as globs, among those that are captured.'),
+  layout: z
+    .enum(['ndjson', 'document', 'array'])
+    .default('ndjson')
+    .describe(
+      'Form of the files: `ndjson` (`coll/YYYY-MM-DD-HH/coll.ndjson`, changes `coll.changes.ndjson`), `document` (changes as one JSON document `coll/YYYY-MM-DD-HH.json`) or `array` (documents as one JSON array `coll/YYYY-MM-DD-HH/<uuid>.json`).',
+    ),
+  content: z
+    .enum(['documents', 'changes'])
+    .optional()
+    .meta({ shownDefault: '`changes` with `layout: document`, else `documents`' })
+    .describe('What is dumped: the `documents` of a collection, or the `changes` of each hour.'),
+  timeout: duration(1000, 7 * DAY_MS)
+    .prefault('1h')
+    .describe('A collection that takes longer is given up, and what there is of its file is removed.'),
+  maxChanges: integer(1, 100_000_000).prefault(1_000_000).describe('Changes in one file at most; more go to `.part-0001` and so on.'),
 });
 
 const Http = z.strictObject({

@@ -433,6 +433,55 @@ export const MASK_KEY = defineError({
   title: 'The key of the mask is not the one that this lake was written with',
   next: 'Set `source.maskKey` to the secret that it had: hashes of one lake must be made with one key. A lake with another key begins in another folder.',
 });
+export const DUMP_BUSY = defineError({
+  code: 'SLC-1441',
+  exit: 75,
+  retry: true,
+  title: 'Another dump of this pipeline is running',
+  next: 'Wait until it has ended: what was asked for is dumped then, or ask again.',
+});
+export const DUMP_HISTORY = defineError({
+  code: 'SLC-1442',
+  exit: 69,
+  retry: true,
+  title: 'The server does not keep the moment that a dump began at',
+  next: 'Set `minSnapshotHistoryWindowInSeconds` on the server to more than the dump of its largest collection takes.',
+});
+export const DUMP_COUNT = defineError({
+  code: 'SLC-1443',
+  exit: 1,
+  retry: true,
+  title: 'A dump does not have as many documents as the server counts',
+  next: 'Dump again. If it stays so, the collection may need `validate`, or the count was taken during writes.',
+});
+export const DUMP_TIMEOUT = defineError({
+  code: 'SLC-1444',
+  exit: 69,
+  retry: true,
+  title: 'A dump took too long and was given up',
+  next: 'Raise `dump.timeout`, or dump this collection at a quieter time.',
+});
+export const DUMP_RECORD = defineError({
+  code: 'SLC-1445',
+  exit: 1,
+  retry: false,
+  title: 'What is known of a dump cannot be read',
+  next: 'Restore the file that is named from a backup, or remove it together with the files of that dump: the dump is then made again.',
+});
+export const RETENTION_BAD = defineError({
+  code: 'SLC-1446',
+  exit: 1,
+  retry: false,
+  title: 'What retention has removed cannot be read',
+  next: 'Restore the file that is named from a backup. Without it nobody knows which hours are missing on purpose.',
+});
+export const RETENTION_BUSY = defineError({
+  code: 'SLC-1447',
+  exit: 75,
+  retry: true,
+  title: 'Somebody else is removing or rewriting files of this pipeline',
+  next: 'Wait until the other retention, compaction or erasure has ended.',
+});
 
 // --- bus -----------------------------------------------------------------------------------------------------------
 

@@ -140,6 +140,8 @@ export const checkpointPath = (pipeline: string, scope: Scope = null): LakePath 
   if (scope === null) return `_sluice/${pipeline}/checkpoint.json`;
   return scope === MAINTENANCE ? `_sluice/${pipeline}/maintenance/checkpoint.json` : `_sluice/${pipeline}/bus/${scope}/checkpoint.json`;
 };
+/** Whoever changes or removes sealed files holds the lock or lease beside this path. */
+export const maintenanceLock = (pipeline: string): LakePath => checkpointPath(pipeline, MAINTENANCE);
 export const ledgerFolder = (pipeline: string, scope: Scope = null): LakePath =>
   scope === null ? `_sluice/${pipeline}/ledger` : `_sluice/${pipeline}/ledger/${scope}`;
 export const isMaintenance = (ledger: LakePath): boolean => ledger.includes(`/ledger/${MAINTENANCE}/`);

@@ -23,6 +23,7 @@ import { timed } from '../ops/histogram.ts';
 import type { PipelineStats } from '../ops/stats.ts';
 import { isMaintenance, ledgerFolder, type Checkpoint } from './checkpoint.ts';
 import { readEvents } from './event-files.ts';
+import { isGone, readHorizon, type Horizon } from './horizon.ts';
 import { parseLedger } from './ledger.ts';
 import { inParallel } from './parallel.ts';
 import { Quarantine } from './quarantine.ts';
@@ -87,6 +88,7 @@ export class Loader {
   #hoursPerFile = 1;
   /** Files of the lake may have been replaced and be gone. */
   #maintained = false;
+  #horizon: Pick<Horizon, 'from'> = { from: null };
   /** Collections that the warehouse knows, by name. */
   readonly #known = new Map<string, Namespace>();
   readonly #quarantine = new Quarantine();
@@ -112,6 +114,7 @@ export class Loader {
     const checkpoint = await readWhole(this.#lake, this.#options.pipeline, signal);
     const tally: Tally = { files: 0, rows: 0, merged: 0, rejected: [], behind: new Set(), failed: new Map(), retry: how.retry };
     this.#hoursPerFile = checkpoint === null ? 1 : hoursPerPart(checkpoint.layout);
+    this.#horizon = await readHorizon(this.#lake, this.#options.pipeline, signal);
     const ledgers: LakeFile[] = [];
     for await (const file of this.#lake.list(ledgerFolder(this.#options.pipeline), signal)) ledgers.push(file);
     // What replaces other files comes before them: where none of those is loaded they never are, else it is the one that never is.
@@ -185,7 +188,7 @@ export class Loader {
   /** Lines whose file is not loaded; what is found loaded is added to `loaded`. */
   async #unloaded(path: LakePath, loaded: Set<LakePath>, signal: AbortSignal): Promise<SealedLine[]> {
     const text = (await readFile(this.#lake, path, signal)).toString('utf8');
-    const asked = [...parseLedger(text, path)].filter(isSealedLine).filter((line) => !loaded.has(line.path));
+    const asked = [...parseLedger(text, path)].filter(isSealedLine).filter((line) => !loaded.has(line.path) && !isGone(line, this.#horizon));
     for (let at = 0; at < asked.length; at += PATHS_PER_QUESTION) {
       const paths = asked.slice(at, at + PATHS_PER_QUESTION).map((line) => line.path);
       for (const each of await this.#warehouse.loaded(paths)) loaded.add(each);

@@ -11,13 +11,15 @@ import type { Lake, LakePath } from '../core/lake.ts';
 import { eventFileTime, hoursPerPart, isPerEvent, parquetPath, partHour, partPath } from '../core/layout.ts';
 import { isSealedLine, type SealedLine } from '../core/ledger.ts';
 import { formatNamespace } from '../core/namespace.ts';
-import { compareTimestamps, parseHourName, type Hour } from '../core/time.ts';
+import { compareTimestamps, hourName, parseHourName, type Hour } from '../core/time.ts';
 import { MAINTENANCE, checkpointPath, decodeCheckpoint, type Checkpoint, type PartRecord } from './checkpoint.ts';
 import { readLedger } from './ledger.ts';
 import { isParquet } from './parquet-lines.ts';
 import { readFile } from './read-file.ts';
 import { proveEvents, proveNoOthers } from './verify-events.ts';
 import { positionsOf, verifyFile } from './verify-file.ts';
+import { dumpPaths } from './dump-record.ts';
+import { readHorizon, type Horizon } from './horizon.ts';
 import { Findings, type LakeCheck, type LakeFinding } from './verify-findings.ts';
 import { viewLedger, type LedgerView } from './verify-ledger.ts';
 import { listLake, PublishedProof } from './verify-published.ts';
@@ -34,6 +36,8 @@ export interface LakeReport {
   readonly hours: number;
   readonly collections: number;
   readonly openParts: number;
+  /** `YYYYMMDD-HH`: retention has removed all hours before it; `null`: none. */
+  readonly removedBefore: string | null;
   /** The first thousand. */
   readonly findings: readonly LakeFinding[];
   readonly findingsTotal: number;
@@ -61,12 +65,23 @@ const OVERLAPS_COMPARED_MAX = 16;
 
 /** @throws CHECKPOINT_NEWER, and what the lake throws when it cannot be read; what is wrong in it is in the report */
 export async function verifyLake(lake: Lake, pipeline: string, options: VerifyLakeOptions): Promise<LakeReport> {
+  for (;;) {
+    const horizon = await readHorizon(lake, pipeline, options.signal);
+    const report = await proveLake(lake, pipeline, horizon, options);
+    // What retention took away while it was looked for is not missing: looked at again, without it.
+    if (report.ok || (await readHorizon(lake, pipeline, options.signal)).from === horizon.from) return report;
+  }
+}
+
+async function proveLake(lake: Lake, pipeline: string, horizon: Horizon, options: VerifyLakeOptions): Promise<LakeReport> {
   const { signal } = options;
   const findings = new Findings();
   // Of this first reading nothing is told: the second one sees the same and more.
   const before = await readCheckpoint(lake, pipeline, new Findings(), signal);
   const layout = before?.layout ?? null;
-  const since = options.since === undefined ? null : layout === null ? options.since : partHour(layout, options.since);
+  // What retention has removed is not missing.
+  const asked = options.since === undefined ? horizon.from : Math.max(options.since, horizon.from ?? 0);
+  const since = asked === null || layout === null ? asked : partHour(layout, asked);
   const ledger = await viewLedger(lake, pipeline, since, before, new Findings(), signal);
   await proveOpenParts(lake, before, findings);
   const sums = await proveFiles(lake, pipeline, ledger, before, findings, options);
@@ -75,6 +90,9 @@ export async function verifyLake(lake: Lake, pipeline: string, options: VerifyLa
   // Files of single events are many: they are looked at folder by folder, by a listing of their own.
   const isEvent = (path: LakePath): boolean => layout !== null && isPerEvent(layout) && eventFileTime(path) !== null;
   const listing = await listLake(lake, pipeline, (path) => open.has(path) || ledger.paths.has(path) || isEvent(path), signal);
+  // A dump's record names its files before it makes them.
+  const dumps = await dumpPaths(lake, pipeline, signal);
+  const found = { ...listing, unknown: listing.unknown.filter((path) => !dumps.has(path)) };
   const after = await readCheckpoint(lake, pipeline, findings, signal);
   const ledgerAfter = await viewLedger(lake, pipeline, since, after, findings, signal);
   // Against the older view: a running owner moves both on.
@@ -84,8 +102,8 @@ export async function verifyLake(lake: Lake, pipeline: string, options: VerifyLa
   const maintained = await maintenance(lake, pipeline, findings, signal);
   const reread = async (): Promise<LedgerView> => await viewLedger(lake, pipeline, since, after, new Findings(), signal);
   const now = { ledger: ledgerAfter, reread, maintained };
-  await new PublishedProof(lake, pipeline, after, now, since, findings).prove(listing, signal);
-  if (after !== null && isPerEvent(after.layout)) await proveNoOthers(lake, after, ledgerAfter.paths, findings, signal);
+  await new PublishedProof(lake, pipeline, after, now, since, findings).prove(found, signal);
+  if (after !== null && isPerEvent(after.layout)) await proveNoOthers(lake, after, { sealed: ledgerAfter.paths, since }, findings, signal);
   return {
     pipeline,
     ok: findings.total === 0,
@@ -93,6 +111,7 @@ export async function verifyLake(lake: Lake, pipeline: string, options: VerifyLa
     hours: new Set(ledger.lines.map((line) => line.hour)).size,
     collections: new Set(ledger.lines.map(collectionOf)).size,
     openParts: after?.parts.length ?? 0,
+    removedBefore: horizon.from === null ? null : hourName(horizon.from),
     findings: findings.list,
     findingsTotal: findings.total,
     checks: Object.fromEntries(findings.counts),

@@ -14,6 +14,7 @@ import { formatNamespace, type Namespace } from '../core/namespace.ts';
 import { digestOf, LineSum, type LoadedFile, type LoadRecord, type WarehouseCheck } from '../core/warehouse-proof.ts';
 import type { Warehouse } from '../core/warehouse.ts';
 import { sealedEvents } from './event-files.ts';
+import { isGone, readHorizon, type Horizon } from './horizon.ts';
 import { readLedger } from './ledger.ts';
 import { inParallel } from './parallel.ts';
 import { Replaced } from './replaced.ts';
@@ -56,6 +57,8 @@ class WarehouseProof {
   readonly #unknown: LoadedFile[] = [];
   #replaced: Replaced;
   #rows = 0;
+  /** What the lake has no longer cannot be compared; it stays in the warehouse. */
+  #horizon: Pick<Horizon, 'from'> = { from: null };
 
   constructor(lake: Lake, pipeline: string, warehouse: Warehouse, signal: AbortSignal) {
     this.#lake = lake;
@@ -67,6 +70,7 @@ class WarehouseProof {
 
   async run(): Promise<WarehouseReport> {
     const waiting = new Set((await this.#warehouse.unmerged()).map(formatNamespace));
+    this.#horizon = await readHorizon(this.#lake, this.#pipeline, this.#signal);
     const lines = await this.#ledger();
     this.#replaced = Replaced.of(this.#lake, lines.values());
     const byCollection = Map.groupBy(lines.values(), (line) => formatNamespace(line));
@@ -108,9 +112,9 @@ class WarehouseProof {
       expected.delete(file.path);
       this.#rows += file.rows;
       if (line === undefined) this.#unknown.push(file);
-      else known.push({ file, line });
+      else if (!isGone(line, this.#horizon)) known.push({ file, line });
     }
-    for (const line of expected.values()) this.#notLoaded.set(line.path, line);
+    for (const line of expected.values()) if (!isGone(line, this.#horizon)) this.#notLoaded.set(line.path, line);
     await inParallel(known, FILES_AT_ONCE, ({ file, line }) => this.#proveFile(ns, file, line));
   }
 
