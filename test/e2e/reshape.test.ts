@@ -2,8 +2,9 @@
  * What a producer has sent, captured by Event Hubs into files, reshaped into a lake: line by line what the direct way writes, whatever
  * the files are like and however often the reshaping dies.
  */
-import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,6 +12,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Lake } from '../../src/core/lake.ts';
 import { LAYOUT_PRESETS } from '../../src/core/layout.ts';
 import { isSealedLine } from '../../src/core/ledger.ts';
+import { openAzureLake } from '../../src/lake/azure/open.ts';
 import { openLocalLake } from '../../src/lake/local/local.ts';
 import { silentLog } from '../../src/ops/log.ts';
 import { newStats } from '../../src/ops/stats.ts';
@@ -21,6 +23,7 @@ import { verifyLake } from '../../src/pipeline/verify-lake.ts';
 import { failpointNames } from '../crash/failpoint-names.ts';
 import { CaptureBench, HOUR, T0, events } from '../fakes/capture-bench.ts';
 import { writeCapture, type Captured, type CaptureHow } from '../fakes/capture-files.ts';
+import { startDfsServer } from '../fakes/dfs/server.ts';
 import { MemoryBus } from '../fakes/memory-bus.ts';
 
 const never = new AbortController().signal;
@@ -254,6 +257,56 @@ describe('Capture files become the lake', () => {
       AZURE,
     );
     expect((await sluice(other.config, reshapeArgs(other))).err).toMatch(/SLC-16\d\d/);
+  });
+});
+
+describe('a storage account', () => {
+  it('may have the files, and the lake', async () => {
+    await using server = await startDfsServer();
+    const { account } = server;
+    const open = async (url: string): Promise<Lake> =>
+      await openAzureLake({ url, writer: null, auth: { kind: 'accountKey', account: account.name, key: account.key } });
+    const at = await place();
+    const paths = await capture(at.captured);
+    await using files = await open(`${server.url}/captured/hub`);
+    for (const path of paths) await files.put(path.slice(at.captured.length + 1), await readFile(path), 'absent');
+    const auth = `{ kind: accountKey, account: ${account.name}, key: "${account.key}" }`;
+    const url = `${server.url}/lake/reshaped`;
+    await writeFile(
+      at.config,
+      `pipeline: p\nsource: { uri: "mongodb://127.0.0.1:1", include: ["db.*"] }\nlake: { url: "${url}", auth: ${auth}, flush: { maxAge: 50ms } }\n`,
+    );
+    const claims = `file:${join(folder, 'producer')}`;
+    const ran = await sluice(at.config, ['reshape', '--from', `${server.url}/captured/hub`, '--claims', claims, '--then', 'delete']);
+    expect(ran.err).toBe('');
+    expect(ran.out).toContain(`${paths.length} Capture files deleted.`);
+    await using lake = await open(url);
+    expect(await linesOf(lake)).toEqual(expected);
+    expect((await verifyLake(lake, 'p', { signal: never })).findings).toEqual([]);
+    expect((await files.list('', never)[Symbol.asyncIterator]().next()).done).toBe(true);
+  });
+});
+
+describe('a reshaping that watches', () => {
+  it('takes files as they come until it is told to stop', async () => {
+    const at = await place();
+    await capture(at.captured, AZURE, (_, n) => n === 0);
+    const args = [LAUNCHER, '--config', at.config, ...reshapeArgs(at, '--watch', '0.1')];
+    const child = spawn(process.execPath, args, { env: { ...process.env, XDG_STATE_HOME: folder }, stdio: ['ignore', 'pipe', 'pipe'] });
+    try {
+      const ended = once(child, 'close');
+      const hours = async (): Promise<number> => (await readdir(join(at.lake, '_sluice/p/hours')).catch(() => [])).length;
+      await expect.poll(async () => await stat(join(at.lake, '_sluice/p/bus/p001/checkpoint.json')).then(() => true, () => false), { timeout: 30_000 }).toBe(true); // prettier-ignore
+      expect(await hours()).toBe(0);
+      await capture(at.captured, AZURE, (_, n) => n > 0);
+      await expect.poll(hours, { timeout: 30_000 }).toBe(2);
+      child.kill('SIGTERM');
+      expect((await ended)[1]).toBeNull();
+    } finally {
+      child.kill('SIGKILL');
+    }
+    expect((await sluice(at.config, reshapeArgs(at))).err).toBe('');
+    await proven(at.lake);
   });
 });
 
