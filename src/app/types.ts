@@ -52,6 +52,33 @@ export interface LoadArgs {
   readonly hours: HourRange | null;
 }
 
+export interface ReshapeArgs {
+  /** Where the Capture files are, as `lake.url` is written. */
+  readonly from: string;
+  /** As the hub's owner has chosen it. */
+  readonly pattern: string;
+  /** The lake that the producer writes claims to; `null`: the lake that is written. */
+  readonly claims: string | null;
+  /** What becomes of files that are in the lake. */
+  readonly readFiles: 'keep' | 'delete' | 'move';
+  /** A folder of the files' place. */
+  readonly moveTo: string;
+  /** Look for new files this often, and never end; `null`: once. */
+  readonly watchMs: number | null;
+  readonly takeOver: boolean;
+  readonly acceptGap: boolean;
+}
+
+export interface ReshapeSummary {
+  readonly events: number;
+  /** Events that the lake had already. */
+  readonly replayed: number;
+  readonly partsSealed: number;
+  readonly hoursComplete: number;
+  /** Capture files that were deleted or moved. */
+  readonly filesDone: number;
+}
+
 export interface DumpArgs {
   /** Globs over `db.collection`; empty: all that the configuration dumps. */
   readonly collections: readonly string[];

@@ -4,7 +4,6 @@
 
 const COMMANDS: Readonly<Record<string, string>> = {
   snapshot: 'Snapshots are not built yet: the lake begins at `source.startAt`.',
-  reshape: 'Nothing takes its place yet.',
   erase: 'Nothing takes its place yet.',
 };
 

@@ -19,6 +19,7 @@ import { initCommand } from './commands/init.ts';
 import { loadCommand, mergeCommand } from './commands/load.ts';
 import { queryCommand } from './commands/query.ts';
 import { renderCommand } from './commands/render.ts';
+import { reshapeCommand } from './commands/reshape.ts';
 import { restoreCommand } from './commands/restore.ts';
 import { retainCommand } from './commands/retain.ts';
 import { runCommand } from './commands/run.ts';
@@ -81,6 +82,7 @@ export function buildProgram(io: Io): Command {
   schemaCommand(program, io);
   verifyCommand(program, io);
   compactCommand(program, io);
+  reshapeCommand(program, io);
   renderCommand(program, io);
   deadLettersCommand(program, io);
   enableImagesCommand(program, io);

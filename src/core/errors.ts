@@ -570,6 +570,40 @@ export const DEAD_LETTER_NONE = defineError({
   next: 'Use a name that `sluice dead-letters list` shows.',
 });
 
+// 1630-1649: Capture files.
+
+export const CAPTURE_PATTERN = defineError({
+  code: 'SLC-1630',
+  exit: 2,
+  retry: false,
+  title: 'The pattern of the Capture files is not right',
+  next: 'Give the file name format of the hub (Azure portal, Capture) as `--pattern`, with {PartitionId} and all of {Year} {Month} {Day} {Hour} {Minute} {Second}.',
+});
+
+export const CAPTURE_BROKEN = defineError({
+  code: 'SLC-1631',
+  exit: 1,
+  retry: false,
+  title: 'A Capture file cannot be read',
+  next: 'Nothing after it in its partition is read. Put a whole copy of it there, or take it away and go on with `--accept-gap`, which records what is missing.',
+});
+
+export const RESHAPE_OTHER = defineError({
+  code: 'SLC-1632',
+  exit: 2,
+  retry: false,
+  title: 'The lake of this pipeline is written in another way',
+  next: 'Give the pipeline that reshapes Capture files a lake of its own (`lake.url`, `pipeline`): their numbers are not those of a broker or of a change stream.',
+});
+
+export const RESHAPE_EMPTY = defineError({
+  code: 'SLC-1633',
+  exit: 2,
+  retry: false,
+  title: 'There are no Capture files with messages of sluice',
+  next: 'Check `--from` and `--pattern`. With `--watch` sluice waits for the first file.',
+});
+
 // --- serving and tools ---------------------------------------------------------------------------------------------
 
 export const HTTP_FAILED = defineError({

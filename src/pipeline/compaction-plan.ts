@@ -11,6 +11,7 @@ import { isSealedLine, type LedgerLine, type SealedLine } from '../core/ledger.t
 import { NamespaceFilter } from '../core/namespace.ts';
 import { compareTimestamps, endOfHour, parseHourName, type Hour } from '../core/time.ts';
 import { hourKey } from './checkpoint.ts';
+import { isGone, type Horizon } from './horizon.ts';
 import { isParquet } from './parquet-lines.ts';
 import type { WholePipeline } from './whole.ts';
 
@@ -46,14 +47,19 @@ const MERGE_BYTES_MAX = 512 * 1024 ** 2;
 /** A guess: of a compressed part only the compressed size is known. */
 const COMPRESSION_RATIO = 8;
 
-export async function planCompaction(ledger: AsyncIterable<LedgerLine>, about: WholePipeline, range: CompactionRange): Promise<CompactionPlan> {
+export async function planCompaction(
+  ledger: AsyncIterable<LedgerLine>,
+  about: WholePipeline,
+  horizon: Pick<Horizon, 'from'>,
+  range: CompactionRange,
+): Promise<CompactionPlan> {
   const isChosen = chooser(about, range);
   const lines: SealedLine[] = [];
   const superseded = new Set<LakePath>();
   /** Every path that a Parquet file ever had. */
   const taken = new Set<LakePath>();
   for await (const line of ledger) {
-    if (!isSealedLine(line) || !isChosen(line)) continue;
+    if (!isSealedLine(line) || isGone(line, horizon) || !isChosen(line)) continue;
     lines.push(line);
     if (isParquet(line.path)) taken.add(line.path);
     for (const path of line.supersedes ?? []) superseded.add(path);

@@ -25,6 +25,7 @@ import { newStats } from '../ops/stats.ts';
 import { MAINTENANCE, checkpointPath, decodeCheckpoint, hourKey, type PartRecord } from './checkpoint.ts';
 import { Committer } from './committer.ts';
 import { planCompaction, type CompactionRange, type HourPlan } from './compaction-plan.ts';
+import { isGone, readHorizon } from './horizon.ts';
 import { Ledger, readLedger } from './ledger.ts';
 import { makeParquet, type Compacted } from './parquet-file.ts';
 import { manifestPath } from './publish.ts';
@@ -76,7 +77,8 @@ export async function compact(options: CompactionOptions, parts: CompactionParts
   if (about === null) return totals;
   if (isPerEvent(about.layout)) throw new SluiceError(COMPACT_LAYOUT, `${lake.description} has one file per event`);
   // Most calls find nothing to do, and write nothing then.
-  const { hours } = await planCompaction(readLedger(lake, pipeline, '', signal), about, options);
+  const horizon = await readHorizon(lake, pipeline, signal);
+  const { hours } = await planCompaction(readLedger(lake, pipeline, '', signal), about, horizon, options);
   if (hours.length === 0 && !(await hasBegun(lake, pipeline, signal))) return totals;
   const ownership = await lake.own(checkpointPath(pipeline, MAINTENANCE), { takeOver }, signal);
   if (ownership === null) throw new SluiceError(COMPACT_BUSY, `${pipeline} in ${lake.description}`);
@@ -134,6 +136,12 @@ class Compaction {
     if (first === undefined) return;
     const { lake, log } = this.#parts;
     const key = hourKey(first, first.hour);
+    // Retention has come in between, and taken away what was there of the hour.
+    if (isGone(first, await readHorizon(lake, this.#options.pipeline, signal))) {
+      for (const { path } of lines) await lake.remove(path);
+      this.#clear(committer, ledger, key);
+      return;
+    }
     const isOurs = async ({ path, bytes, sha256 }: SealedLine): Promise<boolean> =>
       (await lake.stat(path))?.size === bytes &&
       createHash('sha256')
@@ -166,7 +174,10 @@ class Compaction {
 
   async #all(committer: Committer, ledger: Ledger, signal: AbortSignal): Promise<void> {
     const { lake, onProgress, openWriter, log } = this.#parts;
-    const plan = await planCompaction(readLedger(lake, this.#options.pipeline, '', signal), this.#about, this.#options);
+    const { pipeline } = this.#options;
+    // Nobody moves it while we own the maintenance.
+    const horizon = await readHorizon(lake, pipeline, signal);
+    const plan = await planCompaction(readLedger(lake, pipeline, '', signal), this.#about, horizon, this.#options);
     const hours = await this.#loadedHours(plan.hours);
     if (hours.length === 0) return;
     const folder = await mkdtemp(join(tmpdir(), 'sluice-compact-'));

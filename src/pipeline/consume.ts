@@ -283,9 +283,10 @@ export class Consume {
 
   #tally(): void {
     const all = [...this.#stats.values()];
-    if (all.length === 0) return;
     const { stats } = this.#parts;
     for (const name of SUMS) stats[name] = this.#gone[name] + all.reduce((sum, each) => sum + each[name], 0);
+    // After a stop no partition is ours; what was done stays counted.
+    if (all.length === 0) return;
     stats.epoch = Math.max(...all.map(({ epoch }) => epoch));
     stats.watermark = lowest(all.map(({ watermark }) => watermark));
     stats.lastEventAtMs = Math.max(0, ...all.map(({ lastEventAtMs }) => lastEventAtMs ?? 0)) || null;

@@ -22,6 +22,7 @@ import { silentLog } from '../../src/ops/log.ts';
 import { MAINTENANCE, checkpointPath } from '../../src/pipeline/checkpoint.ts';
 import { compact, type CompactionOptions, type CompactionTotals } from '../../src/pipeline/compaction.ts';
 import { sealedEvents } from '../../src/pipeline/event-files.ts';
+import { saveHorizon } from '../../src/pipeline/horizon.ts';
 import { readLedger } from '../../src/pipeline/ledger.ts';
 import { verifyLake } from '../../src/pipeline/verify-lake.ts';
 import { openParquetWriter } from '../../src/warehouse/duckdb/parquet.ts';
@@ -237,6 +238,24 @@ async function readAll(lake: Lake, path: LakePath): Promise<string> {
   for await (const chunk of lake.read(path, 0, never)) chunks.push(chunk);
   return Buffer.concat(chunks).toString();
 }
+
+describe('hours that retention has taken away', () => {
+  it('are left alone, also where a compaction of them was cut short', async () => {
+    const bench = new CaptureBench();
+    await bench.runAndStop(SCRIPT, SEVERAL_PARTS);
+    const lake = await bench.lake();
+    bench.store.onOperation = ({ kind }) => {
+      if (kind === 'remove') throw new Died();
+    };
+    expect(await run(lake).then(() => false, hasDied)).toBe(true);
+    delete bench.store.onOperation;
+    const hour = Math.floor(T0 / HOUR);
+    await saveHorizon(lake, 'p', { from: hour + 1, removed: null, there: null }, '');
+    for (const path of [...(await filesBelow(lake, folderOf('a'))).map((name) => folderOf('a') + name), ...(await filesBelow(lake, folderOf('b'))).map((name) => folderOf('b') + name)]) await lake.remove(path); // prettier-ignore
+    expect(await run(lake)).toMatchObject({ hours: 1, failed: [] });
+    expect(await faults(lake)).toEqual([]);
+  });
+});
 
 describe('two compactions', () => {
   it('do not work at one time', async () => {
