@@ -278,6 +278,23 @@ describe('the Azure Container App', async () => {
   });
 });
 
+describe('the notebook for Databricks', async () => {
+  const notebook = await text('databricks/discovery.py');
+
+  it('reads fields that the ledger has', async () => {
+    const spec = await readFile(join(ROOT, 'docs/specs/lake.md'), 'utf8');
+    const ledger = spec.slice(spec.indexOf('\n## Ledger'), spec.indexOf('\n## Manifests'));
+    const fields = [...notebook.matchAll(/StructField\("(\w+)"/g)].map(([, name]) => name!);
+    expect(fields.length).toBe(8);
+    expect(fields.filter((name) => !ledger.includes(`\`${name}\``))).toEqual([]);
+    expect(notebook.split('\n')[0]).toBe('# Databricks notebook source');
+  });
+
+  it.skipIf(!installed('python3', '--version'))('is Python that can be parsed (where python3 is installed)', async () => {
+    await run('python3', ['-c', 'import ast, sys; ast.parse(open(sys.argv[1]).read())', join(DEPLOY, 'databricks/discovery.py')]);
+  });
+});
+
 describe('the words of a command line', () => {
   it.each([['run', '--until-idel', '5'], ['rum'], ['render', 'snowflak'], ['seal', '--now']])('are looked up: %s %s', (...words) =>
     expect(unknownWord(PROGRAM, words)).not.toBeNull(),
