@@ -10,6 +10,7 @@ import { configJsonSchema, configReference } from '../src/config/reference.ts';
 import type { ErrorKind, ExitCode } from '../src/core/error.ts';
 import { allErrors } from '../src/core/errors.ts';
 import { metricsReference } from '../src/http/metrics.ts';
+import { securityPage } from './licences.ts';
 import { mutationsPage } from './mutation-list.ts';
 import { troubleshootingPage } from './troubleshooting.ts';
 
@@ -157,6 +158,7 @@ const PAGES: Readonly<Record<string, () => string>> = {
   'docs/specs/metrics.md': metricsReference,
   'docs/cli.md': cliReference,
   'docs/mutations.md': mutationsPage,
+  'SECURITY.md': securityPage,
   'docs/config.schema.json': () => `${JSON.stringify(configJsonSchema(), null, 2)}\n`,
 };
 

@@ -3,6 +3,7 @@
  */
 import type { PipelineStats } from '../ops/stats.ts';
 import type { QueryResult } from '../core/warehouse.ts';
+import type { FilesArgs, FilesReport, Overview } from './overview-types.ts';
 import type {
   CollectionsArgs,
   DiscoverArgs,
@@ -31,6 +32,11 @@ export interface Control {
   /** Live: read at each scrape. */
   readonly stats: PipelineStats;
   status(signal: AbortSignal): Promise<PipelineStatus>;
+  /** For the dashboard: made at most once a second, however many ask. */
+  overview(signal: AbortSignal): Promise<Overview>;
+  /** Differs whenever the overview would. Live: read about once a second while somebody looks. */
+  readonly revision: string;
+  files(args: FilesArgs, signal: AbortSignal): Promise<FilesReport>;
   seal(signal: AbortSignal): Promise<SealSummary>;
   load(args: LoadArgs, signal: AbortSignal): Promise<LoadSummary>;
   merge(args: MergeArgs, signal: AbortSignal): Promise<MergeSummary>;

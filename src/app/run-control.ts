@@ -11,6 +11,9 @@ import { discoverWith } from './discover.ts';
 import { loadWith, mergeWith, setStatuses } from './load.ts';
 import type { LoadLoop } from './load-loop.ts';
 import type { Running } from './run.ts';
+import { ledgerFiles } from './ledger-files.ts';
+import { Overviews } from './overview.ts';
+import type { FilesArgs, FilesReport, Overview } from './overview-types.ts';
 import { collectionsOf, schemasOf } from './schema.ts';
 import { sealedBy } from './sealed-since.ts';
 import { statusOf } from './status.ts';
@@ -37,10 +40,12 @@ import { verifyWith } from './verify.ts';
 export class RunControl implements Control {
   readonly #running: Running;
   readonly #log: Logger;
+  readonly #overviews: Overviews;
 
   constructor(running: Running, log: Logger) {
     this.#running = running;
     this.#log = log;
+    this.#overviews = new Overviews(running);
   }
 
   get pipeline(): string {
@@ -56,6 +61,19 @@ export class RunControl implements Control {
     const { writes, reads, lists } = stats.lake;
     const storage = config.lake.kind === 'local' ? null : { writes, reads, lists, writesPerMillionEvents: writesPerMillion(stats) };
     return statusOf(config, lake, warehouse, { state: stats.state, pid: process.pid, storage }, signal);
+  }
+
+  overview(): Promise<Overview> {
+    return this.#overviews.read();
+  }
+
+  get revision(): string {
+    return this.#overviews.revision;
+  }
+
+  files(args: FilesArgs, signal: AbortSignal): Promise<FilesReport> {
+    const { lake, warehouse } = this.#running;
+    return ledgerFiles(lake, this.pipeline, warehouse, args, signal);
   }
 
   async seal(signal: AbortSignal): Promise<SealSummary> {
@@ -83,17 +101,20 @@ export class RunControl implements Control {
 
   verify(args: VerifyArgs, signal: AbortSignal): Promise<VerifyReport> {
     const { lake, warehouse } = this.#running;
-    return verifyWith(lake, this.pipeline, warehouse, args, signal);
+    return this.#overviews.verifying(() => verifyWith(lake, this.pipeline, warehouse, args, signal));
   }
 
-  pause(args: CollectionsArgs): Promise<PauseSummary> {
-    return setStatuses(this.#loading().warehouse, args, 'PAUSED');
+  async pause(args: CollectionsArgs): Promise<PauseSummary> {
+    const summary = await setStatuses(this.#loading().warehouse, args, 'PAUSED');
+    this.#overviews.changed();
+    return summary;
   }
 
   async resume(args: CollectionsArgs): Promise<PauseSummary> {
     const { loads, warehouse } = this.#loading();
     const summary = await setStatuses(warehouse, args, 'ACTIVE');
     loads.retry();
+    this.#overviews.changed();
     return summary;
   }
 

@@ -81,7 +81,7 @@ export async function statusOf(
 }
 
 /** `null` when the server is away or this user may not look. */
-async function readOplogHours(config: Config, signal: AbortSignal): Promise<number | null> {
+export async function readOplogHours(config: Config, signal: AbortSignal): Promise<number | null> {
   const { oplogWindow, withClient } = await import('../source/mongo/inspect.ts');
   const options = { serverSelectionTimeoutMS: SOURCE_MS_MAX, connectTimeoutMS: SOURCE_MS_MAX };
   return await withClient(config.source.uri, signal, async (client) => (await oplogWindow(client)).hours, options).catch(() => null);

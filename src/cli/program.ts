@@ -8,6 +8,7 @@ import { Command, Option } from 'commander';
 import { collectionsCommand, discoverCommand } from './commands/collections.ts';
 import { completionCommand } from './commands/completion.ts';
 import { configCommand } from './commands/config.ts';
+import { dashboardCommand } from './commands/dashboard.ts';
 import { demoCommand } from './commands/demo.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { enableImagesCommand } from './commands/enable-images.ts';
@@ -61,6 +62,7 @@ export function buildProgram(io: Io): Command {
   doctorCommand(program, io);
   runCommand(program, io);
   statusCommand(program, io);
+  dashboardCommand(program, io);
   pauseCommands(program, io);
   sealCommand(program, io);
   loadCommand(program, io);

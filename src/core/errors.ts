@@ -496,6 +496,13 @@ export const HTTP_DENIED = defineError({
   title: 'The HTTP server refused the request',
   next: 'Send `Authorization: Bearer <token>` with `http.token`, or with the token in the run file, to the address that sluice listens on.',
 });
+export const HTTP_BUSY = defineError({
+  code: 'SLC-1510',
+  exit: 69,
+  retry: true,
+  title: 'The HTTP server has too much to do',
+  next: 'Wait a moment and ask again, less often; close pages that nobody looks at.',
+});
 export const PACKAGE_MISSING = defineError({
   code: 'SLC-1530',
   exit: 2,

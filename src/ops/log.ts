@@ -7,6 +7,7 @@ import { styleText } from 'node:util';
 import { destination, pino, type DestinationStream, type Logger } from 'pino';
 import { SluiceError } from '../core/error.ts';
 import type { LogLevel } from './log-levels.ts';
+import { scrubJson } from './scrub-json.ts';
 
 export type { Logger };
 
@@ -33,7 +34,7 @@ export function makeLog(options: LogOptions): Logger {
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: (error: unknown) => describeError(error, verbose) },
-      hooks: { streamWrite: (line) => scrubLine(line, scrub) },
+      hooks: { streamWrite: (line) => `${scrubJson(line.trimEnd(), scrub)}\n` },
     },
     options.pretty ? prettyStream(stream) : stream,
   );
@@ -53,13 +54,6 @@ function describeError(error: unknown, verbose: boolean): unknown {
     ...(error.cause === undefined ? {} : { cause: error.cause instanceof Error ? error.cause.message : JSON.stringify(error.cause) }),
     ...(verbose ? { stack: error.stack } : {}),
   };
-}
-
-/** The line itself is only looked at: replacing inside JSON text could break it (a password may be `":`). */
-function scrubLine(line: string, scrub: (text: string) => string): string {
-  if (scrub(line) === line) return line;
-  const value: unknown = JSON.parse(line, (_, item: unknown) => (typeof item === 'string' ? scrub(item) : item));
-  return `${JSON.stringify(value)}\n`;
 }
 
 const COLOURS: Readonly<Record<string, Parameters<typeof styleText>[0]>> = {

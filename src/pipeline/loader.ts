@@ -17,10 +17,10 @@ import { hoursPerPart } from '../core/layout.ts';
 import { dataBytes, isSealedLine, type SealedLine } from '../core/ledger.ts';
 import { formatNamespace, parseNamespace, type Namespace } from '../core/namespace.ts';
 import { compareTimestamps, parseHourName, type Hour, type Timestamp } from '../core/time.ts';
-import type { CollectionRow, SealedFile, Warehouse } from '../core/warehouse.ts';
+import type { CollectionRow, LoadResult, SealedFile, Warehouse } from '../core/warehouse.ts';
 import type { Logger } from '../ops/log.ts';
 import { timed } from '../ops/histogram.ts';
-import type { PipelineStats } from '../ops/stats.ts';
+import { recordLoad, type PipelineStats } from '../ops/stats.ts';
 import { ledgerFolder, type Checkpoint } from './checkpoint.ts';
 import { readEvents } from './event-files.ts';
 import { parseLedger } from './ledger.ts';
@@ -209,12 +209,15 @@ export class Loader {
     signal.throwIfAborted();
     const files = lines.map((line) => this.#fileOf(line));
     const { stats, log } = this.#options;
+    const begunMs = this.#options.clock.now();
     let result;
     try {
       result = await timed(stats.loadSeconds, () => this.#warehouse.load(files, signal));
     } catch (error) {
+      if (!signal.aborted) this.#record(lines, begunMs, { files: 0, rows: 0, rejected: [] }, reasonOf(error));
       return await this.#loadApart(lines, error, tally, signal);
     }
+    this.#record(lines, begunMs, result, null);
     tally.files += result.files;
     tally.rows += result.rows;
     tally.rejected.push(...result.rejected);
@@ -230,6 +233,15 @@ export class Loader {
       else this.#quarantine.remove(path);
     }
     return rejected;
+  }
+
+  #record(lines: readonly SealedLine[], begunMs: number, result: Pick<LoadResult, 'files' | 'rows' | 'rejected'>, error: string | null): void {
+    const { files, rows, rejected } = result;
+    if (files === 0 && rejected.length === 0 && error === null) return;
+    const names = new Set(lines.map(nameOf));
+    const of = names.size === 1 ? [...names].join() : `${names.size} collections`;
+    const atMs = this.#options.clock.now();
+    recordLoad(this.#options.stats, { atMs, seconds: (atMs - begunMs) / 1000, files, rows, rejected: rejected.length, of, error });
   }
 
   /** A statement failed and no file is to blame: each collection by itself, so that one does not hold the others. */
