@@ -178,6 +178,9 @@ export class KafkaBroker implements AsyncDisposable {
       'inter.broker.listener.name=PLAIN',
       'controller.listener.names=CTRL',
       'sasl.enabled.mechanisms=PLAIN',
+      'listener.name.sasl.sasl.enabled.mechanisms=PLAIN,OAUTHBEARER',
+      // It takes tokens that nobody has signed.
+      `listener.name.sasl.oauthbearer.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";`,
       `listener.name.sasl.plain.sasl.jaas.config=${jaas}`,
       `listener.name.hub.plain.sasl.jaas.config=${jaas}`,
       'log.dirs=data',

@@ -1,13 +1,17 @@
 /**
  * What a running pipeline answers to those who ask over HTTP.
  */
+import { systemClock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
 import { CONFIG_CONFLICT, LAKE_OWNED } from '../core/errors.ts';
 import type { QueryResult, Warehouse } from '../core/warehouse.ts';
+import type { RetainSummary } from '../pipeline/retain.ts';
 import type { Logger } from '../ops/log.ts';
 import { writesPerMillion, type PipelineStats } from '../ops/stats.ts';
 import type { Control } from './control.ts';
 import { discoverWith } from './discover.ts';
+import { dumpWith } from './dump.ts';
+import { retainWith } from './retain.ts';
 import { loadWith, mergeWith, setStatuses } from './load.ts';
 import type { LoadLoop } from './load-loop.ts';
 import type { Running } from './run.ts';
@@ -21,6 +25,8 @@ import type {
   CollectionsArgs,
   DiscoverArgs,
   DiscoverSummary,
+  DumpArgs,
+  DumpSummary,
   LoadArgs,
   LoadSummary,
   MergeArgs,
@@ -29,6 +35,7 @@ import type {
   PipelineStatus,
   QueryArgs,
   RegistryReport,
+  RetainArgs,
   SchemaArgs,
   SchemaReport,
   SealSummary,
@@ -81,6 +88,18 @@ export class RunControl implements Control {
     if (capture === null) throw new SluiceError(CONFIG_CONFLICT, 'this process only loads: there is nothing to seal');
     if (stats.epoch === 0) throw new SluiceError(LAKE_OWNED, 'this process stands by');
     return await sealedBy(lake, this.pipeline, () => capture.seal(signal), signal);
+  }
+
+  async dump(args: DumpArgs, signal: AbortSignal): Promise<DumpSummary> {
+    const { config, lake, capture, stats } = this.#running;
+    // What there is of the present hour is dumped, too.
+    if (capture !== null && stats.epoch > 0) await capture.seal(signal);
+    return await dumpWith(config, args, { lake, clock: systemClock, log: this.#log }, signal);
+  }
+
+  retain(args: RetainArgs, signal: AbortSignal): Promise<RetainSummary> {
+    const { config, lake, warehouse } = this.#running;
+    return retainWith(config, args, { lake, warehouse, clock: systemClock, log: this.#log }, signal);
   }
 
   load(args: LoadArgs, signal: AbortSignal): Promise<LoadSummary> {

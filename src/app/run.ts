@@ -17,7 +17,9 @@ import { Produce } from '../pipeline/produce.ts';
 import { Loader } from '../pipeline/loader.ts';
 import type { Serving } from './control.ts';
 import { captureOptions, consumeOptions, makeSource, openBus, openLake, openWarehouse, produceOptions } from './compose.ts';
+import { DumpLoop } from './dump.ts';
 import { LoadLoop } from './load-loop.ts';
+import { retainLoop } from './retain.ts';
 import { RunControl } from './run-control.ts';
 import { scheduleOf } from './schedule.ts';
 import type { RunOptions } from './types.ts';
@@ -26,6 +28,8 @@ const PROGRESS_MS = 1_000;
 /** What a stop leaves to a load that is under way. */
 const STOP_LOAD_MS_MAX = 8_000;
 const FILES_PER_LOAD_MAX = 1_000;
+/** Nothing more is produced: the rest of the topic is there at once. */
+const REST_IDLE_MS_MAX = 2_000;
 
 /** What one run holds; filled as it starts. */
 export interface Running {
@@ -45,6 +49,11 @@ export async function runPipeline(config: Config, options: RunOptions, signal: A
   if ((role === 'produce' || role === 'consume') && config.bus === null) {
     throw new SluiceError(CONFIG_CONFLICT, `\`--role ${role}\` without a \`bus\` in the configuration`, {
       next: 'Add a `bus`, or use `--role all` or `--role capture`.',
+    });
+  }
+  if (role === 'produce' && config.bus !== null && config.bus.format !== 'sluice') {
+    throw new SluiceError(CONFIG_CONFLICT, `another program writes to the topic (\`bus.format: ${config.bus.format}\`)`, {
+      next: 'Use `--role consume`, or leave `bus.format` out if sluice is to write to it.',
     });
   }
   if (role === 'load' && config.warehouse === null)
@@ -85,7 +94,7 @@ async function runCapture(running: Running, options: RunOptions, serving: Servin
     onOwned: async () => {
       // Only now: a standby must not hold the warehouse's file.
       if (role === 'all') await openLoads(running, options, clock);
-      if (running.loads !== null) loop = running.loads.run(loading.signal);
+      loop = besides(running, clock, log, loading.signal);
       await serving?.owned();
     },
     onSealed: () => running.loads?.notify(),
@@ -111,7 +120,9 @@ async function runBus(running: Running, options: RunOptions, serving: Serving | 
   const sides: (() => Promise<void>)[] = [];
   if (role !== 'consume') sides.push(() => runProduce(running, options, { ...parts, stats: role === 'all' ? newStats() : stats }, either));
   if (role === 'consume') sides.push(() => runConsume(running, options, { ...parts, serving }, either));
-  if (role === 'all') {
+  const isForeign = config.bus !== null && config.bus.format !== 'sluice';
+  if (isForeign) sides.splice(0, sides.length, () => runConsume(running, options, { ...parts, serving }, either));
+  else if (role === 'all') {
     const produced = new AbortController();
     const produce = sides.pop()!;
     sides.push(async () => {
@@ -120,7 +131,9 @@ async function runBus(running: Running, options: RunOptions, serving: Serving | 
     });
     sides.push(async () => {
       await runConsume(running, { ...options, untilIdleMs: null }, { ...parts, serving }, AbortSignal.any([either, produced.signal]));
-      if (!either.aborted && options.untilIdleMs !== null) await runConsume(running, options, { ...parts, serving }, either);
+      if (either.aborted || options.untilIdleMs === null) return;
+      const rest = { ...options, untilIdleMs: Math.min(options.untilIdleMs, REST_IDLE_MS_MAX) };
+      await runConsume(running, rest, { ...parts, serving }, either);
     });
   }
   // What one fails with ends the other.
@@ -146,7 +159,7 @@ async function runProduce(running: Running, options: RunOptions, parts: BusParts
 
 async function runConsume(running: Running, options: RunOptions, parts: BusParts & { serving: Serving | null }, signal: AbortSignal): Promise<void> {
   const { config, stats } = running;
-  const { clock, serving } = parts;
+  const { clock, serving, log } = parts;
   const loading = new AbortController();
   let loop: Promise<void> = Promise.resolve();
   const consume = new Consume(await consumeOptions(config, options), {
@@ -154,7 +167,7 @@ async function runConsume(running: Running, options: RunOptions, parts: BusParts
     stats,
     onOwned: async () => {
       if (options.role === 'all' && running.warehouse === null) await openLoads(running, options, clock);
-      if (running.loads !== null) loop = running.loads.run(loading.signal);
+      loop = besides(running, clock, log, loading.signal);
       await serving?.owned();
     },
     onSealed: () => running.loads?.notify(),
@@ -166,6 +179,15 @@ async function runConsume(running: Running, options: RunOptions, parts: BusParts
   } finally {
     await endLoop(loop, loading, clock);
   }
+}
+
+/** What a run does beside its capture, until it ends. */
+async function besides({ config, lake, loads, warehouse }: Running, clock: Clock, log: Logger, signal: AbortSignal): Promise<void> {
+  await Promise.all([
+    loads?.run(signal),
+    new DumpLoop(config, { lake, clock, log }).run(signal),
+    retainLoop(config, { lake, warehouse, clock, log }, signal),
+  ]);
 }
 
 async function runLoads(running: Running, options: RunOptions, serving: Serving | null, clock: Clock, signal: AbortSignal): Promise<void> {

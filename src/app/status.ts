@@ -11,6 +11,7 @@ import type { Timestamp } from '../core/time.ts';
 import type { CollectionRow, Warehouse } from '../core/warehouse.ts';
 import type { Config } from '../config/config.ts';
 import { newCheckpoint } from '../pipeline/checkpoint.ts';
+import { listDeadLetters } from '../pipeline/dead-letters.ts';
 import { readLedger } from '../pipeline/ledger.ts';
 import { readWhole } from '../pipeline/whole.ts';
 import { openLake, openWarehouse } from './compose.ts';
@@ -76,6 +77,7 @@ export async function statusOf(
     checkpointSavedAt: checkpoint.epoch === 0 ? null : checkpoint.savedAt,
     collections: [...collections.values()].toSorted((a, b) => (a.namespace < b.namespace ? -1 : 1)),
     gaps: checkpoint.gaps.map((gap) => ({ from: iso(gap.from), to: gap.to === null ? 'open' : iso(gap.to), cause: gap.cause })),
+    deadLetters: config.bus === null ? null : (await listDeadLetters(lake, pipeline, signal)).length,
     oplogHours: await oplogHours,
   };
 }

@@ -12,6 +12,8 @@ import type { Io } from './io.ts';
 const SEATS: Readonly<Record<OwnerPath, readonly Seat[]>> = {
   '/api/status': ['lake', 'warehouse'],
   '/api/seal': ['lake'],
+  '/api/dump': ['lake'],
+  '/api/retain': ['warehouse', 'lake'],
   '/api/load': ['warehouse'],
   '/api/merge': ['warehouse'],
   '/api/query': ['warehouse'],

@@ -141,6 +141,7 @@ describe('reports', () => {
           },
         ],
         gaps: [{ from: 'A', to: 'B', cause: 'oplog' }],
+        deadLetters: 2,
         oplogHours: 12.34,
         storage: { writes: 1400, reads: 20, lists: 3, writesPerMillionEvents: 380 },
       },

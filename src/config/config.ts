@@ -73,7 +73,7 @@ export interface LakeConfig {
   readonly writer: 'dfs' | 'append-blob' | null;
   readonly auth: AuthConfig;
   /** `null`: for ever. */
-  readonly retention: { readonly hoursMs: number | null; readonly dumpsMs: number | null } | null;
+  readonly retention: { readonly hoursMs: number | null; readonly dumpsMs: number | null; readonly claimsMs: number | null } | null;
 }
 
 export interface DuckdbConfig {
@@ -112,6 +112,7 @@ export interface BusConfig {
   readonly auth: AuthConfig;
   readonly group: string;
   readonly partitionBy: 'collection' | 'document';
+  readonly format: 'sluice' | 'detect' | 'changeEvents' | 'debezium';
   readonly onBadMessage: 'deadLetter' | 'stop';
   readonly maxMessageBytes: number;
 }
@@ -120,4 +121,7 @@ export interface DumpConfig {
   readonly cron: string;
   readonly collections: readonly string[];
   readonly layout: 'ndjson' | 'document' | 'array';
+  readonly content: 'documents' | 'changes';
+  readonly timeoutMs: number;
+  readonly maxChanges: number;
 }

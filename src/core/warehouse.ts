@@ -12,6 +12,11 @@ export interface SealedFile {
   readonly line: SealedLine;
   /** Path on this machine's disk, or `null`: then `read`. */
   readonly localPath: string | null;
+  /**
+   * Of a file that is gone, whose lines `read` takes out of the one that has replaced it: how many bytes they are, not compressed. Else
+   * what is read is what was sealed.
+   */
+  readonly plainBytes?: number;
   read(signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 

@@ -11,6 +11,8 @@ const ANSWER_BYTES_MAX = 1024 * 1024 * 1024;
 export type OwnerPath =
   | '/api/status'
   | '/api/seal'
+  | '/api/dump'
+  | '/api/retain'
   | '/api/load'
   | '/api/merge'
   | '/api/query'

@@ -37,7 +37,7 @@ const MINUTE_MS = 60_000;
 const QUERY_ROWS_DEFAULT = 1000;
 const QUERY_ROWS_MAX = 1_000_000;
 const ENDPOINTS =
-  'There are GET /, /healthz, /readyz, /metrics, /api/{status,overview,events,files}, and POST /api/{seal,load,merge,query,verify,pause,resume,discover,collections,schema}.';
+  'There are GET /, /healthz, /readyz, /metrics, /api/{status,overview,events,files}, and POST /api/{seal,dump,retain,load,merge,query,verify,pause,resume,discover,collections,schema}.';
 const HOURS_MAX = 10_000_000;
 const SAMPLE_MAX = 10_000;
 
@@ -45,6 +45,13 @@ const hour = z.int().min(0).max(HOURS_MAX);
 const collections = z.array(z.string().min(1)).max(10_000).default([]);
 const BODIES = {
   load: z.strictObject({ hours: z.strictObject({ from: hour, to: hour }).nullable().default(null) }),
+  dump: z.strictObject({
+    collections,
+    hour: hour.nullable().default(null),
+    layout: z.enum(['ndjson', 'document', 'array']).nullable().default(null),
+    content: z.enum(['documents', 'changes']).nullable().default(null),
+  }),
+  retain: z.strictObject({ dryRun: z.boolean().default(false) }),
   merge: z.strictObject({ collections, rebuild: z.boolean().default(false) }),
   query: z.strictObject({ sql: z.string().min(1), limit: z.int().min(1).max(QUERY_ROWS_MAX).default(QUERY_ROWS_DEFAULT) }),
   verify: z.strictObject({ lake: z.boolean().default(false), warehouse: z.boolean().default(false), source: z.boolean().default(false) }),
@@ -80,6 +87,8 @@ export function makeRoutes(options: RoutesOptions): Hono {
     await body(c, BODIES.nothing);
     return c.json(scrubbed(await control.seal(c.req.raw.signal), scrub));
   });
+  app.post('/api/dump', async (c) => c.json(scrubbed(await control.dump(await body(c, BODIES.dump), c.req.raw.signal), scrub)));
+  app.post('/api/retain', async (c) => c.json(scrubbed(await control.retain(await body(c, BODIES.retain), c.req.raw.signal), scrub)));
   app.post('/api/load', async (c) => c.json(scrubbed(await control.load(await body(c, BODIES.load), c.req.raw.signal), scrub)));
   app.post('/api/merge', async (c) => c.json(scrubbed(await control.merge(await body(c, BODIES.merge), c.req.raw.signal), scrub)));
   // What is in the documents is the answer itself: nothing is taken out of it.

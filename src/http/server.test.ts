@@ -32,6 +32,8 @@ class Recorder implements Control {
   files: Control['files'] = (args) => this.#note('files', args, { files: [], truncated: false });
   status: Control['status'] = () => this.#note('status', null, { pipeline: this.pipeline });
   seal: Control['seal'] = () => this.#note('seal', null, none);
+  dump: Control['dump'] = (args) => this.#note('dump', args, { ok: true, dumps: [] });
+  retain: Control['retain'] = (args) => this.#note('retain', args, none);
   load: Control['load'] = (args) => this.#note('load', args, none);
   merge: Control['merge'] = (args) => this.#note('merge', args, none);
   verify: Control['verify'] = (args) => this.#note('verify', args, { ok: true, checks: [] });
@@ -217,6 +219,8 @@ describe('control', () => {
     const post = async (path: string, body: unknown): Promise<unknown> =>
       JSON.parse((await ask('POST', path, bearer, JSON.stringify(body))).text) as unknown;
     await post('/api/seal', {});
+    await post('/api/dump', { collections: ['shop.*'] });
+    await post('/api/retain', {});
     await post('/api/load', { hours: { from: 1, to: 2 } });
     await post('/api/load', {});
     await post('/api/merge', { collections: ['shop.*'], rebuild: true });
@@ -234,6 +238,8 @@ describe('control', () => {
     ]);
     expect(control.asked).toEqual([
       ['seal', null],
+      ['dump', { collections: ['shop.*'], hour: null, layout: null, content: null }],
+      ['retain', { dryRun: false }],
       ['load', { hours: { from: 1, to: 2 } }],
       ['load', { hours: null }],
       ['merge', { collections: ['shop.*'], rebuild: true }],

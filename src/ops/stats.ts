@@ -38,6 +38,8 @@ export interface PipelineStats {
   eventBytes: number;
   /** Replayed events that the lake already held, dropped. */
   eventsReplayed: number;
+  /** Messages that could not be read and were put aside. */
+  deadLetters: number;
   batches: number;
   appends: number;
   checkpointSaves: number;
@@ -85,6 +87,7 @@ export function newStats(): PipelineStats {
     events: 0,
     eventBytes: 0,
     eventsReplayed: 0,
+    deadLetters: 0,
     batches: 0,
     appends: 0,
     checkpointSaves: 0,

@@ -21,12 +21,14 @@ import type { CollectionRow, LoadResult, SealedFile, Warehouse } from '../core/w
 import type { Logger } from '../ops/log.ts';
 import { timed } from '../ops/histogram.ts';
 import { recordLoad, type PipelineStats } from '../ops/stats.ts';
-import { ledgerFolder, type Checkpoint } from './checkpoint.ts';
+import { isMaintenance, ledgerFolder, type Checkpoint } from './checkpoint.ts';
 import { readEvents } from './event-files.ts';
+import { isGone, readHorizon, type Horizon } from './horizon.ts';
 import { parseLedger } from './ledger.ts';
 import { inParallel } from './parallel.ts';
 import { Quarantine } from './quarantine.ts';
 import { readFile } from './read-file.ts';
+import { Replaced } from './replaced.ts';
 import { readWhole } from './whole.ts';
 
 export interface LoaderOptions {
@@ -84,6 +86,9 @@ export class Loader {
   /** Files that were rejected by the last call, with the reason: told once, not every few seconds. */
   #rejected = new Map<LakePath, string>();
   #hoursPerFile = 1;
+  /** Files of the lake may have been replaced and be gone. */
+  #maintained = false;
+  #horizon: Pick<Horizon, 'from'> = { from: null };
   /** Collections that the warehouse knows, by name. */
   readonly #known = new Map<string, Namespace>();
   readonly #quarantine = new Quarantine();
@@ -109,8 +114,12 @@ export class Loader {
     const checkpoint = await readWhole(this.#lake, this.#options.pipeline, signal);
     const tally: Tally = { files: 0, rows: 0, merged: 0, rejected: [], behind: new Set(), failed: new Map(), retry: how.retry };
     this.#hoursPerFile = checkpoint === null ? 1 : hoursPerPart(checkpoint.layout);
+    this.#horizon = await readHorizon(this.#lake, this.#options.pipeline, signal);
     const ledgers: LakeFile[] = [];
     for await (const file of this.#lake.list(ledgerFolder(this.#options.pipeline), signal)) ledgers.push(file);
+    // What replaces other files comes before them: where none of those is loaded they never are, else it is the one that never is.
+    ledgers.sort((a, b) => Number(isMaintenance(b.path)) - Number(isMaintenance(a.path)));
+    this.#maintained = ledgers.some(({ path }) => isMaintenance(path));
     if (!how.retry && this.#isQuiet(ledgers, checkpoint)) {
       await this.#markWhileIdle(checkpoint);
       return totalsOf(tally);
@@ -179,7 +188,7 @@ export class Loader {
   /** Lines whose file is not loaded; what is found loaded is added to `loaded`. */
   async #unloaded(path: LakePath, loaded: Set<LakePath>, signal: AbortSignal): Promise<SealedLine[]> {
     const text = (await readFile(this.#lake, path, signal)).toString('utf8');
-    const asked = [...parseLedger(text, path)].filter(isSealedLine).filter((line) => !loaded.has(line.path));
+    const asked = [...parseLedger(text, path)].filter(isSealedLine).filter((line) => !loaded.has(line.path) && !isGone(line, this.#horizon));
     for (let at = 0; at < asked.length; at += PATHS_PER_QUESTION) {
       const paths = asked.slice(at, at + PATHS_PER_QUESTION).map((line) => line.path);
       for (const each of await this.#warehouse.loaded(paths)) loaded.add(each);
@@ -207,7 +216,7 @@ export class Loader {
   /** @returns the paths that are not loaded */
   async #load(lines: readonly SealedLine[], tally: Tally, signal: AbortSignal): Promise<ReadonlySet<string>> {
     signal.throwIfAborted();
-    const files = lines.map((line) => this.#fileOf(line));
+    const files = await this.#filesOf(lines, signal);
     const { stats, log } = this.#options;
     const begunMs = this.#options.clock.now();
     let result;
@@ -258,6 +267,23 @@ export class Loader {
     this.#options.log.error({ err: error, collection: name }, 'loading failed');
     tally.failed.set(name, error);
     return new Set(lines.map((line) => line.path));
+  }
+
+  /** Of a file that was compacted before it was loaded the warehouse is given the lines as they were. */
+  async #filesOf(lines: readonly SealedLine[], signal: AbortSignal): Promise<SealedFile[]> {
+    const files = lines.map((line) => this.#fileOf(line));
+    if (!this.#maintained) return files;
+    let replaced: Replaced | null = null;
+    for (const [index, line] of lines.entries()) {
+      if (line.rows === 0 || (await this.#lake.stat(line.path)) !== null) continue;
+      replaced ??= await Replaced.read(this.#lake, this.#options.pipeline, signal);
+      if (!replaced.has(line.path)) continue;
+      const from = replaced;
+      let plainBytes = 0;
+      for await (const each of from.lines(line, signal)) plainBytes += each.length;
+      files[index] = { line, localPath: null, plainBytes, read: (until) => from.lines(line, until) };
+    }
+    return files;
   }
 
   /** Of an index the warehouse is given the events that it names, as if they were one file. */

@@ -31,12 +31,16 @@ const OF_AN_EVENT = /^event\./;
 const OF_A_SUCCESSOR = /-fence$/;
 const OF_THE_WAREHOUSE = /^warehouse\./;
 /** bus.mongo.test.ts */
-const OF_THE_BUS = /^(?:produce|claim)\./;
+const OF_THE_BUS = /^(?:produce|claim|dead-letter)\./;
+/** compaction-kills.test.ts */
+const OF_A_COMPACTION = /[.-]compact[.-]|^compact\./;
 /** How many pairs of failpoints, picked by the seed; `all` of them take more than an hour. */
 const PAIRS = process.env['SLUICE_PAIRS'] ?? '6';
 
 const NAMES = await failpointNames();
-const OF_CAPTURE = NAMES.filter((name) => !OF_A_GAP.test(name) && !OF_THE_WAREHOUSE.test(name) && !OF_AN_EVENT.test(name) && !OF_THE_BUS.test(name));
+const OF_CAPTURE = NAMES.filter(
+  (name) => !OF_A_GAP.test(name) && !OF_THE_WAREHOUSE.test(name) && !OF_AN_EVENT.test(name) && !OF_THE_BUS.test(name) && !OF_A_COMPACTION.test(name),
+);
 const SIMPLE = OF_CAPTURE.filter((name) => !OF_A_SUCCESSOR.test(name));
 
 function somePairs(): (readonly [string, string])[] {

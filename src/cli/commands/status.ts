@@ -54,6 +54,10 @@ export function renderStatus(status: PipelineStatus, to: Terminal): string {
     ['position', status.position],
     ['checkpoint', status.checkpointSavedAt === null ? 'none' : `saved ${status.checkpointSavedAt}`],
     ['storage', status.storage === null ? null : storageText(status.storage)],
+    [
+      'dead letters',
+      status.deadLetters === null || status.deadLetters === 0 ? null : `${formatCount(status.deadLetters)}: see \`sluice dead-letters list\``,
+    ],
     ['oplog', status.oplogHours === null ? null : `${status.oplogHours.toFixed(1)} hours of history`],
   ];
   const width = Math.max(...facts.map(([name]) => name.length));
