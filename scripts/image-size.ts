@@ -14,7 +14,7 @@ const SHOWN = 12;
 const without = process.argv.flatMap((arg, i, all) => (all[i - 1] === '--without' ? [arg] : []));
 const folder = mkdtempSync(join(tmpdir(), 'sluice-image-'));
 try {
-  for (const path of ['package.json', 'package-lock.json', '.npmrc', 'bin', 'src', 'deploy/docker', 'tools/node/package.json']) {
+  for (const path of ['package.json', 'package-lock.json', '.npmrc', 'bin', 'src', 'dist/web', 'deploy/docker', 'tools']) {
     mkdirSync(join(folder, path, '..'), { recursive: true });
     cpSync(join(ROOT, path), join(folder, path), { recursive: true, filter: (from) => !/\.test\.ts$|\/golden(\/|$)/.test(from) });
   }
@@ -30,7 +30,7 @@ try {
     stdio: 'inherit',
   });
   const said = execFileSync(process.execPath, ['bin/sluice.js', '--version'], { cwd: folder, encoding: 'utf8' }).trim();
-  const compressed = execFileSync('sh', ['-c', 'tar -c bin src node_modules package.json | gzip -6 | wc -c'], { cwd: folder, encoding: 'utf8' });
+  const compressed = execFileSync('sh', ['-c', 'tar -c bin src dist node_modules package.json | gzip -6 | wc -c'], { cwd: folder, encoding: 'utf8' });
   report(modules, installed, said, Number(compressed));
 } finally {
   rmSync(folder, { recursive: true, force: true });
@@ -55,7 +55,7 @@ function mib(bytes: number): string {
 function report(modules: string, installed: number, said: string, compressed: number): void {
   const packages = globSync(['*/', '@*/*/'], { cwd: modules }).filter((name) => !/^@[^/\\]+\/?$/.test(name));
   const sizes = packages.map((name) => [name, bytesBelow(join(modules, name))] as const).toSorted(([, a], [, b]) => b - a);
-  const own = ['bin', 'src'].reduce((sum, name) => sum + bytesBelow(join(folder, name)), 0);
+  const own = ['bin', 'src', 'dist'].reduce((sum, name) => sum + bytesBelow(join(folder, name)), 0);
   const lines = [
     `sluice ${said} on top of its base image (node, about 80 MB compressed)`,
     `  installed, with what the checkout needs  ${mib(installed)}`,

@@ -51,8 +51,7 @@ describe('the image', async () => {
     const ignored = await text('docker/Dockerfile.dockerignore');
     for (const path of copied) {
       expect(existsSync(join(ROOT, path)), path).toBe(true);
-      const files = path === 'tools/node/' ? `${path}package.json` : path.replace(/\/$/, '');
-      expect(ignored.split('\n'), path).toContain(`!${files}`);
+      expect(ignored.split('\n'), path).toContain(`!${path}`);
     }
   });
 
@@ -275,6 +274,23 @@ describe('the Azure Container App', async () => {
     const [app] = template.resources;
     expect(app!.properties.template.scale).toEqual({ minReplicas: 1, maxReplicas: 1 });
     expect(unknownWord(PROGRAM, app!.properties.template.containers[0]!.args)).toBeNull();
+  });
+});
+
+describe('the notebook for Databricks', async () => {
+  const notebook = await text('databricks/discovery.py');
+
+  it('reads fields that the ledger has', async () => {
+    const spec = await readFile(join(ROOT, 'docs/specs/lake.md'), 'utf8');
+    const ledger = spec.slice(spec.indexOf('\n## Ledger'), spec.indexOf('\n## Manifests'));
+    const fields = [...notebook.matchAll(/StructField\("(\w+)"/g)].map(([, name]) => name!);
+    expect(fields.length).toBe(8);
+    expect(fields.filter((name) => !ledger.includes(`\`${name}\``))).toEqual([]);
+    expect(notebook.split('\n')[0]).toBe('# Databricks notebook source');
+  });
+
+  it.skipIf(!installed('python3', '--version'))('is Python that can be parsed (where python3 is installed)', async () => {
+    await run('python3', ['-c', 'import ast, sys; ast.parse(open(sys.argv[1]).read())', join(DEPLOY, 'databricks/discovery.py')]);
   });
 });
 

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { Decimal128 } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ReplicaSet } from '../src/app/demo/replica-set.ts';
+import { AZURITE_KEY, startAzurite } from './azurite.ts';
 import { startMongo } from './mongo.ts';
 import { fencesOf, pages, type Fence } from './pages.ts';
 
@@ -59,9 +60,9 @@ async function shop(): Promise<void> {
 }
 
 /** @throws with all that was printed */
-async function sh(cwd: string, script: string): Promise<string> {
+async function sh(cwd: string, script: string, more: Readonly<Record<string, string>> = {}): Promise<string> {
   return await new Promise((resolve, reject) => {
-    execFile('sh', ['-e', '-c', script], { cwd, env, timeout: 100_000 }, (error, stdout, stderr) => {
+    execFile('sh', ['-e', '-c', script], { cwd, env: { ...env, ...more }, timeout: 100_000 }, (error, stdout, stderr) => {
       if (error === null) resolve(stdout);
       else reject(new Error(`${script}\n${stdout}\n${stderr}`, { cause: error }));
     });
@@ -85,6 +86,19 @@ describe('the commands of a page that can be run here', () => {
     await expect(
       follow(join(top, 'base'), { at: 'x', kind: 'sh run', text: 'sluice query "select nonsense from nowhere"\necho on' }),
     ).rejects.toThrow(/SLC-\d{4}/);
+  });
+});
+
+describe('the configuration of deploy/compose', () => {
+  it('carries the shop into the storage emulator and into DuckDB, and it can be proved', async () => {
+    await using azurite = await startAzurite();
+    const folder = join(top, 'compose');
+    await mkdir(folder);
+    await cp(join(ROOT, 'deploy/compose/sluice.yaml'), join(folder, 'sluice.yaml'));
+    const lake = { LAKE_URL: `${azurite.url}/lake/shop`, LAKE_KEY: AZURITE_KEY, WAREHOUSE: './warehouse.duckdb' };
+    await sh(folder, 'sluice run --until-idle 1', lake);
+    expect(await sh(folder, 'sluice query --json "select count(*) as n from silver.shop__orders where is_current"', lake)).toContain('"n":2');
+    expect(await sh(folder, 'sluice verify', lake)).toContain('Everything agrees');
   });
 });
 

@@ -648,19 +648,19 @@ export const HTTP_DENIED = defineError({
   title: 'The HTTP server refused the request',
   next: 'Send `Authorization: Bearer <token>` with `http.token`, or with the token in the run file, to the address that sluice listens on.',
 });
-export const PACKAGE_MISSING = defineError({
-  code: 'SLC-1530',
-  exit: 2,
-  retry: false,
-  title: 'A package that this configuration needs is not installed',
-  next: 'An image may have been built without it (`--build-arg WITHOUT`): build one with it. In a checkout, run `npm ci`.',
-});
 export const HTTP_BUSY = defineError({
   code: 'SLC-1510',
   exit: 69,
   retry: true,
   title: 'The HTTP server has too much to do',
   next: 'Wait a moment and ask again, less often; close pages that nobody looks at.',
+});
+export const PACKAGE_MISSING = defineError({
+  code: 'SLC-1530',
+  exit: 2,
+  retry: false,
+  title: 'A package that this configuration needs is not installed',
+  next: 'An image may have been built without it (`--build-arg WITHOUT`): build one with it. In a checkout, run `npm ci`.',
 });
 export const UNEXPECTED = defineError({
   code: 'SLC-1999',

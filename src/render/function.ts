@@ -49,14 +49,14 @@ export function renderFunction(plan: FunctionPlan): readonly TextFile[] {
       [
         `Function app for the pipeline ${pipeline}. Written by \`sluice render function\`.`,
         'Puts sluice and your sluice.yaml into this folder, and publishes it. Needs npm, az and func (Azure Functions Core Tools).',
-        'CHECKOUT=/path/to/sluice CONFIG=/path/to/sluice.yaml APP=my-function-app sh package.sh',
+        'CHECKOUT is a checkout in which `npm ci` was run: CHECKOUT=/path/to/sluice CONFIG=/path/to/sluice.yaml APP=my-function-app sh package.sh',
         `The app: Linux, Node ${NODE}, one instance at most (functionAppScaleLimit 1), settings MONGODB_URI and the others that sluice.yaml names.`,
       ],
       [
         ': "${CHECKOUT:?}" "${CONFIG:?}" "${APP:?}"',
         'rm -rf "$here/sluice"',
         'mkdir "$here/sluice"',
-        'for path in package.json package-lock.json .npmrc tools bin src LICENSE; do cp -R "$CHECKOUT/$path" "$here/sluice/"; done',
+        'for path in package.json package-lock.json .npmrc tools bin src dist LICENSE; do cp -R "$CHECKOUT/$path" "$here/sluice/"; done',
         '(cd "$here/sluice" && npm ci --omit=dev --ignore-scripts --no-audit --no-fund)',
         'sh "$CHECKOUT/deploy/docker/prune.sh" "$here/sluice/node_modules"',
         'cp "$CONFIG" "$here/sluice.yaml"',
