@@ -121,7 +121,6 @@ export class Capture {
       await recovered.sealer.settle(recovered.writer, signal);
       state.cleanStop = true;
       await committer.save('clean-stop');
-      log.info({ position: committer.state.resume?.position, parts: committer.state.parts.length }, 'stopped in good order');
     } finally {
       await close(recovered);
     }
@@ -166,6 +165,7 @@ export class Capture {
       stats.state = 'stopping';
       committer.state.cleanStop = true;
       await committer.save('clean-stop');
+      log.info({ position: committer.state.resume?.position, parts: committer.state.parts.length }, 'stopped in good order');
     } catch (error) {
       if (SluiceError.is(error, HISTORY_LOST, BUS_OFFSET_GONE)) {
         // What was read before the history ended is not part of the gap.
