@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
-const NAMES = ['transcoder', 'capture', 'collections', 'lag', 'duckdb', 'compact', 'reshape', 'registry', 'azure', 'away', 'bus', 'cli'];
+const NAMES = ['transcoder', 'capture', 'collections', 'lag', 'duckdb', 'compact', 'reshape', 'registry', 'azure', 'away', 'bus', 'cli', 'dashboard'];
 const [wanted, ...rest] = process.argv.slice(2);
 if (wanted !== undefined && !NAMES.includes(wanted)) {
   console.log(`npm run bench [-- <name>], one of: ${NAMES.join(', ')}`);

@@ -4,6 +4,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { Argument, Command, Option } from 'commander';
+import { COMMAND_EXAMPLES } from '../src/cli/examples.ts';
 import { EXAMPLES, buildProgram } from '../src/cli/program.ts';
 import { Secrets } from '../src/config/redact.ts';
 import { configJsonSchema, configReference } from '../src/config/reference.ts';
@@ -98,17 +99,19 @@ function commandSection(command: Command, path: string): string[] {
   const usage = `${name} ${command.usage().replace(' [command]', command.commands.length > 0 ? ' <command>' : '')}`
     .replace('[options] ', command.options.length > 0 ? '[options] ' : '')
     .replace(/ \[options\]$/, command.options.length > 0 ? ' [options]' : '');
+  const examples = COMMAND_EXAMPLES[name.replace('sluice ', '')];
   const own = [
     `## ${name.replace('sluice ', '')}\n`,
     `\`${usage}\`\n`,
     `${command.description()}\n`,
     ...(rows.length === 0 ? [] : ['| | |', '|---|---|', ...rows, '']),
+    ...(examples === undefined ? [] : ['```text', ...examples, '```', '']),
   ];
   return [...own, ...command.commands.flatMap((child) => commandSection(child, name))];
 }
 
 function cliReference(): string {
-  const output = { write: (): void => undefined, isTTY: false, columns: 80 };
+  const output = { write: (): void => undefined, isTTY: false, columns: 80, rows: 24 };
   const io = {
     env: {},
     cwd: '/',
@@ -116,6 +119,7 @@ function cliReference(): string {
     stdout: output,
     stderr: output,
     secrets: new Secrets(),
+    logFields: {},
     signal: new AbortController().signal,
     exitCode: 0,
   };

@@ -16,6 +16,7 @@ function letters(change: Partial<HoursKnown> = {}): string {
     from: FROM,
     count: 8,
     nowSeconds: (FROM + 6) * HOUR + 600,
+    knownFrom: FROM,
     ...change,
   };
   return hourCells(known).join('');
@@ -28,6 +29,7 @@ function gap(from: number, to: number | null): GapRecord {
 describe('an hour of a collection', () => {
   it('is quiet when it is over and nothing happened, and nothing at all before the beginning or while it can still get events', () => {
     expect(letters()).toBe('--....--');
+    expect(letters({ knownFrom: FROM + 4 })).toBe('----..--');
     expect(letters({ checkpoint: { startedAt: { t: 0, i: 0 }, nextHour: 0 } })).toBe('--------');
   });
 

@@ -17,6 +17,8 @@ export interface HoursKnown {
   readonly from: Hour;
   readonly count: number;
   readonly nowSeconds: number;
+  /** Of the hours before, what the ledger says is not known yet. */
+  readonly knownFrom: Hour;
 }
 
 export function hourCells(known: HoursKnown): HourState[] {
@@ -33,7 +35,7 @@ export function hourCells(known: HoursKnown): HourState[] {
       // More can come for an hour that is not over, though what is there is sealed.
       return over ? 's' : 'o';
     }
-    return over && hour >= begun ? '.' : '-';
+    return over && hour >= begun && hour >= known.knownFrom ? '.' : '-';
   };
   return Array.from({ length: count }, (_, at) => stateOf(from + at));
 }

@@ -85,7 +85,13 @@ export interface Overview {
   /** Hours of history that the oplog holds; `null` when it may not be read. */
   readonly oplogHours: number | null;
   /** The hours of `cells`. Those before `published` are complete: nothing more can come. */
-  readonly hours: { readonly from: Hour; readonly count: number; readonly published: Hour };
+  readonly hours: {
+    readonly from: Hour;
+    readonly count: number;
+    readonly published: Hour;
+    /** Hours before this one are still being read from the ledger: soon this is `from`. */
+    readonly knownFrom: Hour;
+  };
   readonly collections: readonly CollectionOverview[];
   readonly gaps: readonly GapOverview[];
   /** Since this process began, newest first. */

@@ -88,7 +88,7 @@ afterEach(() => lake[Symbol.asyncDispose]());
 describe('the book of hours', () => {
   it('reads only what the ledger has grown by, and leaves a line that is being written for later', async () => {
     const book = new HourBook(NOW - 10, 11);
-    const refresh = (): Promise<void> => book.refresh(lake, 'shop', checkpoint.ledger === null ? [] : [checkpoint.ledger], 0, never);
+    const refresh = (): Promise<void> => book.refresh(lake, 'shop', checkpoint.ledger === null ? [] : [checkpoint.ledger], 0, 10_000, never);
     const files = (hour: number): number => book.collections.get('shop.orders')?.files[book.indexOf(hour) ?? -1] ?? 0;
     await write(today, [{ epoch: 1, at: '' }, line('orders', NOW - 2)], '{"path":"half');
     await refresh();
@@ -109,16 +109,36 @@ describe('the book of hours', () => {
     const a = line('orders', NOW - 2, { path: 'a' });
     const b = line('orders', NOW - 2, { path: 'b', rows: 5 });
     await write(today, [a, b, line('orders', NOW - 2, { path: 'c', rows: 15, bytes: 70, supersedes: ['a', 'b'] })]);
-    await book.refresh(lake, 'shop', checkpoint.ledger === null ? [] : [checkpoint.ledger], 0, never);
+    await book.refresh(lake, 'shop', checkpoint.ledger === null ? [] : [checkpoint.ledger], 0, 10_000, never);
     const sums = book.collections.get('shop.orders')!;
     const at = book.indexOf(NOW - 2) ?? -1;
     expect([sums.files[at], sums.rows[at], sums.bytes[at]]).toEqual([1, 15, 70]);
   });
 
+  it('is read from its newest day back, so much at a time, and counts what was replaced once all the same', async () => {
+    const day = (daysAgo: number): string => ledgerPath('shop', null, dayName(new Date(Date.now() - daysAgo * 86_400_000)), 0);
+    const at = (daysAgo: number): number => NOW - daysAgo * 24 - (NOW % 24);
+    const book = new HourBook(NOW - 100, 101);
+    await write(day(3), [line('orders', at(3), { path: 'a' }), line('orders', at(3), { path: 'b' })]);
+    await write(day(2), [line('orders', at(2), { path: 'c' })]);
+    await write(day(1), [line('orders', at(3), { path: 'd', rows: 20, supersedes: ['a', 'b'] })]);
+    const known: number[] = [];
+    while (book.knownFrom > book.from) {
+      await book.refresh(lake, 'shop', [], 0, 0, never);
+      known.push(book.knownFrom);
+      if (known.length > 10) break;
+    }
+    // A day with each call, and with the last one all before it.
+    expect(known).toEqual([at(1), at(2), book.from]);
+    const sums = book.collections.get('shop.orders')!;
+    const files = (hour: number): number => sums.files[book.indexOf(hour) ?? -1] ?? 0;
+    expect([book.knownFrom, files(at(3)), files(at(2)), sums.rows[book.indexOf(at(3)) ?? -1]]).toEqual([book.from, 1, 1, 20]);
+  });
+
   it('leaves hours outside of its window alone', async () => {
     const book = new HourBook(NOW - 10, 11);
     await write(today, [line('orders', NOW - 11), line('orders', NOW + 100)]);
-    await book.refresh(lake, 'shop', checkpoint.ledger === null ? [] : [checkpoint.ledger], 0, never);
+    await book.refresh(lake, 'shop', checkpoint.ledger === null ? [] : [checkpoint.ledger], 0, 10_000, never);
     expect(book.collections.size).toBe(0);
   });
 });
@@ -138,7 +158,7 @@ describe('the overview', () => {
     const maker = overviews();
     const [one, two] = await Promise.all([maker.read(), maker.read()]);
     expect(two).toBe(one);
-    expect(one.hours).toEqual({ from: NOW - 719, count: 720, published: NOW });
+    expect(one.hours).toEqual({ from: NOW - 719, count: 720, published: NOW, knownFrom: NOW - 719 });
     expect(one.collections.map(({ namespace, cells, rowsSealed, health }) => [namespace, cells, rowsSealed, health])).toEqual([
       ['shop.customers', '-714.4s1-1', 10, 'fine'],
       ['shop.orders', '-714.1g1.2s1-1', 10, 'fine'],

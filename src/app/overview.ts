@@ -6,22 +6,23 @@
  */
 import { reasonOf } from '../core/error.ts';
 import type { Lake } from '../core/lake.ts';
-import { formatNamespace, NamespaceFilter, parseNamespace } from '../core/namespace.ts';
-import { hourOf, parseHourName, type Hour, type Timestamp } from '../core/time.ts';
+import { hourOf, type Hour, type Timestamp } from '../core/time.ts';
 import type { CollectionRow, Warehouse } from '../core/warehouse.ts';
 import type { Config } from '../config/config.ts';
 import type { PipelineStats } from '../ops/stats.ts';
-import { newCheckpoint, type Checkpoint } from '../pipeline/checkpoint.ts';
+import { newCheckpoint } from '../pipeline/checkpoint.ts';
 import { readWhole, type WholePipeline } from '../pipeline/whole.ts';
-import { HourBook, type HourSums } from './hour-book.ts';
-import { hourCells, runLengths } from './hour-cells.ts';
+import { Drawing } from './drawing.ts';
+import { HourBook } from './hour-book.ts';
 import { readOplogHours } from './status.ts';
-import type { CollectionOverview, Health, HourState, Overview, VerificationOverview } from './overview-types.ts';
+import type { Overview, VerificationOverview } from './overview-types.ts';
 import type { VerifyReport } from './types.ts';
 import { productVersion } from './version.ts';
 
 export const WINDOW_HOURS = 30 * 24;
 const MADE_MS_MIN = 1_000;
+/** Reading a month of a large ledger takes a while: so much of each second. */
+const READ_MS_MAX = 300;
 const OPLOG_MS = 60_000;
 /** Of a registry that nothing has changed since. */
 const REGISTRY_MS = 10_000;
@@ -44,6 +45,7 @@ interface Kept<T> {
 
 export class Overviews {
   readonly #looked: Looked;
+  readonly #drawing = new Drawing(WINDOW_HOURS);
   #book: HourBook | null = null;
   #made: { readonly atMs: number; readonly overview: Promise<Overview> } | null = null;
   readonly #oplog: { askedAtMs: number; hours: number | null } = { askedAtMs: Number.NEGATIVE_INFINITY, hours: null };
@@ -149,8 +151,8 @@ export class Overviews {
       watermark: isoOf(watermark),
       checkpointSavedAt: checkpoint.epoch === 0 ? null : checkpoint.savedAt,
       oplogHours: this.#oplog.hours,
-      hours: { from, count: WINDOW_HOURS, published: checkpoint.nextHour },
-      collections: collectionsOf({ checkpoint, book, registry, hasWarehouse: config.warehouse !== null, from, nowMs }),
+      hours: { from, count: WINDOW_HOURS, published: checkpoint.nextHour, knownFrom: Math.max(from, Math.min(book.knownFrom, last + 1)) },
+      collections: this.#drawing.collections({ checkpoint, book, registry, hasWarehouse: config.warehouse !== null, from, nowMs }),
       gaps: gaps.map((gap) => ({
         from: new Date(gap.from.t * 1000).toISOString(),
         to: gap.to === null ? null : isoOf(gap.to),
@@ -164,7 +166,9 @@ export class Overviews {
 
   async #read({ ledgers }: WholePipeline, from: Hour, nowMs: number, signal: AbortSignal): Promise<HourBook> {
     if (this.#book === null || !this.#book.covers(from, WINDOW_HOURS)) this.#book = new HourBook(from, WINDOW_HOURS);
-    await this.#book.refresh(this.#looked.lake, this.#looked.config.pipeline, ledgers, nowMs, signal);
+    await this.#book.refresh(this.#looked.lake, this.#looked.config.pipeline, ledgers, nowMs, READ_MS_MAX, signal);
+    // There is more to say as soon as somebody asks again.
+    if (this.#book.knownFrom > this.#book.from) this.#changes += 1;
     return this.#book;
   }
 
@@ -188,78 +192,6 @@ export class Overviews {
     this.#registry = { atMs: nowMs, of, value };
     return value;
   }
-}
-
-interface Known {
-  readonly checkpoint: Checkpoint;
-  readonly book: HourBook;
-  readonly registry: readonly CollectionRow[];
-  readonly hasWarehouse: boolean;
-  readonly from: Hour;
-  readonly nowMs: number;
-}
-
-function collectionsOf(known: Known): CollectionOverview[] {
-  const { checkpoint, book, registry, from, nowMs } = known;
-  const open = new Map<string, Set<Hour>>();
-  const lastOpen = new Map<string, number>();
-  for (const part of checkpoint.parts) {
-    const name = formatNamespace(part.ns);
-    const hour = parseHourName(part.hour);
-    if (hour !== null) open.set(name, (open.get(name) ?? new Set()).add(hour));
-    lastOpen.set(name, Math.max(lastOpen.get(name) ?? 0, part.lastAt?.t ?? 0));
-  }
-  const partsOpen = Map.groupBy(checkpoint.parts, (part) => formatNamespace(part.ns));
-  const rows = new Map(registry.map((row) => [formatNamespace(row.namespace), row]));
-  const gaps = checkpoint.gaps.map((gap) => ({ gap, filter: new NamespaceFilter(gap.collections, []) }));
-  const names = [...new Set([...book.collections.keys(), ...open.keys(), ...rows.keys()])].sort();
-  return names.map((namespace) => {
-    const row = rows.get(namespace);
-    const sums = book.collections.get(namespace);
-    const ns = parseNamespace(namespace);
-    const cells = hourCells({
-      checkpoint,
-      gaps: gaps.filter(({ gap, filter }) => gap.collections.length === 0 || filter.matches(ns)).map(({ gap }) => gap),
-      openHours: open.get(namespace) ?? new Set(),
-      filesAt: (hour) => sums?.files[book.indexOf(hour) ?? -1] ?? 0,
-      completeThrough: row?.completeThrough == null ? null : Date.parse(row.completeThrough) / 1000,
-      from,
-      count: WINDOW_HOURS,
-      nowSeconds: nowMs / 1000,
-    });
-    const lastEvent = Math.max(sums?.lastEvent ?? 0, lastOpen.get(namespace) ?? 0);
-    return {
-      namespace,
-      health: healthOf(row, known.hasWarehouse ? cells : [], from, nowMs),
-      status: row?.status ?? null,
-      reason: row?.reason ?? null,
-      partsOpen: partsOpen.get(namespace)?.length ?? 0,
-      ...totals(sums, book, from),
-      rowsLoaded: row?.rows ?? null,
-      lastEventAt: lastEvent === 0 ? null : new Date(lastEvent * 1000).toISOString(),
-      completeThrough: row?.completeThrough ?? null,
-      cells: runLengths(cells),
-    };
-  });
-}
-
-function totals(sums: HourSums | undefined, book: HourBook, from: Hour): Pick<CollectionOverview, 'filesSealed' | 'rowsSealed' | 'bytesSealed'> {
-  const total = { filesSealed: 0, rowsSealed: 0, bytesSealed: 0 };
-  if (sums === undefined) return total;
-  for (let at = book.indexOf(from) ?? 0; at < sums.files.length; at += 1) {
-    total.filesSealed += sums.files[at] ?? 0;
-    total.rowsSealed += sums.rows[at] ?? 0;
-    total.bytesSealed += sums.bytes[at] ?? 0;
-  }
-  return total;
-}
-
-/** An hour that was over for a whole hour and is not loaded yet is late. */
-function healthOf(row: CollectionRow | undefined, cells: readonly HourState[], from: Hour, nowMs: number): Health {
-  if (row?.status === 'ERROR') return 'error';
-  if (row?.status === 'PAUSED') return 'paused';
-  const late = hourOf(nowMs / 1000) - 1 - from;
-  return cells.some((cell, at) => cell === 's' && at < late) ? 'behind' : 'fine';
 }
 
 function isoOf(at: Timestamp): string | null {

@@ -87,6 +87,7 @@ export class RunControl implements Control {
     const { capture, lake, stats } = this.#running;
     if (capture === null) throw new SluiceError(CONFIG_CONFLICT, 'this process only loads: there is nothing to seal');
     if (stats.epoch === 0) throw new SluiceError(LAKE_OWNED, 'this process stands by');
+    this.#log.info('asked to seal what is open');
     return await sealedBy(lake, this.pipeline, () => capture.seal(signal), signal);
   }
 
@@ -120,11 +121,17 @@ export class RunControl implements Control {
 
   verify(args: VerifyArgs, signal: AbortSignal): Promise<VerifyReport> {
     const { lake, warehouse } = this.#running;
-    return this.#overviews.verifying(() => verifyWith(lake, this.pipeline, warehouse, args, signal));
+    return this.#overviews.verifying(async () => {
+      const report = await verifyWith(lake, this.pipeline, warehouse, args, signal);
+      const checks = Object.fromEntries(report.checks.map(({ name, outcome }) => [name, outcome]));
+      this.#log[report.ok ? 'info' : 'error'](checks, report.ok ? 'verified: everything agrees' : 'verified: something is off');
+      return report;
+    });
   }
 
   async pause(args: CollectionsArgs): Promise<PauseSummary> {
     const summary = await setStatuses(this.#loading().warehouse, args, 'PAUSED');
+    for (const collection of summary.collections) this.#log.info({ collection }, 'loading is paused');
     this.#overviews.changed();
     return summary;
   }
@@ -132,6 +139,7 @@ export class RunControl implements Control {
   async resume(args: CollectionsArgs): Promise<PauseSummary> {
     const { loads, warehouse } = this.#loading();
     const summary = await setStatuses(warehouse, args, 'ACTIVE');
+    for (const collection of summary.collections) this.#log.info({ collection }, 'loading goes on');
     loads.retry();
     this.#overviews.changed();
     return summary;

@@ -27,8 +27,11 @@ import { pauseCommands, sealCommand } from './commands/seal.ts';
 import { schemaCommand } from './commands/schema.ts';
 import { statusCommand } from './commands/status.ts';
 import { verifyCommand } from './commands/verify.ts';
+import { exampleText } from './examples.ts';
 import { LOG_LEVELS } from '../ops/log-levels.ts';
 import type { Io } from './io.ts';
+
+const HELP_COLUMNS_MAX = 100;
 
 export const EXAMPLES = `Examples:
   sluice demo                          see it work, without a configuration
@@ -60,6 +63,9 @@ export function buildProgram(io: Io): Command {
       // Only help comes this way (`sluice` alone); errors are printed by main.ts.
       writeErr: (text) => io.stdout.write(text),
       outputError: () => undefined,
+      // Beyond a hundred letters a line is hard to follow.
+      getOutHelpWidth: () => Math.min(io.stdout.columns, HELP_COLUMNS_MAX),
+      getErrHelpWidth: () => Math.min(io.stdout.columns, HELP_COLUMNS_MAX),
     })
     .addHelpText('after', `\n${EXAMPLES}`)
     .exitOverride();
@@ -88,7 +94,15 @@ export function buildProgram(io: Io): Command {
   enableImagesCommand(program, io);
   configCommand(program, io);
   completionCommand(program, io);
+  for (const command of program.commands) addExamples(command, '');
   return program;
+}
+
+function addExamples(command: Command, path: string): void {
+  const own = `${path} ${command.name()}`.trim();
+  const text = exampleText(own);
+  if (text !== null) command.addHelpText('after', text);
+  for (const child of command.commands) addExamples(child, own);
 }
 
 function version(): string {

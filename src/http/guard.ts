@@ -57,7 +57,8 @@ export const sameOriginOnly: MiddlewareHandler = async (c, next) => {
   const site = c.req.header('sec-fetch-site');
   if (site !== undefined && site !== 'same-origin' && site !== 'none') deny(c, 403, 'a page of another origin asks');
   const origin = c.req.header('origin');
-  if (origin !== undefined && !isSameHost(origin, c.req.header('host') ?? '')) deny(c, 403, 'a page of another origin asks');
+  // The browser itself has compared them: a proxy in front may have put another name into `Host`.
+  if (site === undefined && origin !== undefined && !isSameHost(origin, c.req.header('host') ?? '')) deny(c, 403, 'a page of another origin asks');
   await next();
 };
 

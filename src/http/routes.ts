@@ -30,8 +30,8 @@ export interface RoutesOptions {
 }
 
 const BODY_BYTES_MAX = 1024 * 1024;
-/** Of one address: a page asks about once in two seconds, a script may be quicker for a while. */
-const REQUESTS_MAX = 600;
+/** Of one address: a page asks about once in two seconds, scripts that call commands in a row about ten times a second. */
+const REQUESTS_MAX = 3_000;
 const GUESSES_MAX = 20;
 const MINUTE_MS = 60_000;
 const QUERY_ROWS_DEFAULT = 1000;

@@ -102,6 +102,17 @@ describe('a log', () => {
     expect(JSON.parse((await linesOf('debug'))[0] ?? '').err.stack).toContain('log.test.ts');
   });
 
+  it('says on every line what it is told to say, and to people only what differs from line to line', async () => {
+    const fields = { pipeline: 'shop' };
+    makeLog({ level: 'info', destination: { file: join(folder, 'logs', 'a') }, pretty: false, scrub, fields })
+      .child({ collection: 'a.b' })
+      .info('sealed');
+    makeLog({ level: 'info', destination: { file: join(folder, 'logs', 'b') }, pretty: true, scrub, fields }).info({ rows: 1 }, 'sealed');
+    expect(JSON.parse((await linesOf('a'))[0] ?? '')).toMatchObject({ pipeline: 'shop', collection: 'a.b', msg: 'sealed' });
+    expect((await linesOf('b'))[0]).toMatch(/sealed.* rows=1/);
+    expect((await linesOf('b'))[0]).not.toContain('shop');
+  });
+
   it('can be written for people', async () => {
     const log = logTo('a', 'info', true);
     log.warn({ part: 'x', n: 3 }, 'rolled');

@@ -19,6 +19,8 @@ export interface LogOptions {
   readonly destination: 'stderr' | { readonly file: string } | DestinationStream;
   /** For people at a terminal; else one JSON object a line. */
   readonly pretty: boolean;
+  /** On every line, after the process. */
+  readonly fields?: Readonly<Record<string, string>>;
   /** Takes known secrets out of a text. */
   readonly scrub: (text: string) => string;
 }
@@ -30,7 +32,7 @@ export function makeLog(options: LogOptions): Logger {
   return pino(
     {
       level,
-      base: { pid: process.pid },
+      base: { pid: process.pid, ...options.fields },
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: (error: unknown) => describeError(error, verbose) },
@@ -70,7 +72,7 @@ function prettyStream(to: DestinationStream): DestinationStream {
 }
 
 function prettyLine(line: string): string {
-  const { time, level, msg, pid: _pid, err, ...rest } = JSON.parse(line) as Record<string, unknown>;
+  const { time, level, msg, pid: _pid, pipeline: _pipeline, err, ...rest } = JSON.parse(line) as Record<string, unknown>;
   const label = String(level);
   const error = err as { code?: string; message?: string; next?: string; stack?: string } | undefined;
   const fields = Object.entries(rest).map(([key, value]) =>

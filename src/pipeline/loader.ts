@@ -233,7 +233,9 @@ export class Loader {
     stats.filesLoaded += result.files;
     stats.rowsLoaded += result.rows;
     if (result.files > 0) stats.lastLoadAtMs = this.#options.clock.now();
-    log.info({ files: result.files, rows: result.rows, rejected: result.rejected.length }, 'loaded');
+    const names = [...new Set(lines.map(nameOf))];
+    const of = names.length === 1 ? { collection: names[0] } : { collections: names.length };
+    log.info({ ...of, files: result.files, rows: result.rows, rejected: result.rejected.length }, 'loaded');
     for (const { db, coll } of lines) this.#known.set(formatNamespace({ db, coll }), { db, coll });
     const rejected = new Set(result.rejected.map(({ path }) => path));
     const nowMs = this.#options.clock.now();
@@ -315,6 +317,7 @@ export class Loader {
         const { rows } = await timed(stats.mergeSeconds, () => this.#warehouse.merge(ns, { rebuild: false }, signal));
         tally.merged += rows;
         stats.rowsMerged += rows;
+        if (rows > 0) log.info({ collection: name, rows }, 'merged');
       } catch (error) {
         if (signal.aborted || !SluiceError.is(error, WAREHOUSE_FAILED)) throw error;
         log.error({ err: error, collection: name }, 'merging failed');

@@ -108,7 +108,7 @@ export class Produce {
     const partitions = await this.#topic(committer, signal);
     const identity = await source.open(signal);
     const fingerprint = `${identity.fingerprint} ${this.#options.partitionBy}/${partitions}`;
-    log.info({ source: identity.description, bus: bus.description, partitions, pipeline }, 'owner of the pipeline');
+    log.info({ source: identity.description, bus: bus.description, partitions }, 'owner of the pipeline');
     const { state } = committer;
     state.epoch += 1;
     state.cleanStop = false;

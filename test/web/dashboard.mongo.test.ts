@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Control } from '../../src/app/control.ts';
 import { readPage } from '../../src/http/page.ts';
 import { startHttp, type HttpServer } from '../../src/http/server.ts';
-import { silentLog } from '../../src/ops/log.ts';
+import { makeLog, silentLog } from '../../src/ops/log.ts';
 import { mark, PipelineRun } from '../e2e/pipeline-run.ts';
 import { until } from '../e2e/until.ts';
 import { Workspace } from '../e2e/workspace.ts';
@@ -100,7 +100,14 @@ describe.skipIf(chromium === null)('the dashboard', () => {
       try {
         const orders = client.db('shop').collection('orders');
         const config = work.config({ source: { uri: set.uri, include: ['shop.*'] }, warehouse: { url: 'duckdb:./warehouse.duckdb' } });
-        await using run = await new PipelineRun(config, { role: 'all' }).running();
+        const lines: Record<string, unknown>[] = [];
+        const log = makeLog({
+          level: 'info',
+          destination: { write: (line) => void lines.push(JSON.parse(line) as Record<string, unknown>) },
+          pretty: false,
+          scrub: (text) => text,
+        });
+        await using run = await new PipelineRun(config, { role: 'all', log }).running();
         await orders.insertMany(Array.from({ length: 50 }, (_, n) => ({ n })));
         await run.reaches(await mark(client, 'shop', 'orders'));
         await using server = await serve(run.control);
@@ -153,6 +160,20 @@ describe.skipIf(chromium === null)('the dashboard', () => {
         await page.locator('.tile', { hasText: 'Proven' }).getByText('Everything agrees').waitFor();
         await page.getByText('✓ lake').waitFor();
         await page.getByText('✓ warehouse').waitFor();
+
+        // The log has a line for each decision, and those of a collection name it.
+        await run.stop();
+        const said = (message: string): unknown[] => lines.filter(({ msg }) => msg === message).map(({ collection }) => collection);
+        expect(said('owner of the pipeline')).toHaveLength(1);
+        expect(said('reading changes')).toHaveLength(1);
+        expect(said('asked to seal what is open')).toHaveLength(1);
+        expect(said('sealed')).toEqual(['shop.customers', 'shop.orders']);
+        expect(new Set(said('merged'))).toEqual(new Set(['shop.customers', 'shop.orders']));
+        expect(said('loading is paused')).toEqual(['shop.orders']);
+        expect(said('loading goes on')).toEqual(['shop.orders']);
+        expect(said('verified: everything agrees')).toHaveLength(1);
+        expect(said('stopped in good order')).toHaveLength(1);
+        expect(lines.filter(({ level }) => level === 'error' || level === 'warn')).toEqual([]);
       } finally {
         await client.close();
       }

@@ -7,7 +7,7 @@ import { Chart } from './chart.tsx';
 import { setToken, useContact, useNow, type Contact, type FullOverview } from './client.ts';
 import { Drawer } from './drawer.tsx';
 import { Flow } from './flow.tsx';
-import { age, plural } from './format.ts';
+import { age, day, plural } from './format.ts';
 import { Hours, needsAttention, ORDERS, RANGES, useRows, type Order } from './hours.tsx';
 import { completeness, freshness, proof, type Verdict } from './verdict.ts';
 
@@ -147,6 +147,7 @@ function HoursCard({ overview, nowMs, onOpen, children }: HoursCardProps) {
   const [only, setOnly] = useState(false);
   const [order, setOrder] = useState<Order>('attention');
   const { all, shown } = useRows(overview, search, only, order);
+  const { hours } = overview;
   const attention = all.filter(needsAttention).length;
   const legend = STATES.filter((state) => state !== 'none' && (state !== 'loaded' || overview.warehouse !== null)).toReversed();
   return (
@@ -186,6 +187,11 @@ function HoursCard({ overview, nowMs, onOpen, children }: HoursCardProps) {
             <i class={`key ${state}`} aria-hidden="true" /> {WORDS[state]}
           </span>
         ))}
+        {hours.knownFrom > hours.from ? (
+          <span class="reading" role="status">
+            Reading the ledger: known from {day(new Date(hours.knownFrom * 3_600_000))} on
+          </span>
+        ) : null}
       </p>
       {overview.collections.length === 0 ? (
         <p class="empty">

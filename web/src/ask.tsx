@@ -72,7 +72,7 @@ export function Ask({ asked, onDone }: Props) {
         )}
         <div class="buttons">
           <button type="button" onClick={() => dialog.current?.close()}>
-            Cancel
+            {isBusy ? 'Hide' : 'Cancel'}
           </button>
           <button type="submit" class="primary" disabled={isBusy || (needsToken && given.trim() === '')}>
             {isBusy ? 'Working…' : action.label}

@@ -90,12 +90,30 @@ function Files({
   revision: number;
 }) {
   const [report, setReport] = useState<FilesReport | Error | null>(null);
+  const busy = useRef(false);
+  const [again, setAgain] = useState(0);
+  const wanted = useRef('');
+  const latest = useRef(revision);
+  latest.current = revision;
   useEffect(() => {
-    const stop = new AbortController();
+    setReport(null);
+    busy.current = false;
+  }, [namespace, hour]);
+  useEffect(() => {
+    // What is asked already may answer first: else news that come faster than answers would let none through.
+    if (busy.current) return;
+    busy.current = true;
     const query = new URLSearchParams({ collection: namespace, ...(hour === null ? {} : { hour: String(hour) }) });
-    get<FilesReport>(`/api/files?${query.toString()}`, stop.signal).then(setReport, (error: Error) => stop.signal.aborted || setReport(error));
-    return () => stop.abort();
-  }, [namespace, hour, revision]);
+    const asked = `${namespace} ${hour}`;
+    wanted.current = asked;
+    const take = (result: FilesReport | Error): void => {
+      if (wanted.current !== asked) return;
+      busy.current = false;
+      setReport(result);
+      if (latest.current !== revision) setAgain((n) => n + 1);
+    };
+    get<FilesReport>(`/api/files?${query.toString()}`).then(take, take);
+  }, [namespace, hour, revision, again]);
   const at = hour === null ? null : new Date(hour * 3_600_000);
   return (
     <section class="files">

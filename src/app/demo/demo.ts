@@ -13,6 +13,7 @@ import { SluiceError } from '../../core/error.ts';
 import { CONFIG_CONFLICT, INTERRUPTED } from '../../core/errors.ts';
 import { makeFolders } from '../../core/folders.ts';
 import { loadConfig } from '../../config/load.ts';
+import type { Serve } from '../control.ts';
 import type { Config } from '../../config/config.ts';
 import type { Logger } from '../../ops/log.ts';
 import { runPipeline } from '../run.ts';
@@ -37,6 +38,8 @@ export interface DemoOptions {
   /** Told each step, in a sentence. */
   readonly say: (text: string) => void;
   readonly progress: ((progress: Progress) => void) | null;
+  /** The dashboard of the demo's pipeline. */
+  readonly serve: (config: Config) => Serve;
   readonly log: Logger;
 }
 
@@ -94,7 +97,7 @@ async function inFolder(folder: string, options: DemoOptions, signal: AbortSigna
       wait: false,
       takeOver: false,
       acceptGap: false,
-      serve: null,
+      serve: options.serve(config),
       log: options.log,
       progress: (progress) => {
         if (progress.state === 'running') started.resolve();

@@ -2,6 +2,7 @@ import { Option, type Command } from 'commander';
 import { seconds } from '../args.ts';
 import { globalsOf, logFor, printJson, type Io } from '../io.ts';
 import { ProgressLine } from '../progress.ts';
+import { serveRun } from '../serve.ts';
 import { renderReport } from './verify.ts';
 
 const SECONDS_DEFAULT = 20;
@@ -43,6 +44,11 @@ export function demoCommand(program: Command, io: Io): void {
             line?.end();
             io.stderr.write(`${text}\n`);
           },
+          serve: (config) =>
+            serveRun(io, config, 'all', log, (url) => {
+              line?.end();
+              io.stderr.write(`Dashboard, while it runs: ${url}/\n`);
+            }),
           progress: line === null ? null : (progress) => line.show(progress),
           log,
         },
