@@ -24,6 +24,7 @@ import { documentKeyOf } from '../core/line.ts';
 import { formatNamespace, parseNamespace, type Namespace } from '../core/namespace.ts';
 import type { Timestamp } from '../core/time.ts';
 import { failpoint } from '../ops/failpoint.ts';
+import { claimsFolder } from './checkpoint.ts';
 
 export type PartitionBy = 'collection' | 'document';
 
@@ -121,7 +122,7 @@ export class MessageEncoder {
   async #claimed({ key, headers }: BusMessage, line: Buffer): Promise<BusMessage> {
     const { pipeline, lake } = this.#options;
     const name = createHash('sha256').update(headers['position']!).digest('hex');
-    const claim = `_sluice/${pipeline}/claims/${headers['at']!.slice(0, 10).replaceAll('-', '')}/${name}.jsonl`;
+    const claim = `${claimsFolder(pipeline)}/${headers['at']!.slice(0, 10).replaceAll('-', '')}/${name}.jsonl`;
     failpoint('claim.before-put');
     try {
       await lake.put(claim, line, 'absent');

@@ -146,6 +146,7 @@ export const isMaintenance = (ledger: LakePath): boolean => ledger.includes(`/le
 /** @param number 0, or that of a further file of its day: the storage takes no more appends to the one before */
 export const ledgerPath = (pipeline: string, scope: Scope, day: string, number: number): LakePath =>
   `${ledgerFolder(pipeline, scope)}/${day}${number === 0 ? '' : `.part-${String(number).padStart(4, '0')}`}.jsonl`;
+export const claimsFolder = (pipeline: string): LakePath => `_sluice/${pipeline}/claims`;
 export const hourFilePath = (pipeline: string, hour: string): LakePath => `_sluice/${pipeline}/hours/${hour}.json`;
 export const PIPELINE_FILE: LakePath = '_sluice/pipeline.json';
 

@@ -24,6 +24,7 @@ import { PRODUCER } from './checkpoint.ts';
 import { Committer } from './committer.ts';
 import { Lanes, type Group } from './lanes.ts';
 import { claimPrefix, own, type OwnOptions } from './owner.ts';
+import { removeOldClaims } from './claims.ts';
 import { patiently } from './patience.ts';
 import { BatchPull } from './pull.ts';
 import { recordGap, startPoint, type StartOptions } from './start.ts';
@@ -55,6 +56,8 @@ const UNSETTLED_BYTES_MAX = 8 * 1024 * 1024;
 /** Every partition hears of the time this often while it moves; at least every ten seconds is promised. */
 const WATERMARK_MS = 1_000;
 const CHECKPOINT_IDLE_MS = 10_000;
+/** Lines that no message names any more are looked for this often. */
+const CLAIMS_MS = 3_600_000;
 /** What a stop leaves to requests that are under way: given up, they would come twice. */
 const STOP_MS = 5_000;
 
@@ -78,6 +81,8 @@ export class Produce {
   #toldAtMs = 0;
   #told: Timestamp = { t: 0, i: 0 };
   #telling: Group = { pending: 0 };
+  #claimsAtMs = 0;
+  #tidying: Promise<void> = Promise.resolve();
   #savedPosition: Position | undefined;
 
   constructor(options: ProduceOptions, parts: ProduceParts) {
@@ -183,6 +188,7 @@ export class Produce {
         }
         this.#advance(committer, fingerprint);
         await this.#save(committer, encoder, lanes);
+        this.#tidy(signal);
         const isIdle = untilIdleMs !== null && batch !== 'woken' && batch.events.count === 0 && clock.now() - heardAtMs >= untilIdleMs;
         if (!isIdle) continue;
         for (const { group } of this.#sent) await lanes.done(group);
@@ -197,8 +203,22 @@ export class Produce {
     } finally {
       // Nothing of ours may be heard after the next owner has begun, as far as that is in our hands.
       await lanes.settled();
+      await this.#tidying;
     }
     this.#advance(committer, fingerprint);
+  }
+
+  /** Beside the work; what fails is tried again in an hour. */
+  #tidy(signal: AbortSignal): void {
+    const { lake, bus, clock, log } = this.#parts;
+    if (!hasPassed(CLAIMS_MS, this.#claimsAtMs, clock.now())) return;
+    this.#claimsAtMs = clock.now();
+    this.#tidying = removeOldClaims(lake, bus, this.#options.pipeline, signal)
+      .then(
+        (removed) => removed > 0 && log.info({ removed }, 'removed claims whose messages the topic has forgotten'),
+        (error: unknown) => !signal.aborted && log.warn({ err: error }, 'old claims could not be removed'),
+      )
+      .then(() => undefined);
   }
 
   async #publish(encoder: MessageEncoder, batch: ChangeBatch, lanes: Lanes): Promise<void> {
