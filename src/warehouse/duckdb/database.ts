@@ -26,6 +26,8 @@ export const MEMORY = ':memory:';
 
 export const MEMORY_LIMIT_BYTES = 2 * 1024 ** 3;
 const THREADS_MAX = 4;
+/** What DuckDB's documentation asks for. */
+const BYTES_PER_THREAD = 125_000_000;
 /** How long a writer waits for another one before it gives up, and how often it looks. */
 const TURN_WAIT_MS_MAX = 10 * 60_000;
 const TURN_POLL_MS = 20;
@@ -97,7 +99,7 @@ export class Database implements Reads, AsyncDisposable {
       instance = await DuckDBInstance.fromCache(path, {
         // Older files keep their format; new ones get the one that can compress documents with zstd.
         storage_compatibility_version: 'v1.2.0',
-        threads: String(Math.min(THREADS_MAX, availableParallelism())),
+        threads: String(Math.max(1, Math.min(THREADS_MAX, availableParallelism(), Math.floor(memoryLimitBytes / BYTES_PER_THREAD)))),
         autoinstall_known_extensions: 'false',
       });
       const folder = await confine(instance, path, memoryLimitBytes);

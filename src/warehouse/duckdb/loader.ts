@@ -22,7 +22,7 @@ import type { Session } from '../steps/session.ts';
 import { FileRejected, Staging } from '../steps/staging.ts';
 import type { Database } from './database.ts';
 import { blamesFile, headline, isLineTooLong } from './errors.ts';
-import { LINE_BYTES_USUAL, selectLines, withLongerLines, type ReadableFile } from './lines.ts';
+import { selectLines, usualLineBytes, withLongerLines, type ReadableFile } from './lines.ts';
 
 /** A line is longer than the buffers were made for: the transaction is lost, a new one with larger buffers goes on. */
 class LineTooLong extends Error {
@@ -76,7 +76,7 @@ export class Loader {
           staged.push(
             file.line.rows === 0
               ? { file, path: '', lineBytesMax: 0 }
-              : { ...(await this.#staging.stage(file, signal)), lineBytesMax: LINE_BYTES_USUAL },
+              : { ...(await this.#staging.stage(file, signal)), lineBytesMax: usualLineBytes(this.#context.memoryLimitBytes) },
           );
         } catch (error) {
           if (!(error instanceof FileRejected)) throw error;
