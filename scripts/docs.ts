@@ -19,6 +19,7 @@ const SECTIONS: readonly (readonly [string, string])[] = [
   ['13', 'Warehouse'],
   ['14', 'Pipeline and proof'],
   ['15', 'Serving and tools'],
+  ['16', 'Bus'],
   ['19', 'Everything else'],
 ];
 
@@ -147,7 +148,7 @@ ${program.commands
 const PAGES: Readonly<Record<string, () => string>> = {
   'docs/config.md': configReference,
   'docs/errors.md': errorsReference,
-  'docs/metrics.md': metricsReference,
+  'docs/specs/metrics.md': metricsReference,
   'docs/cli.md': cliReference,
   'docs/mutations.md': mutationsPage,
   'docs/config.schema.json': () => `${JSON.stringify(configJsonSchema(), null, 2)}\n`,

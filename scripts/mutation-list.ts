@@ -80,6 +80,8 @@ export const MUTATIONS: readonly Mutation[] = [
     ['hours are published before the checkpoint says so', `await this.#committer.save('publishing');`, ';', [CAPTURE, SCHEDULES]],
     ['an hour is published while a part of it is open', '!held.has(hourKey(h.ns, h.hour))', 'true', [['src/pipeline/sealer.test.ts']]],
     ['an hour is published before it is over', 'h.hour < now', 'h.hour <= now', [CAPTURE, SCHEDULES]],
+  ]),
+  ...inFile('src/pipeline/publish.ts', [
     [
       'an hour with a gap gets _SUCCESS',
       `if (path.endsWith('/_manifest.json') && !isInGap(`,
@@ -111,10 +113,12 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
     ['the resume token is not saved', `Buffer.from(resume.token).toString('base64')`, `''`, [['src/pipeline/checkpoint.test.ts']]],
   ]),
+  ...inFile('src/pipeline/start.ts', [
+    ['lost history is not recorded', `await committer.save('gap');`, '', [CAPTURE]],
+    ['a recorded gap is passed over without anybody having said so', 'if (!acceptGap)', 'if (false)', [CAPTURE]],
+  ]),
   ...inFile('src/pipeline/capture.ts', [
     ['a clean stop is not saved', `committer.state.cleanStop = true;`, '', [CAPTURE]],
-    ['lost history is not recorded', `await committer.save('gap');`, '', [CAPTURE]],
-    ['a recorded gap is passed over without anybody having said so', 'if (!this.#options.acceptGap)', 'if (false)', [CAPTURE]],
     [
       'a stop leaves what was read unwritten',
       'throw new SluiceError(LAKE_LOST_OWNERSHIP);\n    await this.#commit(committer, recovered, always);',
@@ -131,7 +135,7 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
     [
       'a stream goes on by its cluster time, not by its token',
-      'startAfter: deserialize(after.token, { promoteValues: false })',
+      'startAfter: deserialize(this.#seal.open(after.token), { promoteValues: false })',
       'startAtOperationTime: bsonTimestamp(after.clusterTime)',
       [['test/e2e/operations.mongo.test.ts']],
     ],

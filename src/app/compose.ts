@@ -1,16 +1,20 @@
 /**
  * From a configuration to objects: the only place that builds adapters. Heavy SDKs are loaded when they are needed.
  */
+import type { Bus } from '../core/bus.ts';
 import type { Clock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
-import { NOT_BUILT } from '../core/errors.ts';
+import { CONFIG_CONFLICT, NOT_BUILT } from '../core/errors.ts';
 import type { Lake } from '../core/lake.ts';
 import type { Source, StartAt } from '../core/source.ts';
 import type { Warehouse } from '../core/warehouse.ts';
-import type { AuthConfig, Config, DuckdbConfig, SnowflakeConfig } from '../config/config.ts';
+import type { AuthConfig, BusConfig, Config, DuckdbConfig, SnowflakeConfig } from '../config/config.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
+import type { MaskOptions } from '../source/mongo/mask/masker.ts';
 import type { CaptureOptions } from '../pipeline/capture.ts';
+import type { ConsumeOptions } from '../pipeline/consume.ts';
+import type { ProduceOptions } from '../pipeline/produce.ts';
 import type { SnowflakeAuth } from '../warehouse/snowflake/connection.ts';
 import type { RunOptions } from './types.ts';
 
@@ -18,14 +22,47 @@ export async function makeSource(config: Config, clock: Clock, stats: PipelineSt
   const { EJSON } = await import('bson');
   const { MongoSource } = await import('../source/mongo/mongo-source.ts');
   const { uri, include, exclude, match, fullDocument, fullDocumentBeforeChange, exhaust, unavailableAfterMs } = config.source;
+  const mask = maskOf(config);
   const { json, maxLineBytes } = config.lake;
   const parsed = EJSON.deserialize({ ...match }) as Record<string, unknown>;
   return new MongoSource(
-    { uri, include, exclude, match: parsed, fullDocument, fullDocumentBeforeChange, json, maxLineBytes, exhaust, unavailableAfterMs },
+    {
+      uri,
+      include,
+      exclude,
+      match: parsed,
+      fullDocument,
+      fullDocumentBeforeChange,
+      json,
+      maxLineBytes,
+      exhaust,
+      unavailableAfterMs,
+      ...(mask && { mask }),
+    },
     clock,
     stats,
     log,
   );
+}
+
+/** @throws NOT_BUILT without a bus, and where a login needs what is not built */
+export async function openBus(config: Config, clock: Clock, log: Logger): Promise<Bus> {
+  const { KafkaBus } = await import('../bus/kafka/kafka.ts');
+  const { url, auth } = busOf(config);
+  const token = async (): Promise<string> => {
+    throw new SluiceError(NOT_BUILT, '`bus.auth: { kind: default }` on Event Hubs; use connectionString');
+  };
+  return new KafkaBus({ url, login: auth, token }, clock, log);
+}
+
+function busOf({ bus }: Config): BusConfig {
+  if (bus !== null) return bus;
+  throw new SluiceError(CONFIG_CONFLICT, 'the configuration has no `bus`', { next: 'Add a `bus`, or use `--role all` or `--role capture`.' });
+}
+
+/** What is masked. A key without rules counts: the positions of its lake are without keys. */
+export function maskOf({ source: { mask, maskKey } }: Config): MaskOptions | null {
+  return maskKey === null ? null : { rules: mask, key: maskKey };
 }
 
 /** How long a lake on Azure may be silent: a command says soon that it is, a run holds the source back and waits. */
@@ -94,10 +131,9 @@ export function snowflakeAuth(auth: AuthConfig | null): SnowflakeAuth | null {
     : { kind: 'pat', user: text('user'), token: text('token') };
 }
 
-export async function captureOptions(
-  config: Config,
-  options: Pick<RunOptions, 'untilIdleMs' | 'wait' | 'takeOver' | 'acceptGap'>,
-): Promise<CaptureOptions> {
+type HowToRun = Pick<RunOptions, 'untilIdleMs' | 'wait' | 'takeOver' | 'acceptGap'>;
+
+export async function captureOptions(config: Config, options: HowToRun): Promise<CaptureOptions> {
   const { lake, source } = config;
   return {
     pipeline: config.pipeline,
@@ -117,6 +153,22 @@ export async function captureOptions(
     takeOver: options.takeOver,
     acceptGap: options.acceptGap,
   };
+}
+
+export async function produceOptions(config: Config, options: HowToRun): Promise<ProduceOptions> {
+  const { partitionBy, maxMessageBytes } = busOf(config);
+  return {
+    ...(await captureOptions(config, options)),
+    partitionBy,
+    messageBytesMax: maxMessageBytes,
+    unavailableAfterMs: config.source.unavailableAfterMs,
+  };
+}
+
+/** Partitions are waited for: to stand by for one is part of the work. */
+export async function consumeOptions(config: Config, options: HowToRun): Promise<ConsumeOptions> {
+  const { group, partitionBy } = busOf(config);
+  return { ...(await captureOptions(config, options)), wait: true, group, partitionBy, unavailableAfterMs: config.source.unavailableAfterMs };
 }
 
 async function startAt(config: Config): Promise<StartAt> {

@@ -6,6 +6,7 @@ import { formatNamespace, type Namespace } from '../core/namespace.ts';
 import type { CollectionStatus, Warehouse } from '../core/warehouse.ts';
 import type { Config } from '../config/config.ts';
 import { inParallel } from '../pipeline/parallel.ts';
+import { maskOf } from './compose.ts';
 import { needWarehouse } from './load.ts';
 import type { CommandOptions, DiscoverArgs, DiscoverSummary } from './types.ts';
 
@@ -44,7 +45,12 @@ export async function discoverWith(config: Config, warehouse: Warehouse, args: D
       for (const ns of found) {
         // What is known already would be counted twice.
         if ((await warehouse.schema(ns)).length > 0) continue;
-        const seen = await sampleSchema(client, ns, { documents: args.sample, relaxed: config.lake.json === 'relaxed' }, signal);
+        const seen = await sampleSchema(
+          client,
+          ns,
+          { documents: args.sample, relaxed: config.lake.json === 'relaxed', mask: maskOf(config) },
+          signal,
+        );
         if (seen.documents === 0) continue;
         await warehouse.learn(ns, seen);
         sampled.add(formatNamespace(ns));

@@ -8,7 +8,7 @@ import { LAKE_CONFLICT, WAREHOUSE_BUSY } from '../core/errors.ts';
 import type { Lake } from '../core/lake.ts';
 import type { Config } from '../config/config.ts';
 import type { Logger } from '../ops/log.ts';
-import { openLake, openWarehouse } from './compose.ts';
+import { openBus, openLake, openWarehouse } from './compose.ts';
 import type { Check } from './types.ts';
 
 type Area = Check['area'];
@@ -21,9 +21,22 @@ export async function runDoctor(config: Config, options: { readonly log: Logger 
   const source = await checkSource({ ...config.source, match }, systemClock, signal);
   return [
     ...source.map((check): Check => ({ area: 'source', ...check })),
+    ...(await checkBus(config, options.log, signal)),
     ...(await checkLake(config, options.log, signal)),
     ...(await checkWarehouse(config, options.log)),
   ];
+}
+
+async function checkBus(config: Config, log: Logger, signal: AbortSignal): Promise<Check[]> {
+  if (config.bus === null) return [];
+  try {
+    await using bus = await openBus(config, systemClock, log);
+    const partitions = await bus.partitions(signal);
+    return [fine('bus', 'topic', `${bus.description}, ${partitions} ${partitions === 1 ? 'partition' : 'partitions'}`)];
+  } catch (error) {
+    signal.throwIfAborted();
+    return [problem('bus', 'topic', error)];
+  }
 }
 
 async function checkLake(config: Config, log: Logger, signal: AbortSignal): Promise<Check[]> {

@@ -1,15 +1,14 @@
 /**
- * `sluice render`: from a configuration to files that a person reads, and, when told to, to the account.
+ * `sluice render snowflake`: from a configuration to files that a person reads, and, when told to, to the account.
  */
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { SluiceError, systemCode } from '../core/error.ts';
+import { SluiceError } from '../core/error.ts';
 import { CONFIG_CONFLICT, USAGE } from '../core/errors.ts';
 import { hourFolder } from '../core/layout.ts';
 import { isLiteral, parseGlob, parseNamespace, type Namespace } from '../core/namespace.ts';
 import type { Config, SnowflakeConfig } from '../config/config.ts';
 import type { AzureLake, Mode, Plan, PlannedCollection, RenderedFile } from '../warehouse/snowflake/render/plan.ts';
 import { snowflakeAuth } from './compose.ts';
+import type { TextFile } from '../render/text-file.ts';
 import type { RenderArgs } from './types.ts';
 
 const LOADER = 'SLUICE_LOADER';
@@ -22,6 +21,12 @@ const NEEDS_LAKE: ReadonlySet<Mode> = new Set(['task', 'pipe', 'dynamic', 'exter
 export async function renderFiles(config: Config, args: RenderArgs): Promise<readonly RenderedFile[]> {
   const { renderSnowflake } = await import('../warehouse/snowflake/render/render.ts');
   return renderSnowflake(await planOf(config, args));
+}
+
+/** As they lie in the folder. */
+export async function asText(files: readonly RenderedFile[]): Promise<readonly TextFile[]> {
+  const { fileText } = await import('../warehouse/snowflake/render/render.ts');
+  return files.map((file) => ({ name: file.name, text: fileText(file) }));
 }
 
 async function planOf(config: Config, args: RenderArgs): Promise<Plan> {
@@ -109,45 +114,6 @@ export function azureLake(url: string | null): AzureLake | null {
   if (container === undefined || account === undefined) throw new SluiceError(USAGE, `${url.split('?')[0]} is no lake on Azure`);
   const prefix = (path ?? '').replace(/^\/+|\/+$/g, '');
   return { account, container, prefix: prefix === '' ? '' : `${prefix}/` };
-}
-
-export async function writeRendered(files: readonly RenderedFile[], folder: string): Promise<readonly string[]> {
-  const { fileText } = await import('../warehouse/snowflake/render/render.ts');
-  await mkdir(folder, { recursive: true });
-  for (const file of files) await writeFile(join(folder, file.name), fileText(file));
-  return files.map((file) => join(folder, file.name));
-}
-
-export interface Difference {
-  readonly name: string;
-  readonly what: 'new' | 'changed' | 'gone';
-  /** Lines that are only in the file, and only in what is rendered now. */
-  readonly removed: readonly string[];
-  readonly added: readonly string[];
-}
-
-/** What would be written now, against what lies in the folder. */
-export async function compareRendered(files: readonly RenderedFile[], folder: string): Promise<readonly Difference[]> {
-  const { fileText } = await import('../warehouse/snowflake/render/render.ts');
-  const differences: Difference[] = [];
-  for (const file of files) {
-    const now = fileText(file);
-    const before = await readFile(join(folder, file.name), 'utf8').catch((error: unknown) => {
-      if (systemCode(error) === 'ENOENT') return null;
-      throw error;
-    });
-    if (before === now) continue;
-    const [old, fresh] = [(before ?? '').split('\n'), now.split('\n')];
-    differences.push({
-      name: file.name,
-      what: before === null ? 'new' : 'changed',
-      removed: old.filter((line) => !fresh.includes(line)),
-      added: fresh.filter((line) => !old.includes(line)),
-    });
-  }
-  const there = await readdir(folder).catch(() => []);
-  const gone = there.filter((name) => /^\d\d_\w+\.sql$/.test(name) && !files.some((file) => file.name === name));
-  return [...differences, ...gone.map((name) => ({ name, what: 'gone' as const, removed: [], added: [] }))];
 }
 
 /** The files that make, or the one that drops. */

@@ -4,15 +4,19 @@
 import type { Clock } from '../core/clock.ts';
 import { systemClock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
-import { CONFIG_CONFLICT, NOT_BUILT } from '../core/errors.ts';
+import { CONFIG_CONFLICT } from '../core/errors.ts';
+import type { Bus } from '../core/bus.ts';
 import type { Lake } from '../core/lake.ts';
 import type { Warehouse } from '../core/warehouse.ts';
 import type { Config } from '../config/config.ts';
+import type { Logger } from '../ops/log.ts';
 import { newStats, type PipelineStats } from '../ops/stats.ts';
 import { Capture } from '../pipeline/capture.ts';
+import { Consume } from '../pipeline/consume.ts';
+import { Produce } from '../pipeline/produce.ts';
 import { Loader } from '../pipeline/loader.ts';
 import type { Serving } from './control.ts';
-import { captureOptions, makeSource, openLake, openWarehouse } from './compose.ts';
+import { captureOptions, consumeOptions, makeSource, openBus, openLake, openWarehouse, produceOptions } from './compose.ts';
 import { LoadLoop } from './load-loop.ts';
 import { RunControl } from './run-control.ts';
 import { scheduleOf } from './schedule.ts';
@@ -31,15 +35,18 @@ export interface Running {
   /** `null` before the pipeline is owned, or without a warehouse. */
   warehouse: Warehouse | null;
   loads: LoadLoop | null;
-  /** `null` in role `load`. */
-  capture: Capture | null;
+  /** What has parts to seal; `null` in roles `load` and `produce`. */
+  capture: Pick<Capture, 'seal'> | null;
 }
 
 /** Runs until the signal aborts or the pipeline is idle long enough; everything is durable when it resolves. */
 export async function runPipeline(config: Config, options: RunOptions, signal: AbortSignal, clock: Clock = systemClock): Promise<PipelineStats> {
   const { role, log, progress, serve } = options;
-  if (role === 'produce' || role === 'consume')
-    throw new SluiceError(NOT_BUILT, `\`--role ${role}\` needs the bus; use \`--role all\` or \`capture\``);
+  if ((role === 'produce' || role === 'consume') && config.bus === null) {
+    throw new SluiceError(CONFIG_CONFLICT, `\`--role ${role}\` without a \`bus\` in the configuration`, {
+      next: 'Add a `bus`, or use `--role all` or `--role capture`.',
+    });
+  }
   if (role === 'load' && config.warehouse === null)
     throw new SluiceError(CONFIG_CONFLICT, '`--role load` without a `warehouse` in the configuration');
   const stats = newStats();
@@ -51,6 +58,7 @@ export async function runPipeline(config: Config, options: RunOptions, signal: A
   try {
     serving = serve === null ? null : await serve(new RunControl(running, log));
     if (role === 'load') await runLoads(running, options, serving, clock, signal);
+    else if (role !== 'capture' && config.bus !== null) await runBus(running, options, serving, clock, signal);
     else await runCapture(running, options, serving, clock, signal);
     return stats;
   } finally {
@@ -86,6 +94,74 @@ async function runCapture(running: Running, options: RunOptions, serving: Servin
   try {
     await capture.run(signal);
     // Idle for long enough: what was sealed last is loaded before the end. A stop leaves it to the next run.
+    if (!signal.aborted) await running.loads?.catchUp(signal);
+  } finally {
+    await endLoop(loop, loading, clock);
+  }
+}
+
+/** The producing side, the consuming side, or both: then nothing is idle before the producer is, and the rest is consumed after it. */
+async function runBus(running: Running, options: RunOptions, serving: Serving | null, clock: Clock, signal: AbortSignal): Promise<void> {
+  const { config, stats, lake } = running;
+  const { role, log } = options;
+  await using bus = await openBus(config, clock, log);
+  const parts = { bus, lake, clock, log };
+  const failed = new AbortController();
+  const either = AbortSignal.any([signal, failed.signal]);
+  const sides: (() => Promise<void>)[] = [];
+  if (role !== 'consume') sides.push(() => runProduce(running, options, { ...parts, stats: role === 'all' ? newStats() : stats }, either));
+  if (role === 'consume') sides.push(() => runConsume(running, options, { ...parts, serving }, either));
+  if (role === 'all') {
+    const produced = new AbortController();
+    const produce = sides.pop()!;
+    sides.push(async () => {
+      await produce();
+      produced.abort(new Error('all is produced'));
+    });
+    sides.push(async () => {
+      await runConsume(running, { ...options, untilIdleMs: null }, { ...parts, serving }, AbortSignal.any([either, produced.signal]));
+      if (!either.aborted && options.untilIdleMs !== null) await runConsume(running, options, { ...parts, serving }, either);
+    });
+  }
+  // What one fails with ends the other.
+  await Promise.all(
+    sides.map(async (side) => {
+      try {
+        await side();
+      } catch (error) {
+        failed.abort(error);
+        throw error;
+      }
+    }),
+  );
+}
+
+type BusParts = { readonly bus: Bus; readonly lake: Lake; readonly clock: Clock; readonly log: Logger };
+
+async function runProduce(running: Running, options: RunOptions, parts: BusParts & { stats: PipelineStats }, signal: AbortSignal): Promise<void> {
+  const { config } = running;
+  await using source = await makeSource(config, parts.clock, parts.stats, parts.log);
+  await new Produce(await produceOptions(config, options), { ...parts, source }).run(signal);
+}
+
+async function runConsume(running: Running, options: RunOptions, parts: BusParts & { serving: Serving | null }, signal: AbortSignal): Promise<void> {
+  const { config, stats } = running;
+  const { clock, serving } = parts;
+  const loading = new AbortController();
+  let loop: Promise<void> = Promise.resolve();
+  const consume = new Consume(await consumeOptions(config, options), {
+    ...parts,
+    stats,
+    onOwned: async () => {
+      if (options.role === 'all' && running.warehouse === null) await openLoads(running, options, clock);
+      if (running.loads !== null) loop = running.loads.run(loading.signal);
+      await serving?.owned();
+    },
+    onSealed: () => running.loads?.notify(),
+  });
+  running.capture = consume;
+  try {
+    await consume.run(signal);
     if (!signal.aborted) await running.loads?.catchUp(signal);
   } finally {
     await endLoop(loop, loading, clock);

@@ -10,9 +10,9 @@ import { formatNamespace, type Namespace } from '../core/namespace.ts';
 import type { Timestamp } from '../core/time.ts';
 import type { CollectionRow, Warehouse } from '../core/warehouse.ts';
 import type { Config } from '../config/config.ts';
-import { checkpointPath, decodeCheckpoint, newCheckpoint, type Checkpoint } from '../pipeline/checkpoint.ts';
+import { newCheckpoint } from '../pipeline/checkpoint.ts';
 import { readLedger } from '../pipeline/ledger.ts';
-import { readFile } from '../pipeline/read-file.ts';
+import { readWhole } from '../pipeline/whole.ts';
 import { openLake, openWarehouse } from './compose.ts';
 import type { CollectionReport, CommandOptions, PipelineStatus } from './types.ts';
 
@@ -49,7 +49,7 @@ export async function statusOf(
   const { pipeline } = config;
   // Beside the reading of files: a server that is away must not make the rest wait twice.
   const oplogHours = readOplogHours(config, signal);
-  const checkpoint = await readCheckpoint(lake, pipeline, signal);
+  const checkpoint = (await readWhole(lake, pipeline, signal)) ?? newCheckpoint(pipeline, '');
   const collections = new Map<string, Draft>();
   for await (const line of readLedger(lake, pipeline, '', signal)) {
     if (!isSealedLine(line)) continue;
@@ -85,12 +85,6 @@ async function readOplogHours(config: Config, signal: AbortSignal): Promise<numb
   const { oplogWindow, withClient } = await import('../source/mongo/inspect.ts');
   const options = { serverSelectionTimeoutMS: SOURCE_MS_MAX, connectTimeoutMS: SOURCE_MS_MAX };
   return await withClient(config.source.uri, signal, async (client) => (await oplogWindow(client)).hours, options).catch(() => null);
-}
-
-async function readCheckpoint(lake: Lake, pipeline: string, signal: AbortSignal): Promise<Checkpoint> {
-  const path = checkpointPath(pipeline);
-  if ((await lake.stat(path)) === null) return newCheckpoint(pipeline, '');
-  return decodeCheckpoint(await readFile(lake, path, signal), path);
 }
 
 function draft(collections: Map<string, Draft>, ns: Namespace): Draft {

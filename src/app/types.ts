@@ -202,7 +202,7 @@ export type CheckOutcome = 'ok' | 'failed' | 'skipped';
 
 /** One line of `sluice doctor`. */
 export interface Check {
-  readonly area: 'source' | 'lake' | 'warehouse';
+  readonly area: 'source' | 'bus' | 'lake' | 'warehouse';
   readonly name: string;
   readonly outcome: CheckOutcome;
   readonly detail: string;

@@ -74,10 +74,15 @@ describe('sluice', () => {
     expect(err).toContain(NOT_BUILT.code);
   });
 
+  it.each(['produce', 'consume'])('says that --role %s needs a bus', async (role) => {
+    const { code, err } = await run('run', '--role', role);
+    expect(code).toBe(2);
+    expect(err).toContain('Add a `bus`');
+  });
+
   it('says of flags and keys that they are not built yet', async () => {
     for (const args of [
       ['demo', '--bus'],
-      ['run', '--role', 'produce'],
       ['status', '--config', 'later.yaml'],
     ]) {
       const { code, err } = await run(...args);

@@ -1,20 +1,21 @@
 /**
  * What a valid configuration may ask for and this version does not do yet, each with what to use instead.
  *
- * Refused at the start rather than ignored: a mask that is not applied or a dump that never runs would be believed in.
+ * Refused at the start rather than ignored: a repair that does not happen or a dump that never runs would be believed in.
  */
 import { SluiceError } from '../core/error.ts';
 import { NOT_BUILT } from '../core/errors.ts';
 import type { Config } from './config.ts';
 
 function missing(config: Config): string[] {
-  const { source, lake } = config;
+  const { source, lake, bus } = config;
   const found: string[] = [];
   if (source.startAt.kind === 'snapshot') found.push('`source.startAt: snapshot`; use now, a time or a token');
   if (source.onHistoryLost === 'repair') found.push('`source.onHistoryLost: repair`; use fail, and `sluice run --accept-gap` when it happens');
-  if (Object.keys(source.mask).length > 0) found.push('`source.mask`; leave it out, and keep such collections out with `source.exclude`');
   if (lake.retention !== null) found.push('`lake.retention`; leave it out: everything is kept for now');
-  if (config.bus !== null) found.push('`bus`; leave it out: sluice then goes from MongoDB to the lake directly');
+  if (bus?.auth.kind === 'default' && bus.url.startsWith('eventhubs:'))
+    found.push('`bus.auth: { kind: default }` on Event Hubs; use connectionString');
+  if (bus?.onBadMessage === 'deadLetter') found.push('`bus.onBadMessage: deadLetter`; use stop');
   if (config.dump !== null) found.push('`dump`; leave it out and use mongodump');
   return found;
 }

@@ -4,6 +4,7 @@
  * Defaults are filled, paths are absolute, sizes are bytes, durations are milliseconds, every list is a list. What
  * cannot be is not representable where that was cheap to have.
  */
+import type { MaskRule } from '../core/mask.ts';
 import type { Timestamp } from '../core/time.ts';
 
 export interface Config {
@@ -31,8 +32,6 @@ export type StartAtConfig =
   | { readonly kind: 'token'; readonly token: Readonly<Record<string, unknown>> }
   | { readonly kind: 'snapshot' };
 
-export type MaskRule = 'hash' | 'drop' | 'truncate' | { readonly rename: string };
-
 export interface SourceConfig {
   /** Holds a password as a rule: show it through `redactUri` alone. */
   readonly uri: string;
@@ -47,6 +46,8 @@ export interface SourceConfig {
   readonly exhaust: boolean;
   readonly unavailableAfterMs: number;
   readonly mask: Readonly<Record<string, MaskRule>>;
+  /** Never `null` with a mask. */
+  readonly maskKey: string | null;
 }
 
 /** A way to log in: its kind and the keys that go with it, some of them secret. */

@@ -47,6 +47,7 @@ describe('a small file', () => {
         exhaust: true,
         unavailableAfterMs: 60_000,
         mask: {},
+        maskKey: null,
       },
       lake: {
         url: 'file:./lake',
@@ -106,6 +107,7 @@ source:
   startAt: snapshot
   onHistoryLost: repair
   mask: { "customers.email": hash, "*.ssn": drop, a.b: { rename: c } }
+  maskKey: "\${MASK_KEY}"
 lake:
   url: abfss://container@account.dfs.core.windows.net/prefix
   writer: dfs
@@ -121,7 +123,7 @@ bus:
   auth: { kind: connectionString, value: "\${EVENTHUBS_CONNECTION}" }
   group: sluice
   partitionBy: document
-  onBadMessage: stop
+  onBadMessage: deadLetter
 warehouse:
   url: snowflake://account/database?warehouse=w&role=r
   auth: { kind: keyPair, user: SLUICE, privateKeyFile: /key }
@@ -131,7 +133,12 @@ warehouse:
 dump: { cron: "0 * * * *", collections: ["shop.*"], layout: document }
 http: { port: 8080, host: 0.0.0.0, token: 0123-token }
 `;
-  const env = { MONGODB_URI: 'mongodb://u:p@h', KEY: 'accountkey==', EVENTHUBS_CONNECTION: 'Endpoint=sb://n/;SharedAccessKey=k' };
+  const env = {
+    MONGODB_URI: 'mongodb://u:p@h',
+    KEY: 'accountkey==',
+    MASK_KEY: 'a secret of the mask',
+    EVENTHUBS_CONNECTION: 'Endpoint=sb://n/;SharedAccessKey=k',
+  };
 
   it('is accepted', () => {
     expect(parse(everything, env)).toMatchObject({
@@ -158,7 +165,7 @@ http: { port: 8080, host: 0.0.0.0, token: 0123-token }
   it('says of each part that is not built yet what to use instead', () => {
     const refuse = (): void => assertBuilt(parse(everything, env));
     expect(refuse).toThrow(expect.objectContaining({ kind: NOT_BUILT }));
-    for (const key of ['source.startAt: snapshot', 'onHistoryLost: repair', 'source.mask', 'lake.retention', '`bus`', '`dump`']) {
+    for (const key of ['source.startAt: snapshot', 'onHistoryLost: repair', 'lake.retention', '`bus.onBadMessage: deadLetter`', '`dump`']) {
       expect(refuse).toThrow(key);
     }
   });
@@ -235,7 +242,10 @@ describe('a wrong file', () => {
     ['source.include.0 must be a namespace', { source: { uri: 'mongodb://h', include: ['/x'] } }],
     ['source.include must be a list', { source: { uri: 'mongodb://h', include: { a: 1 } } }],
     ['source.match must be a document', { source: { uri: 'mongodb://h', match: [] } }],
-    ['source.mask.a must be hash, drop, truncate or', { source: { uri: 'mongodb://h', mask: { a: 'encrypt' } } }],
+    ['source.mask.a must be hash, drop, truncate, { truncate', { source: { uri: 'mongodb://h', mask: { a: 'encrypt' } } }],
+    ['source.mask.a must name a collection and a field', { source: { uri: 'mongodb://h', mask: { a: 'drop' }, maskKey: '0123456789abcdef' } }],
+    ['source.mask.a._id is about `_id`', { source: { uri: 'mongodb://h', mask: { 'a._id': 'drop' }, maskKey: '0123456789abcdef' } }],
+    ['source.maskKey must have 16 characters', { source: { uri: 'mongodb://h', mask: { 'a.b': 'drop' }, maskKey: 'short' } }],
     ['source.exhaust must be true or false', { source: { uri: 'mongodb://h', exhaust: 'maybe' } }],
     ['source.onHistoryLost must be one of fail, repair', { source: { uri: 'mongodb://h', onHistoryLost: 'skip' } }],
     ['source.unavailableAfter must be a time with its unit', { source: { uri: 'mongodb://h', unavailableAfter: 5 } }],

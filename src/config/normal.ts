@@ -4,6 +4,7 @@
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { LAYOUT_PRESETS, hoursPerPart, isPerEvent } from '../core/layout.ts';
+import { maskProblem } from '../core/mask.ts';
 import { isLiteral, parseGlob } from '../core/namespace.ts';
 import type { AuthConfig, Config, LakeConfig, SnowflakeConfig, StartAtConfig, WarehouseConfig } from './config.ts';
 import type { FileConfig } from './schema.ts';
@@ -39,14 +40,17 @@ export function normalise(from: FileConfig, file: string | null, folder: string)
       exhaust: from.source.exhaust,
       unavailableAfterMs: from.source.unavailableAfter,
       mask: from.source.mask,
+      maskKey: from.source.maskKey ?? null,
     },
     lake: lake(from.lake, folder, report),
     checkpoint: { intervalMs: from.checkpoint.interval },
     warehouse: from.warehouse === undefined ? null : warehouse(from.warehouse, folder, report),
     http: { port: from.http.port, host: from.http.host, token: from.http.token ?? null },
-    bus: from.bus ?? null,
+    // The default will be `deadLetter`, once dead letters are built.
+    bus: from.bus === undefined ? null : { ...from.bus, onBadMessage: from.bus.onBadMessage ?? 'stop' },
     dump: from.dump ?? null,
   };
+  mask(config, findings);
   conflicts(config, report);
   return { config, findings };
 }
@@ -190,6 +194,25 @@ function warehouse(from: NonNullable<FileConfig['warehouse']>, folder: string, r
 function snowflakeAuth(auth: NonNullable<FileConfig['warehouse']>['auth'], folder: string): SnowflakeConfig['auth'] {
   if (auth === undefined) return null;
   return auth.kind === 'keyPair' ? { ...auth, privateKeyFile: localPath(auth.privateKeyFile, folder) ?? auth.privateKeyFile } : { ...auth };
+}
+
+/** Shorter secrets are guessed. */
+const MASK_KEY_CHARS_MIN = 16;
+
+function mask({ source: { mask: rules, maskKey } }: Config, findings: Finding[]): void {
+  for (const [key, rule] of Object.entries(rules)) {
+    const message = maskProblem(key, rule);
+    // A key of the mask holds dots.
+    if (message !== null) findings.push({ kind: 'invalid', path: ['source', 'mask', key], message });
+  }
+  if (Object.keys(rules).length > 0 && maskKey === null)
+    findings.push({
+      kind: 'conflict',
+      path: ['source', 'maskKey'],
+      message: 'must be set with a `source.mask`: give a long random secret, such as "${SLUICE_MASK_KEY}", and keep it for the life of the lake',
+    });
+  if (maskKey !== null && maskKey.length < MASK_KEY_CHARS_MIN)
+    findings.push({ kind: 'invalid', path: ['source', 'maskKey'], message: `must have ${MASK_KEY_CHARS_MIN} characters or more` });
 }
 
 function conflicts(config: Config, report: Report): void {

@@ -103,6 +103,7 @@ const AUTH_PUBLIC: ReadonlySet<string> = new Set([
 export function isSecretPath(path: readonly PropertyKey[]): boolean {
   const [section, key, name] = path;
   if (section === 'http') return key === 'token';
+  if (section === 'source') return key === 'maskKey';
   return key === 'auth' && path.length >= 3 && !AUTH_PUBLIC.has(String(name));
 }
 

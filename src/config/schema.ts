@@ -122,12 +122,19 @@ const Source = z.strictObject({
   mask: z
     .record(
       filled(),
-      z.union([z.enum(['hash', 'drop', 'truncate']), z.strictObject({ rename: filled() })], {
-        error: 'must be hash, drop, truncate or { rename: newName }',
+      z.union([z.enum(['hash', 'drop', 'truncate']), z.strictObject({ truncate: integer(0, 10_000) }), z.strictObject({ rename: filled() })], {
+        error: 'must be hash, drop, truncate, { truncate: 8 } or { rename: newName }',
       }),
     )
     .default({})
-    .describe('Fields to change before anything is written: path to `hash` (keyed), `drop`, `truncate` or `{ rename: newName }`.'),
+    .describe(
+      'Fields to change before anything is written, such as `{ "customers.email": hash, "*.ssn": drop }`: collection (with or without its database) and path to `hash` (keyed), `drop`, `truncate` (to 3 characters, or `{ truncate: 8 }`) or `{ rename: newName }`. `*` stands for anything within a name, `**` for any number of names (docs/masking.md).',
+    ),
+  maskKey: secret()
+    .optional()
+    .describe(
+      'Secret of the mask: makes its hashes, and encrypts the resume token, which holds a key. Needed with `mask`; keep it for the life of the lake.',
+    ),
 });
 
 const accountKey = { account: filled().describe('Storage account.'), key: secret().describe('Account key.') };
@@ -232,7 +239,11 @@ const Bus = z.strictObject({
     .describe('`default` (Entra ID), `none`, `connectionString` or `plain`.'),
   group: filled().default('sluice').describe('Consumer group.'),
   partitionBy: z.enum(['collection', 'document']).default('collection').describe('What shares a partition: a collection, or a document.'),
-  onBadMessage: z.enum(['deadLetter', 'stop']).default('deadLetter').describe('What to do with a message that cannot be read.'),
+  onBadMessage: z
+    .enum(['deadLetter', 'stop'])
+    .optional()
+    .meta({ shownDefault: '`stop` as long as dead letters are not built' })
+    .describe('What to do with a message that cannot be read.'),
   maxMessageBytes: size(16 * 1024, 64 * MIB)
     .prefault('900KB')
     .describe('A larger event is put into the lake and the message says where.'),
@@ -300,7 +311,7 @@ export const FileSchema = z.strictObject({
   source: Source.describe('The MongoDB deployment to read.'),
   lake: Lake.describe('Where the event files go. One lake prefix belongs to one pipeline.'),
   checkpoint: Checkpoint.prefault({}).describe('How often the position is saved.'),
-  bus: Bus.optional().describe('Event Hubs or Kafka between reading and writing.'),
+  bus: Bus.optional().describe('Event Hubs or Kafka between reading and writing (docs/event-hubs.md).'),
   warehouse: Warehouse.optional().describe('Where sealed files are loaded.'),
   dump: Dump.optional().describe('Scheduled full dumps.'),
   http: Http.prefault({}).describe('Health, metrics and control.'),

@@ -2,7 +2,8 @@
  * Every error that a user can meet, in one place. `docs/errors.md` is written from here by `npm run docs`.
  *
  * Numbers: 10xx usage and configuration, 11xx lake, 12xx source (the last digits follow the server's code where there
- * is one), 13xx warehouse, 14xx pipeline and proof, 15xx serving and tools. A number is never reused.
+ * is one), 13xx warehouse, 14xx pipeline and proof, 15xx serving and tools, 16xx bus. A number is
+ * never reused.
  */
 import type { ErrorKind } from './error.ts';
 
@@ -390,6 +391,65 @@ export const GAP_OPEN = defineError({
   retry: false,
   title: 'This pipeline stopped at a gap in the history and may not go on by itself',
   next: 'Start with `--accept-gap` to go on after the gap, which stays recorded.',
+});
+export const MASK_KEY = defineError({
+  code: 'SLC-1440',
+  exit: 2,
+  retry: false,
+  title: 'The key of the mask is not the one that this lake was written with',
+  next: 'Set `source.maskKey` to the secret that it had: hashes of one lake must be made with one key. A lake with another key begins in another folder.',
+});
+
+// --- bus -----------------------------------------------------------------------------------------------------------
+
+export const BUS_UNAVAILABLE = defineError({
+  code: 'SLC-1601',
+  exit: 69,
+  retry: true,
+  title: 'The broker does not answer',
+  next: 'Check `bus.url` and the network; Event Hubs listens for Kafka on port 9093 and needs the Standard tier or higher.',
+});
+export const BUS_DENIED = defineError({
+  code: 'SLC-1602',
+  exit: 69,
+  retry: false,
+  title: 'The broker refuses the login, or what was asked for',
+  next: 'Check `bus.auth`. On Event Hubs the policy needs Send for `--role produce` and Listen for `--role consume`, or the identity the roles Azure Event Hubs Data Sender and Data Receiver.',
+});
+export const BUS_TOPIC = defineError({
+  code: 'SLC-1603',
+  exit: 69,
+  retry: false,
+  title: 'The topic does not exist',
+  next: 'Make the event hub or topic that `bus.url` names, with as many partitions as it shall ever have.',
+});
+export const BUS_PARTITIONS = defineError({
+  code: 'SLC-1604',
+  exit: 1,
+  retry: false,
+  title: 'The number of partitions, or what shares one, has changed',
+  next: 'Keys now go to other partitions, and what is in the topic twice could not be told any more. Put the former topic and `bus.partitionBy` back, or start a new pipeline with a topic and a lake folder of its own.',
+});
+export const BUS_MESSAGE = defineError({
+  code: 'SLC-1605',
+  exit: 1,
+  retry: false,
+  title: 'A message in the topic is not one that `sluice run --role produce` has made',
+  next: 'Give sluice a topic of its own. Nothing was skipped: the position stands before that message.',
+});
+export const BUS_TOO_LARGE = defineError({
+  code: 'SLC-1606',
+  exit: 1,
+  retry: false,
+  title: 'The broker does not take a message of this size',
+  next: 'Lower `bus.maxMessageBytes`: larger events go to the lake, and the message says where.',
+});
+export const BUS_OFFSET_GONE = defineError({
+  code: 'SLC-1607',
+  exit: 78,
+  retry: false,
+  title: 'The topic no longer has the messages that come next',
+  next: 'They were kept for too short a time, or the topic was made anew. The gap is recorded; start with `--accept-gap` to go on at the oldest message that is left.',
 });
 
 // --- serving and tools ---------------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 /**
- * The contract of a source of changes (MongoDB's change stream; later a bus partition).
+ * The contract of a source of changes (MongoDB's change stream, a partition of a bus).
  */
 import type { ChangeBatch, ResumePoint } from './event.ts';
 import type { Timestamp } from './time.ts';

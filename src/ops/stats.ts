@@ -3,6 +3,7 @@
  * read them when they are asked.
  */
 import type { Timestamp } from '../core/time.ts';
+import { Histogram } from './histogram.ts';
 import { newLakeTraffic, type LakeTraffic } from './lake-traffic.ts';
 
 export type PipelineState = 'starting' | 'standby' | 'recovering' | 'running' | 'reconnecting' | 'stopping' | 'stopped' | 'failed';
@@ -34,6 +35,17 @@ export interface PipelineStats {
   rowsLoaded: number;
   rowsMerged: number;
   loadErrors: number;
+  /** Wall clock, ms, of the last load that committed files; `null` before. */
+  lastLoadAtMs: number | null;
+  /** Gaps in the history that the checkpoint records, and those after which nobody has gone on yet. */
+  gaps: number;
+  gapsOpen: number;
+  /** From the first byte of a flush to the last durable one. */
+  readonly flushSeconds: Histogram;
+  /** Of one load of files into bronze. */
+  readonly loadSeconds: Histogram;
+  /** Of merging one collection. */
+  readonly mergeSeconds: Histogram;
   /** Requests to a lake that counts them. */
   readonly lake: LakeTraffic;
 }
@@ -65,6 +77,12 @@ export function newStats(): PipelineStats {
     rowsLoaded: 0,
     rowsMerged: 0,
     loadErrors: 0,
+    lastLoadAtMs: null,
+    gaps: 0,
+    gapsOpen: 0,
+    flushSeconds: new Histogram(),
+    loadSeconds: new Histogram(),
+    mergeSeconds: new Histogram(),
     lake: newLakeTraffic(),
   };
 }

@@ -5,36 +5,26 @@
  * (checkpoint) → seal. One batch is written while the source fetches the next; nothing else is buffered without a limit.
  */
 import { hasPassed, type Clock } from '../core/clock.ts';
-import { SluiceError, reasonOf } from '../core/error.ts';
-import {
-  GAP_OPEN,
-  HISTORY_LOST,
-  LAKE_CONFLICT,
-  LAKE_DAMAGED,
-  LAKE_FOREIGN,
-  LAKE_LOST_OWNERSHIP,
-  LAKE_OWNED,
-  OWNER_UNREACHABLE,
-} from '../core/errors.ts';
+import { SluiceError } from '../core/error.ts';
+import { BUS_OFFSET_GONE, HISTORY_LOST, LAKE_CONFLICT, LAKE_LOST_OWNERSHIP, OWNER_UNREACHABLE } from '../core/errors.ts';
 import type { ResumePoint } from '../core/event.ts';
 import type { Lake, Ownership } from '../core/lake.ts';
-import { isOtherDeployment, type Source, type StartAt } from '../core/source.ts';
-import { compareTimestamps, hourOf, type Timestamp } from '../core/time.ts';
+import type { Source } from '../core/source.ts';
 import { failpoint } from '../ops/failpoint.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
-import { PIPELINE_FILE, checkpointPath } from './checkpoint.ts';
+import { partitionScope, type Scope } from './checkpoint.ts';
 import { Committer } from './committer.ts';
+import { claimPrefix, own, type OwnOptions } from './owner.ts';
+import type { PartitionOf } from './partition-hours.ts';
 import { BatchPull } from './pull.ts';
-import { readFile } from './read-file.ts';
 import { recover, type Recovered } from './recovery.ts';
+import { recordGap, startPoint, type StartOptions } from './start.ts';
 import type { WriterLimits } from './writer.ts';
 
-export interface CaptureOptions extends WriterLimits {
-  readonly pipeline: string;
-  readonly startAt: StartAt;
-  /** The globs, for the record of a gap. */
-  readonly collections: readonly string[];
+export interface CaptureOptions extends WriterLimits, OwnOptions, StartOptions {
+  /** Of a bus; absent: the source is the pipeline's only one. */
+  readonly partition?: PartitionOf;
   readonly flushBytesMax: number;
   readonly flushAgeMs: number;
   /** Lines that are read while others are written. */
@@ -42,11 +32,6 @@ export interface CaptureOptions extends WriterLimits {
   readonly checkpointIntervalMs: number;
   /** Seals everything and ends when nothing has come for this long; `null`: runs until it is stopped. */
   readonly untilIdleMs: number | null;
-  /** Stands by while another owner lives; otherwise LAKE_OWNED. */
-  readonly wait: boolean;
-  readonly takeOver: boolean;
-  /** Goes on after a recorded gap at the oldest event that is left. */
-  readonly acceptGap: boolean;
 }
 
 export interface CaptureParts {
@@ -61,10 +46,7 @@ export interface CaptureParts {
   readonly onSealed?: () => void;
 }
 
-/** What any pipeline writes there. */
-const PIPELINE_CLAIM = /^\{"v":\d+,"pipeline":"[^"]+".*\}$/;
 const CHECKPOINT_IDLE_MS = 10_000;
-const STANDBY_POLL_MS = 1_000;
 
 export class Capture {
   readonly #options: CaptureOptions;
@@ -99,7 +81,7 @@ export class Capture {
   /** Owns the pipeline and captures until it is idle long enough, or the signal stops it, everything durable. */
   async run(signal: AbortSignal): Promise<void> {
     try {
-      const ownership = await this.#own(signal);
+      const ownership = await own({ ...this.#options, scope: scopeOf(this.#options) }, this.#parts, signal);
       failpoint('owner.after-own');
       try {
         await this.#parts.onOwned?.();
@@ -125,11 +107,15 @@ export class Capture {
   /** Seals all that a stopped pipeline has open, without reading the source. @throws LAKE_OWNED while somebody runs it */
   async sealStopped(signal: AbortSignal): Promise<void> {
     const { lake, clock, stats, log } = this.#parts;
-    await using _ownership = await this.#own(signal);
-    const committer = await Committer.load(lake, this.#options.pipeline, this.#options.layout, clock, stats, signal);
+    await using _ownership = await own({ ...this.#options, scope: scopeOf(this.#options) }, this.#parts, signal);
+    const committer = await Committer.load(lake, this.#options.pipeline, this.#options.layout, clock, stats, signal, scopeOf(this.#options));
     const { state } = committer;
     if (state.resume === null) return;
-    const recovered = await recover({ lake, committer, writer: { ...this.#options, fingerprint: state.fingerprint }, clock, stats, log }, signal);
+    const { partition = null } = this.#options;
+    const recovered = await recover(
+      { lake, committer, writer: { ...this.#options, fingerprint: state.fingerprint }, partition, clock, stats, log },
+      signal,
+    );
     try {
       recovered.writer.rollAll();
       await recovered.sealer.settle(recovered.writer, signal);
@@ -137,23 +123,6 @@ export class Capture {
       await committer.save('clean-stop');
     } finally {
       await close(recovered);
-    }
-  }
-
-  async #own(signal: AbortSignal): Promise<Ownership> {
-    const { lake, clock, log, stats } = this.#parts;
-    const { pipeline, takeOver, wait } = this.#options;
-    const path = checkpointPath(pipeline);
-    for (let told = false; ; told = true) {
-      signal.throwIfAborted();
-      const ownership = await lake.own(path, { takeOver }, signal);
-      if (ownership !== null) return ownership;
-      if (!wait) throw new SluiceError(LAKE_OWNED, `${pipeline} in ${lake.description}`);
-      if (!told) {
-        stats.state = 'standby';
-        log.info({ pipeline }, 'another process owns this pipeline: standing by, ready to take over when it stops');
-      }
-      await clock.sleep(STANDBY_POLL_MS, signal);
     }
   }
 
@@ -174,10 +143,10 @@ export class Capture {
   /** @param ours the epoch that the checkpoint must have; `null`: any. @throws LAKE_CONFLICT while the pipeline is ours */
   async #runOnce(signal: AbortSignal, ownership: Ownership, ours: number | null): Promise<void> {
     const { source, lake, clock, stats, log } = this.#parts;
-    const { pipeline, layout } = this.#options;
+    const { pipeline, layout, partition = null } = this.#options;
     stats.state = 'recovering';
-    await this.#claimPrefix(signal);
-    const committer = await Committer.load(lake, pipeline, layout, clock, stats, signal);
+    await claimPrefix(lake, pipeline, signal);
+    const committer = await Committer.load(lake, pipeline, layout, clock, stats, signal, scopeOf(this.#options));
     if (ours !== null && committer.state.epoch !== ours) {
       throw new SluiceError(LAKE_LOST_OWNERSHIP, `this was owner ${ours}, the checkpoint says ${committer.state.epoch}`);
     }
@@ -185,11 +154,11 @@ export class Capture {
     log.info({ source: identity.description, lake: lake.description, pipeline }, 'owner of the pipeline');
     // Once the fence has begun it is carried through: a stop in the middle of it would only have to be recovered again.
     const recovered = await recover(
-      { lake, committer, writer: { ...this.#options, fingerprint: identity.fingerprint }, clock, stats, log },
+      { lake, committer, writer: { ...this.#options, fingerprint: identity.fingerprint }, partition, clock, stats, log },
       new AbortController().signal,
     ).catch((error: unknown) => this.#orLost(error, committer));
     try {
-      const start = await this.#start(committer, recovered, identity.fingerprint, signal);
+      const start = await startPoint({ ...this.#parts, ...this.#options, committer }, { ...identity, replayAt: recovered.replayAt }, signal);
       stats.state = 'running';
       log.info({ position: start.position }, 'reading changes');
       await this.#loop(committer, recovered, start, signal, ownership.lost);
@@ -197,7 +166,11 @@ export class Capture {
       committer.state.cleanStop = true;
       await committer.save('clean-stop');
     } catch (error) {
-      if (SluiceError.is(error, HISTORY_LOST)) await this.#recordGap(committer, recovered, error);
+      if (SluiceError.is(error, HISTORY_LOST, BUS_OFFSET_GONE)) {
+        // What was read before the history ended is not part of the gap.
+        await recovered.writer.flush(new AbortController().signal);
+        await recordGap({ ...this.#parts, ...this.#options, committer }, error);
+      }
       return await this.#orLost(error, committer);
     } finally {
       await this.#letGo(() => close(recovered));
@@ -219,88 +192,6 @@ export class Capture {
       await giveBack();
     } catch (error) {
       this.#parts.log.warn({ err: error }, 'something could not be closed at the end');
-    }
-  }
-
-  /** One lake prefix belongs to one pipeline. */
-  async #claimPrefix(signal: AbortSignal): Promise<void> {
-    const { lake } = this.#parts;
-    const mine = Buffer.from(`${JSON.stringify({ v: 1, pipeline: this.#options.pipeline })}\n`);
-    try {
-      if ((await lake.stat(PIPELINE_FILE)) === null) {
-        failpoint('pipeline.before-claim');
-        await lake.put(PIPELINE_FILE, mine, 'absent');
-        failpoint('pipeline.after-claim');
-      }
-    } catch (error) {
-      if (!SluiceError.is(error, LAKE_CONFLICT)) throw error;
-    }
-    const there = await readFile(lake, PIPELINE_FILE, signal);
-    if (there.equals(mine)) return;
-    const text = there.toString('utf8').trim();
-    if (!PIPELINE_CLAIM.test(text)) throw new SluiceError(LAKE_DAMAGED, `${PIPELINE_FILE} does not say whose lake it is: ${JSON.stringify(text)}`);
-    throw new SluiceError(LAKE_FOREIGN, `${lake.description} holds ${text}`);
-  }
-
-  /** The point to read from; durable before the first event is read, else `startAt: now` could begin twice. */
-  async #start(committer: Committer, recovered: Recovered, fingerprint: string, signal: AbortSignal): Promise<ResumePoint> {
-    const { source, log } = this.#parts;
-    const { state } = committer;
-    const gap = state.gaps.find((g) => g.to === null);
-    const isOther = state.resume !== null && isOtherDeployment(state.fingerprint, fingerprint);
-    if (gap !== undefined) {
-      if (!this.#options.acceptGap) throw new SluiceError(GAP_OPEN, `nothing is known after ${new Date(gap.from.t * 1000).toISOString()}`);
-      const oldest = await source.resolve({ kind: 'oldest' }, signal);
-      const isLost = compareTimestamps(oldest.clusterTime, gap.from) > 0;
-      if (isLost || isOther) {
-        state.resume = isLost ? oldest : await this.#onOther(gap.from, signal);
-        gap.to = state.resume.clusterTime;
-        state.fingerprint = fingerprint;
-        log.warn({ gap }, 'going on after a gap, which stays recorded');
-        await committer.save('start');
-        return state.resume;
-      }
-      // Another member has become primary, with a longer oplog: to go back to its beginning would repeat what the lake has.
-      log.warn({ gap }, 'the history is there after all: the gap is taken back');
-      state.gaps = state.gaps.filter((each) => each !== gap);
-    }
-    if (isOther) {
-      // Its oplog may reach back, but not to what came after the position: that happened elsewhere.
-      throw new SluiceError(HISTORY_LOST, 'this is another deployment than the one that was read so far, or was made anew from a backup', {
-        next: 'Put the former `source.uri` back, or start a new pipeline. To go on with this deployment all the same, start with `--accept-gap`.',
-      });
-    }
-    if (recovered.replayAt !== null) return source.resolve({ kind: 'time', at: recovered.replayAt }, signal);
-    if (state.resume === null) {
-      state.resume = await this.#firstPoint(signal);
-      state.startedAt = state.resume.clusterTime;
-      state.watermark = state.resume.clusterTime;
-      state.nextHour = hourOf(state.startedAt.t);
-      await committer.save('start');
-    }
-    return state.resume;
-  }
-
-  /**
-   * Where to go on with another deployment. Two deployments count within a second each for themselves: only from the next
-   * second on is whatever this one writes after all that the lake holds, and read.
-   */
-  async #onOther(from: Timestamp, signal: AbortSignal): Promise<ResumePoint> {
-    const { source, clock } = this.#parts;
-    await clock.sleep(1000, signal);
-    return await source.resolve({ kind: 'time', at: { t: from.t + 1, i: 0 } }, signal);
-  }
-
-  async #firstPoint(signal: AbortSignal): Promise<ResumePoint> {
-    try {
-      return await this.#parts.source.resolve(this.#options.startAt, signal);
-    } catch (cause) {
-      if (!SluiceError.is(cause, HISTORY_LOST)) throw cause;
-      // Nothing was promised yet, so that there is no gap to record.
-      throw new SluiceError(HISTORY_LOST, `source.startAt lies before its beginning (${reasonOf(cause)})`, {
-        cause,
-        next: 'Set `source.startAt` to a later time or to `now`; `sluice doctor` shows how far the oplog reaches back.',
-      });
     }
   }
 
@@ -363,24 +254,10 @@ export class Capture {
   }
 
   #savedPosition: string | undefined;
+}
 
-  async #recordGap(committer: Committer, recovered: Recovered, error: SluiceError): Promise<void> {
-    const { clock, log } = this.#parts;
-    const { state } = committer;
-    if (state.resume === null || state.gaps.some((gap) => gap.to === null)) return;
-    // What was read before the history ended is not part of the gap.
-    await recovered.writer.flush(new AbortController().signal);
-    const from = state.resume.clusterTime;
-    state.gaps.push({
-      from,
-      to: null,
-      detectedAt: new Date(clock.now()).toISOString(),
-      collections: this.#options.collections,
-      cause: reasonOf(error),
-    });
-    await committer.save('gap');
-    log.error({ from }, 'history is lost: the gap is recorded');
-  }
+function scopeOf({ partition }: CaptureOptions): Scope {
+  return partition === undefined ? null : partitionScope(partition.index);
 }
 
 async function close({ writer, sealer, ledger }: Recovered): Promise<void> {

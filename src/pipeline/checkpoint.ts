@@ -68,6 +68,14 @@ export interface GapRecord {
   readonly cause: string;
 }
 
+/** The topic that a producer writes to, as it was when it began. */
+export interface BusRecord {
+  readonly partitions: number;
+  readonly partitionBy: string;
+  /** By partition: of the first message that is the pipeline's, in decimal digits. */
+  readonly from: readonly string[];
+}
+
 export interface Checkpoint {
   readonly v: typeof FORMAT;
   readonly pipeline: string;
@@ -88,6 +96,8 @@ export interface Checkpoint {
   ledger: { path: LakePath; length: number } | null;
   gaps: GapRecord[];
   cleanStop: boolean;
+  /** Of the producer alone. */
+  bus?: BusRecord;
   /** ISO 8601. */
   savedAt: string;
   /**
@@ -117,11 +127,21 @@ export function newCheckpoint(pipeline: string, layout: string): Checkpoint {
   };
 }
 
-export const checkpointPath = (pipeline: string): LakePath => `_sluice/${pipeline}/checkpoint.json`;
-export const ledgerFolder = (pipeline: string): LakePath => `_sluice/${pipeline}/ledger`;
+/**
+ * Whose checkpoint: `null` of a pipeline without a bus, `p003` of a partition, `producer`. A folder for each, because a lock lies
+ * beside its checkpoint.
+ */
+export type Scope = string | null;
+export const PRODUCER: Scope = 'producer';
+export const partitionScope = (partition: number): string => `p${String(partition).padStart(3, '0')}`;
+
+export const checkpointPath = (pipeline: string, scope: Scope = null): LakePath =>
+  scope === null ? `_sluice/${pipeline}/checkpoint.json` : `_sluice/${pipeline}/bus/${scope}/checkpoint.json`;
+export const ledgerFolder = (pipeline: string, scope: Scope = null): LakePath =>
+  scope === null ? `_sluice/${pipeline}/ledger` : `_sluice/${pipeline}/ledger/${scope}`;
 /** @param number 0, or that of a further file of its day: the storage takes no more appends to the one before */
-export const ledgerPath = (pipeline: string, day: string, number: number): LakePath =>
-  `${ledgerFolder(pipeline)}/${day}${number === 0 ? '' : `.part-${String(number).padStart(4, '0')}`}.jsonl`;
+export const ledgerPath = (pipeline: string, scope: Scope, day: string, number: number): LakePath =>
+  `${ledgerFolder(pipeline, scope)}/${day}${number === 0 ? '' : `.part-${String(number).padStart(4, '0')}`}.jsonl`;
 export const hourFilePath = (pipeline: string, hour: string): LakePath => `_sluice/${pipeline}/hours/${hour}.json`;
 export const PIPELINE_FILE: LakePath = '_sluice/pipeline.json';
 
@@ -195,6 +215,7 @@ function missingField(raw: Readonly<Record<string, unknown>>): string | null {
     ['ledger', ledger === null || (isRecord(ledger) && typeof ledger['path'] === 'string' && isCount(ledger['length']))],
     ['gaps', Array.isArray(gaps) && gaps.every(isGap)],
     ['cleanStop', typeof raw['cleanStop'] === 'boolean'],
+    ['bus', raw['bus'] === undefined || isBus(raw['bus'])],
   ];
   return checks.find(([, fine]) => !fine)?.[0] ?? null;
 }
@@ -241,4 +262,10 @@ function isHour(hour: unknown): boolean {
 
 function isGap(gap: unknown): boolean {
   return isRecord(gap) && isTime(gap['from']) && (gap['to'] === null || isTime(gap['to']));
+}
+
+function isBus(bus: unknown): boolean {
+  if (!isRecord(bus) || !isCount(bus['partitions']) || typeof bus['partitionBy'] !== 'string') return false;
+  const { from } = bus;
+  return Array.isArray(from) && from.length === bus['partitions'] && from.every((offset) => /^\d+$/.test(String(offset)));
 }

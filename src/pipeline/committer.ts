@@ -11,12 +11,23 @@ import { CHECKPOINT_BAD, LAKE_CONFLICT, LAKE_LOST_OWNERSHIP } from '../core/erro
 import type { Lake, LakeFile, LakePath } from '../core/lake.ts';
 import { failpoint } from '../ops/failpoint.ts';
 import type { PipelineStats } from '../ops/stats.ts';
-import { PIPELINE_FILE, checkpointPath, decodeCheckpoint, encodeCheckpoint, newCheckpoint, type Checkpoint } from './checkpoint.ts';
+import {
+  PIPELINE_FILE,
+  PRODUCER,
+  checkpointPath,
+  decodeCheckpoint,
+  encodeCheckpoint,
+  ledgerFolder,
+  newCheckpoint,
+  type Checkpoint,
+  type Scope,
+} from './checkpoint.ts';
 import { readFile } from './read-file.ts';
 
 export class Committer {
   /** Changed in place by the writer and the sealer; durable only after `save`. */
   readonly state: Checkpoint;
+  readonly scope: Scope;
   readonly #lake: Lake;
   readonly #path: LakePath;
   readonly #clock: Clock;
@@ -26,22 +37,31 @@ export class Committer {
   readonly #owner = randomUUID();
   #saves = 0;
 
-  private constructor(lake: Lake, clock: Clock, stats: PipelineStats, state: Checkpoint, file: LakeFile | 'absent') {
+  private constructor(lake: Lake, clock: Clock, stats: PipelineStats, state: Checkpoint, file: LakeFile | 'absent', scope: Scope) {
     this.#lake = lake;
     this.#clock = clock;
     this.#stats = stats;
-    this.#path = checkpointPath(state.pipeline);
+    this.scope = scope;
+    this.#path = checkpointPath(state.pipeline, scope);
     this.state = state;
     this.#file = file;
   }
 
   /** Reads the checkpoint, or begins one. Called by the owner only. @throws CHECKPOINT_BAD, CHECKPOINT_NEWER */
-  static async load(lake: Lake, pipeline: string, layout: string, clock: Clock, stats: PipelineStats, signal: AbortSignal): Promise<Committer> {
-    const path = checkpointPath(pipeline);
+  static async load(
+    lake: Lake,
+    pipeline: string,
+    layout: string,
+    clock: Clock,
+    stats: PipelineStats,
+    signal: AbortSignal,
+    scope: Scope = null,
+  ): Promise<Committer> {
+    const path = checkpointPath(pipeline, scope);
     const file = await lake.stat(path);
-    if (file === null) await assertEmpty(lake, path, signal);
+    if (file === null) await assertEmpty(lake, pipeline, scope, signal);
     const state = file === null ? newCheckpoint(pipeline, layout) : decodeCheckpoint(await readFile(lake, path, signal), path);
-    return new Committer(lake, clock, stats, state, file ?? 'absent');
+    return new Committer(lake, clock, stats, state, file ?? 'absent', scope);
   }
 
   /** Wall clock of the last save, ms. */
@@ -64,6 +84,8 @@ export class Committer {
     }
     this.#savedAtMs = this.#clock.now();
     this.#stats.checkpointSaves += 1;
+    this.#stats.gaps = this.state.gaps.length;
+    this.#stats.gapsOpen = this.state.gaps.filter((gap) => gap.to === null).length;
     failpoint(`checkpoint.after-${why}`);
   }
 
@@ -90,10 +112,13 @@ const OF_A_LAKE = /^_sluice\/|\.(?:jsonl?|gz|zst)$/;
 
 /**
  * A pipeline's first file after the one that says whose lake it is, is its checkpoint. Where there are others, it has
- * been lost: to begin again would leave out what happened since, without a word. @throws CHECKPOINT_BAD
+ * been lost: to begin again would leave out what happened since, without a word. A partition shares the lake with others:
+ * of it only its own ledger can tell. @throws CHECKPOINT_BAD
  */
-async function assertEmpty(lake: Lake, checkpoint: LakePath, signal: AbortSignal): Promise<void> {
-  for await (const { path } of lake.list('', signal)) {
+async function assertEmpty(lake: Lake, pipeline: string, scope: Scope, signal: AbortSignal): Promise<void> {
+  const within = scope === null || scope === PRODUCER ? '' : `${ledgerFolder(pipeline, scope)}/`;
+  const checkpoint = checkpointPath(pipeline, scope);
+  for await (const { path } of lake.list(within, signal)) {
     if (path === PIPELINE_FILE || !OF_A_LAKE.test(path)) continue;
     // Not missing: another owner has begun the pipeline since we looked.
     if ((await lake.stat(checkpoint)) !== null) throw new SluiceError(LAKE_LOST_OWNERSHIP, `${checkpoint} has just been made`);

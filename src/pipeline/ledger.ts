@@ -44,7 +44,8 @@ export class Ledger {
       state.ledger.length = this.#appender.length;
     }
     const since = state.hours.reduce((day, hour) => (hour.since < day ? hour.since : day), this.#day());
-    for await (const line of readFencedLedger(this.#lake, state.pipeline, since, signal)) if (isSealedLine(line)) this.#remember(line);
+    for await (const line of readFencedLedger(this.#lake, ledgerFolder(state.pipeline, this.#committer.scope), since, signal))
+      if (isSealedLine(line)) this.#remember(line);
     // In a file that is full there is no room for it; nothing else is written there either.
     if (this.#appender !== null && this.#appender.isFull !== true) await this.#writeEpoch(signal);
   }
@@ -111,7 +112,7 @@ export class Ledger {
 
   async #current(signal: AbortSignal): Promise<Appender> {
     const { state } = this.#committer;
-    const path = ledgerPath(state.pipeline, this.#day(), this.#number());
+    const path = ledgerPath(state.pipeline, this.#committer.scope, this.#day(), this.#number());
     if (this.#appender !== null && state.ledger?.path === path) return this.#appender;
     await this.#appender?.close();
     this.#appender = null;
@@ -151,25 +152,25 @@ function encodeLines(lines: readonly LedgerLine[]): Buffer {
  * @throws LEDGER_BAD
  */
 export async function* readLedger(lake: Lake, pipeline: string, since: string, signal: AbortSignal): AsyncGenerator<LedgerLine> {
-  for await (const { text, path } of ledgerFiles(lake, pipeline, since, signal)) yield* parseLedger(text, path);
+  for await (const { text, path } of ledgerFiles(lake, ledgerFolder(pipeline), since, signal)) yield* parseLedger(text, path);
 }
 
 /**
  * As its owner reads it: nobody writes, so that half a line is damage. Left out, it would be taken for the beginning of the
  * line that is written next. @throws LEDGER_BAD
  */
-export async function* readFencedLedger(lake: Lake, pipeline: string, since: string, signal: AbortSignal): AsyncGenerator<LedgerLine> {
-  for await (const { text, path } of ledgerFiles(lake, pipeline, since, signal)) {
+export async function* readFencedLedger(lake: Lake, folder: LakePath, since: string, signal: AbortSignal): AsyncGenerator<LedgerLine> {
+  for await (const { text, path } of ledgerFiles(lake, folder, since, signal)) {
     if (text !== '' && !text.endsWith('\n')) throw new SluiceError(LEDGER_BAD, `${path} ends in the middle of a line`);
     yield* parseLedger(text, path);
   }
 }
 
-async function* ledgerFiles(lake: Lake, pipeline: string, since: string, signal: AbortSignal): AsyncGenerator<{ text: string; path: LakePath }> {
-  const folder = ledgerFolder(pipeline);
-  const from = `${folder}/${since}`;
+async function* ledgerFiles(lake: Lake, folder: LakePath, since: string, signal: AbortSignal): AsyncGenerator<{ text: string; path: LakePath }> {
+  const from = `${since}.jsonl`;
   for await (const { path } of lake.list(folder, signal)) {
-    if (path >= from) yield { text: (await readFile(lake, path, signal)).toString('utf8'), path };
+    // Those of partitions lie a folder deeper.
+    if (path.slice(path.lastIndexOf('/') + 1) >= from) yield { text: (await readFile(lake, path, signal)).toString('utf8'), path };
   }
 }
 

@@ -19,13 +19,15 @@ import { formatNamespace, parseNamespace, type Namespace } from '../core/namespa
 import { compareTimestamps, parseHourName, type Hour, type Timestamp } from '../core/time.ts';
 import type { CollectionRow, SealedFile, Warehouse } from '../core/warehouse.ts';
 import type { Logger } from '../ops/log.ts';
+import { timed } from '../ops/histogram.ts';
 import type { PipelineStats } from '../ops/stats.ts';
-import { checkpointPath, decodeCheckpoint, ledgerFolder, type Checkpoint } from './checkpoint.ts';
+import { ledgerFolder, type Checkpoint } from './checkpoint.ts';
 import { readEvents } from './event-files.ts';
 import { parseLedger } from './ledger.ts';
 import { inParallel } from './parallel.ts';
 import { Quarantine } from './quarantine.ts';
 import { readFile } from './read-file.ts';
+import { readWhole } from './whole.ts';
 
 export interface LoaderOptions {
   readonly pipeline: string;
@@ -104,7 +106,7 @@ export class Loader {
    * a collection that cannot be loaded or merged does not keep the others from it
    */
   async catchUp(signal: AbortSignal, how: { readonly retry: boolean } = { retry: true }): Promise<LoadTotals> {
-    const checkpoint = await this.#readCheckpoint(signal);
+    const checkpoint = await readWhole(this.#lake, this.#options.pipeline, signal);
     const tally: Tally = { files: 0, rows: 0, merged: 0, rejected: [], behind: new Set(), failed: new Map(), retry: how.retry };
     this.#hoursPerFile = checkpoint === null ? 1 : hoursPerPart(checkpoint.layout);
     const ledgers: LakeFile[] = [];
@@ -128,12 +130,6 @@ export class Loader {
     for (const error of tally.failed.values()) throw error;
     this.#settled = true;
     return totalsOf(tally);
-  }
-
-  async #readCheckpoint(signal: AbortSignal): Promise<Checkpoint | null> {
-    const path = checkpointPath(this.#options.pipeline);
-    if ((await this.#lake.stat(path)) === null) return null;
-    return decodeCheckpoint(await readFile(this.#lake, path, signal), path);
   }
 
   /** What the warehouse knows, after collections that only the checkpoint knows were told to it: a new one shows at once. */
@@ -215,7 +211,7 @@ export class Loader {
     const { stats, log } = this.#options;
     let result;
     try {
-      result = await this.#warehouse.load(files, signal);
+      result = await timed(stats.loadSeconds, () => this.#warehouse.load(files, signal));
     } catch (error) {
       return await this.#loadApart(lines, error, tally, signal);
     }
@@ -224,6 +220,7 @@ export class Loader {
     tally.rejected.push(...result.rejected);
     stats.filesLoaded += result.files;
     stats.rowsLoaded += result.rows;
+    if (result.files > 0) stats.lastLoadAtMs = this.#options.clock.now();
     log.info({ files: result.files, rows: result.rows, rejected: result.rejected.length }, 'loaded');
     for (const { db, coll } of lines) this.#known.set(formatNamespace({ db, coll }), { db, coll });
     const rejected = new Set(result.rejected.map(({ path }) => path));
@@ -277,7 +274,7 @@ export class Loader {
       signal.throwIfAborted();
       const name = formatNamespace(ns);
       try {
-        const { rows } = await this.#warehouse.merge(ns, { rebuild: false }, signal);
+        const { rows } = await timed(stats.mergeSeconds, () => this.#warehouse.merge(ns, { rebuild: false }, signal));
         tally.merged += rows;
         stats.rowsMerged += rows;
       } catch (error) {

@@ -16,12 +16,13 @@ import { compareTimestamps, parseHourName, type Timestamp } from '../core/time.t
 import { failpoint } from '../ops/failpoint.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
-import type { PartRecord } from './checkpoint.ts';
+import { ledgerFolder, type PartRecord } from './checkpoint.ts';
 import type { Committer } from './committer.ts';
 import { SUFFIX } from './compression.ts';
 import { eventFileOf } from './event-files.ts';
 import { Floors } from './floor.ts';
 import { Ledger, readFencedLedger } from './ledger.ts';
+import { PartitionHours, type PartitionOf } from './partition-hours.ts';
 import { putAside, type LivePart } from './parts.ts';
 import { readDecoded, wholeLinesOf } from './read-lines.ts';
 import { Sealer } from './sealer.ts';
@@ -39,6 +40,8 @@ export interface RecoveryContext {
   readonly lake: Lake;
   readonly committer: Committer;
   readonly writer: WriterOptions;
+  /** `null` without a bus. */
+  readonly partition: PartitionOf | null;
   readonly clock: Clock;
   readonly stats: PipelineStats;
   readonly log: Logger;
@@ -72,7 +75,8 @@ export async function recover(context: RecoveryContext, signal: AbortSignal): Pr
     await ledger.recover(signal);
     const replayAt = replayPoint(context);
     const floors = await learnFloors(context, replayAt, signal);
-    const sealer = new Sealer(lake, committer, ledger, stats);
+    const hours = context.partition === null ? null : new PartitionHours(context.partition, lake, committer, ledger, clock, stats);
+    const sealer = new Sealer(lake, committer, ledger, stats, hours);
     const writer = new Writer(lake, committer, ledger, floors, context.writer, clock, stats);
     const begun = fenced.filter(({ part }) => part.record.state === 'sealing').map(({ part }) => part);
     for (const { part, asRecorded } of fenced) {
@@ -176,13 +180,14 @@ async function learnFloors(context: RecoveryContext, replayAt: Timestamp | null,
   const { lake, committer } = context;
   const { state } = committer;
   const floors = new Floors(context.writer.fingerprint, replayAt);
-  for (const record of state.parts) floors.raise(record);
+  // Without a replay, parts of another stream end before the position; theirs says nothing about this stream's.
+  for (const record of state.parts) if (replayAt !== null || record.fingerprint === context.writer.fingerprint) floors.raise(record);
   if (replayAt === null) return floors;
   const named = new Map(state.parts.map((part) => [part.path, part.lastAt]));
   const reaches = (lastAt: Timestamp | null): boolean => lastAt !== null && compareTimestamps(lastAt, replayAt) >= 0;
   for (const [path, lastAt] of named) if (reaches(lastAt)) await floors.learn(lake, path, signal);
   // Sealed files may hold events of the replay's cluster time, too.
-  for await (const line of readFencedLedger(lake, state.pipeline, '', signal)) {
+  for await (const line of readFencedLedger(lake, ledgerFolder(state.pipeline, committer.scope), '', signal)) {
     if (isSealedLine(line) && !named.has(line.path) && reaches(line.lastAt)) await floors.learn(lake, line.path, signal);
   }
   return floors;

@@ -11,7 +11,8 @@ import { newCheckpoint, type HourRecord } from './checkpoint.ts';
 import { Committer } from './committer.ts';
 import { Floors } from './floor.ts';
 import { Ledger } from './ledger.ts';
-import { manifestPath, Sealer } from './sealer.ts';
+import { manifestPath } from './publish.ts';
+import { Sealer } from './sealer.ts';
 import { Writer } from './writer.ts';
 
 const never = new AbortController().signal;

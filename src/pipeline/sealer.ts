@@ -6,31 +6,22 @@
  * Every step may be done again by the next owner: a line that the ledger has is not written twice, a manifest that is
  * there must have the same bytes.
  */
-import { SluiceError } from '../core/error.ts';
-import { LAKE_CONFLICT, LEDGER_BAD } from '../core/errors.ts';
-import type { Lake, LakePath } from '../core/lake.ts';
-import { escapeSegment, hourFolder, hoursPerPart, partHour } from '../core/layout.ts';
-import { formatNamespace, type Namespace } from '../core/namespace.ts';
-import { compareTimestamps, endOfHour, hourName, hourOf, parseHourName, SECONDS_PER_HOUR, type Hour } from '../core/time.ts';
+import type { Lake } from '../core/lake.ts';
+import { hoursPerPart, partHour } from '../core/layout.ts';
+import { compareTimestamps, endOfHour, hourName, hourOf } from '../core/time.ts';
 import { failpoint } from '../ops/failpoint.ts';
 import type { PipelineStats } from '../ops/stats.ts';
-import { hourFilePath, hourKey, type Checkpoint, type HourRecord, type PartRecord } from './checkpoint.ts';
+import { hourKey, type Checkpoint, type PartRecord } from './checkpoint.ts';
 import type { Committer } from './committer.ts';
 import { compressionOf, storedForm } from './compression.ts';
 import type { Ledger } from './ledger.ts';
 import { inParallel } from './parallel.ts';
 import { appenderOf, sealedLine, type LivePart } from './parts.ts';
-import { readFile } from './read-file.ts';
+import { publishCollectionHour, publishHour, type Published } from './publish.ts';
+import type { PartitionHours } from './partition-hours.ts';
 import type { Writer } from './writer.ts';
 
 const SEALS_AT_ONCE = 8;
-
-/** Where the manifest of a collection-hour lies. */
-export function manifestPath(pipeline: string, layout: string, ns: Namespace, hour: string): LakePath {
-  const folder = hourFolder(layout, ns, parseHourName(hour)!);
-  if (folder !== null) return `${folder}/_manifest.json`;
-  return `_sluice/${pipeline}/manifests/${escapeSegment(ns.db)}/${ns.coll === null ? '_database' : escapeSegment(ns.coll)}/${hour}.json`;
-}
 
 export class Sealer {
   readonly #lake: Lake;
@@ -39,12 +30,15 @@ export class Sealer {
   readonly #stats: PipelineStats;
   /** Parts that take no more events and are not sealed yet. */
   #waiting: LivePart[] = [];
+  /** Of a bus partition, whose hours are published together with those of the others. */
+  readonly #partition: PartitionHours | null;
 
-  constructor(lake: Lake, committer: Committer, ledger: Ledger, stats: PipelineStats) {
+  constructor(lake: Lake, committer: Committer, ledger: Ledger, stats: PipelineStats, partition: PartitionHours | null = null) {
     this.#lake = lake;
     this.#committer = committer;
     this.#ledger = ledger;
     this.#stats = stats;
+    this.#partition = partition;
   }
 
   /** A part of a former owner: sealed as it is once the position covers it. */
@@ -75,7 +69,7 @@ export class Sealer {
       const sealed = new Set(due);
       this.#waiting = this.#waiting.filter((part) => !sealed.has(part));
     }
-    await this.#publishReady(signal);
+    await (this.#partition === null ? this.#publishReady(signal) : this.#partition.settle(signal));
     this.#stats.partsOpen = state.parts.length;
     return due.length;
   }
@@ -128,11 +122,17 @@ export class Sealer {
     await this.#publish(signal);
   }
 
+  get #about(): Published {
+    return this.#committer.state;
+  }
+
   async #publish(signal: AbortSignal): Promise<void> {
+    if (this.#partition !== null) return;
     const { state } = this.#committer;
     const publishing = state.hours.filter((h) => h.state === 'publishing');
     await inParallel(publishing, SEALS_AT_ONCE, async (hour) => {
-      await this.#publishHour(hour, signal);
+      const files = this.#ledger.ofHour(hourKey(hour.ns, hour.hour));
+      await publishCollectionHour(this.#lake, this.#about, { ...hour, parts: hour.next, files }, signal);
       hour.state = 'published';
       this.#ledger.forget(hourKey(hour.ns, hour.hour));
     });
@@ -142,54 +142,12 @@ export class Sealer {
       if (compareTimestamps(state.watermark, endOfHour(first + hours - 1)) < 0) break;
       const name = hourName(first);
       if (state.hours.some((h) => h.hour <= name && h.state !== 'published')) break;
-      await this.#putHourFile(state.nextHour, name, signal);
+      const collections = state.hours.filter((h) => h.hour === name).map((h) => h.ns);
+      await publishHour(this.#lake, this.#about, { hour: state.nextHour, collections }, signal);
       state.nextHour += 1;
       const next = hourName(partHour(state.layout, state.nextHour));
       if (next !== name) state.hours = state.hours.filter((h) => h.hour >= next);
       this.#stats.hoursComplete += 1;
-    }
-  }
-
-  async #publishHour(hour: HourRecord, signal: AbortSignal): Promise<void> {
-    const { state } = this.#committer;
-    const files = this.#ledger.ofHour(hourKey(hour.ns, hour.hour));
-    // Every part that was ever named is sealed by now, if need be with 0 rows: a ledger that says less has lost lines.
-    if (files.length !== hour.next) {
-      const detail = `${formatNamespace(hour.ns)} has ${hour.next} parts in the hour ${hour.hour}, the ledger names ${files.length}`;
-      throw new SluiceError(LEDGER_BAD, detail);
-    }
-    const path = manifestPath(state.pipeline, state.layout, hour.ns, hour.hour);
-    const manifest = { v: 1, revision: 1, ns: hour.ns, hour: hour.hour, files };
-    failpoint('hour.before-manifest');
-    await this.#putOnce(path, Buffer.from(`${JSON.stringify(manifest, null, 1)}\n`), signal);
-    failpoint('hour.after-manifest');
-    if (path.endsWith('/_manifest.json') && !isInGap(parseHourName(hour.hour)!, hoursPerPart(state.layout), state)) {
-      failpoint('hour.before-success');
-      await this.#putOnce(`${path.slice(0, -'_manifest.json'.length)}_SUCCESS`, new Uint8Array(), signal);
-      failpoint('hour.after-success');
-    }
-  }
-
-  /** @param parts the hour by which its parts go */
-  async #putHourFile(hour: Hour, parts: string, signal: AbortSignal): Promise<void> {
-    const { state } = this.#committer;
-    const name = hourName(hour);
-    const collections = state.hours.filter((h) => h.hour === parts).map((h) => formatNamespace(h.ns));
-    // The hour in which the pipeline began has a beginning of its own.
-    const from = hourOf(state.startedAt.t) === hour ? { from: new Date(state.startedAt.t * 1000).toISOString() } : {};
-    const content = { v: 1, hour: name, complete: !isInGap(hour, 1, state), ...from, collections: collections.toSorted() };
-    failpoint('hour.before-hour-file');
-    await this.#putOnce(hourFilePath(state.pipeline, name), Buffer.from(`${JSON.stringify(content)}\n`), signal);
-    failpoint('hour.after-hour-file');
-  }
-
-  async #putOnce(path: LakePath, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
-    try {
-      await this.#lake.put(path, bytes, 'absent');
-    } catch (error) {
-      if (!SluiceError.is(error, LAKE_CONFLICT)) throw error;
-      const there = await readFile(this.#lake, path, signal);
-      if (!there.equals(bytes)) throw new SluiceError(LAKE_CONFLICT, `${path} is there with other content`, { cause: error });
     }
   }
 }
@@ -198,9 +156,4 @@ function isCovered(part: PartRecord, state: Checkpoint): boolean {
   if (part.last === null || part.lastAt === null) return true;
   if (part.fingerprint === state.fingerprint) return state.resume !== null && part.last <= state.resume.position;
   return compareTimestamps(state.watermark, part.lastAt) > 0;
-}
-
-function isInGap(hour: Hour, hours: number, state: Checkpoint): boolean {
-  const [from, to] = [hour * SECONDS_PER_HOUR, (hour + hours) * SECONDS_PER_HOUR];
-  return state.gaps.some((gap) => gap.from.t < to && (gap.to === null || gap.to.t >= from));
 }

@@ -12,13 +12,13 @@ import { eventFileTime, hoursPerPart, isPerEvent, partHour, partPath } from '../
 import type { SealedLine } from '../core/ledger.ts';
 import { formatNamespace } from '../core/namespace.ts';
 import { compareTimestamps, parseHourName, type Hour } from '../core/time.ts';
-import { checkpointPath, decodeCheckpoint, type Checkpoint } from './checkpoint.ts';
-import { readFile } from './read-file.ts';
+import { checkpointPath, type Checkpoint } from './checkpoint.ts';
 import { proveEvents, proveNoOthers } from './verify-events.ts';
 import { positionsOf, verifyFile } from './verify-file.ts';
 import { Findings, type LakeCheck, type LakeFinding } from './verify-findings.ts';
 import { viewLedger, type LedgerView } from './verify-ledger.ts';
 import { listLake, PublishedProof } from './verify-published.ts';
+import { readWhole, type WholePipeline } from './whole.ts';
 
 export interface LakeReport {
   readonly pipeline: string;
@@ -93,17 +93,14 @@ export async function verifyLake(lake: Lake, pipeline: string, options: VerifyLa
   };
 }
 
-async function readCheckpoint(lake: Lake, pipeline: string, findings: Findings, signal: AbortSignal): Promise<Checkpoint | null> {
-  const path = checkpointPath(pipeline);
-  if ((await lake.stat(path)) === null) {
-    findings.add('checkpoint', path, 'is missing');
-    return null;
-  }
+async function readCheckpoint(lake: Lake, pipeline: string, findings: Findings, signal: AbortSignal): Promise<WholePipeline | null> {
   try {
-    return decodeCheckpoint(await readFile(lake, path, signal), path);
+    const whole = await readWhole(lake, pipeline, signal);
+    if (whole === null) findings.add('checkpoint', checkpointPath(pipeline), 'is missing');
+    return whole;
   } catch (error) {
     if (!SluiceError.is(error, CHECKPOINT_BAD)) throw error;
-    findings.add('checkpoint', path, error.message);
+    findings.add('checkpoint', checkpointPath(pipeline), error.message);
     return null;
   }
 }
@@ -125,7 +122,8 @@ async function proveFiles(
   findings: Findings,
   { signal, onProgress }: VerifyLakeOptions,
 ): Promise<{ files: number; rows: number; bytes: number }> {
-  const lines = ledger.lines.toSorted(inOrderOfEvents);
+  const sequence = sequenceOf(checkpoint);
+  const lines = ledger.lines.toSorted((a, b) => inOrderOfEvents(a, b, sequence));
   const sums = { files: 0, rows: 0, bytes: 0 };
   const total = { filesTotal: lines.length, bytesTotal: lines.reduce((sum, line) => sum + line.bytes + (line.eventBytes ?? 0), 0) };
   const layout = checkpoint?.layout ?? null;
@@ -142,7 +140,7 @@ async function proveFiles(
     const expected = provePath(line);
     if (expected !== null) findings.add('file-path', line.path, `the layout puts it at ${expected}`);
     if (line.rows === 0) continue;
-    const collection = collectionOf(line);
+    const collection = sequence(line);
     if (earlier.collection !== collection) earlier = { collection, lines: [], furthest: null };
     await proveOrder(lake, line, earlier, findings, signal);
     earlier.lines.push(line);
@@ -243,9 +241,15 @@ function collectionOf(line: SealedLine): string {
   return formatNamespace({ db: line.db, coll: line.coll });
 }
 
-/** By collection, then hour, then path: the order in which its events were written. */
-function inOrderOfEvents(a: SealedLine, b: SealedLine): number {
-  const [left, right] = [collectionOf(a), collectionOf(b)];
+/** Files of which each begins after the last: of a collection, or of its part of a partition when it is shared out by document. */
+function sequenceOf(checkpoint: Checkpoint | null): (line: SealedLine) => string {
+  if (checkpoint?.bus?.partitionBy !== 'document') return collectionOf;
+  return (line) => `${collectionOf(line)} ${/\.(p\d{3,})(?:\.part-\d+)?\.[a-z.]+$/.exec(line.path)?.[1] ?? ''}`;
+}
+
+/** By sequence, then hour, then path: the order in which its events were written. */
+function inOrderOfEvents(a: SealedLine, b: SealedLine, sequence: (line: SealedLine) => string): number {
+  const [left, right] = [sequence(a), sequence(b)];
   if (left !== right) return left < right ? -1 : 1;
   if (a.hour !== b.hour) return a.hour < b.hour ? -1 : 1;
   return a.path < b.path ? -1 : 1;

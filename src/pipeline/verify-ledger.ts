@@ -6,9 +6,10 @@
 import type { Lake, LakePath } from '../core/lake.ts';
 import { isSealedLine, readLedgerLine, type LedgerLine, type SealedLine } from '../core/ledger.ts';
 import { parseHourName, type Hour } from '../core/time.ts';
-import { hourKey, ledgerFolder, type Checkpoint } from './checkpoint.ts';
+import { hourKey, ledgerFolder } from './checkpoint.ts';
 import { readFile } from './read-file.ts';
 import type { Findings } from './verify-findings.ts';
+import type { WholePipeline } from './whole.ts';
 
 export interface LedgerView {
   /** Every path that has a line, superseded ones and those of earlier hours too. */
@@ -26,7 +27,7 @@ export async function viewLedger(
   lake: Lake,
   pipeline: string,
   since: Hour | null,
-  checkpoint: Checkpoint | null,
+  checkpoint: WholePipeline | null,
   findings: Findings,
   signal: AbortSignal,
 ): Promise<LedgerView> {
@@ -84,8 +85,8 @@ export function byCollectionHour(lines: readonly SealedLine[]): Map<string, Seal
  * A ledger file ends in a newline and holds what the checkpoint knows to be durable. One exception: what lies beyond
  * that in the newest file may be half a line, being written or left by a crash; the next owner settles it.
  */
-function checkEnd(path: LakePath, bytes: Buffer, isNewest: boolean, checkpoint: Checkpoint | null, findings: Findings): void {
-  const durable = checkpoint?.ledger?.path === path ? checkpoint.ledger.length : 0;
+function checkEnd(path: LakePath, bytes: Buffer, isNewest: boolean, checkpoint: WholePipeline | null, findings: Findings): void {
+  const durable = checkpoint?.ledgers.find((ledger) => ledger.path === path)?.length ?? 0;
   if (bytes.length < durable) findings.add('ledger-line', path, `${bytes.length} bytes, ${durable} were durable`);
   const whole = bytes.lastIndexOf(0x0a) + 1;
   if (whole === bytes.length) return;

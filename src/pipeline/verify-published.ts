@@ -15,7 +15,7 @@ import { formatNamespace, parseNamespace, type Namespace } from '../core/namespa
 import { hourName, hourOf, parseHourName, SECONDS_PER_HOUR, type Hour } from '../core/time.ts';
 import { hourFilePath, hourKey, type Checkpoint } from './checkpoint.ts';
 import { readFile } from './read-file.ts';
-import { manifestPath } from './sealer.ts';
+import { manifestPath } from './publish.ts';
 import type { Findings } from './verify-findings.ts';
 import { byCollectionHour, type LedgerView } from './verify-ledger.ts';
 

@@ -14,6 +14,7 @@ import { hoursPerPart, isPerEvent, partHour, partPath } from '../core/layout.ts'
 import type { Namespace } from '../core/namespace.ts';
 import { compareTimestamps, endOfHour, hourName, hourOf, laterTimestamp, type Hour, type Timestamp } from '../core/time.ts';
 import { failpoint } from '../ops/failpoint.ts';
+import { timed } from '../ops/histogram.ts';
 import type { PipelineStats } from '../ops/stats.ts';
 import { hourKey, type HourRecord, type PartRecord } from './checkpoint.ts';
 import type { Committer } from './committer.ts';
@@ -126,7 +127,7 @@ export class Writer {
     const batch = this.#planned;
     if (batch === null) return;
     if (this.#dirty.size > 0) {
-      await this.#writePending(signal);
+      await timed(this.#stats.flushSeconds, () => this.#writePending(signal));
       this.#stats.lastEventAtMs = this.#clock.now();
       this.#stats.events += this.#plannedEvents;
       this.#stats.eventBytes += this.#plannedBytes;
@@ -138,6 +139,9 @@ export class Writer {
       state.resume = batch.resume;
       // Never before: with the old position the new fingerprint would tell the next owner that the two belong together.
       state.fingerprint = this.#options.fingerprint;
+    } else if (state.resume?.position === batch.resume.position) {
+      // The same place in the stream, and another one in what carries it (an offset of a bus).
+      state.resume = batch.resume;
     }
     state.watermark = laterTimestamp(state.watermark, batch.watermark);
     this.#stats.watermark = state.watermark;

@@ -23,14 +23,16 @@ export function placeFaults(lines: readonly LakeLine[]): string[] {
     const { folder, name } = hourOf(clusterTime.$timestamp.t);
     const at = `${ns.db}/${ns.coll ?? '_database'}/${folder}/`;
     const file = path.slice(at.length);
-    const isPart = new RegExp(`^events-${name}(\\.part-\\d{4})?\\.jsonl(\\.gz|\\.zst)?$`).test(file);
+    const isPart = new RegExp(`^events-${name}(\\.p\\d{3})?(\\.part-\\d{4})?\\.jsonl(\\.gz|\\.zst)?$`).test(file);
+    // What is shared out by document is in order per partition.
+    const sequence = `${at}${/\.p\d{3}/.exec(file)?.[0] ?? ''}`;
     if (!path.startsWith(at) || !isPart) faults.push(`wrong place: ${position} of ${at} ${name} is in ${path}`);
-    const before = last.get(at) ?? '';
+    const before = last.get(sequence) ?? '';
     const key = `${at} ${position}`;
     if (seen.has(key)) faults.push(`duplicate: ${path}:${number} has ${position}, which ${seen.get(key)} has`);
     else if (before > position) faults.push(`order: ${path}:${number} has ${position} after ${before}`);
     seen.set(key, `${path}:${number}`);
-    last.set(at, position);
+    last.set(sequence, position);
   }
   return faults.slice(0, FAULTS_SHOWN);
 }

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { Config } from '../../src/config/config.ts';
 import { parseConfig } from '../../src/config/load.ts';
 import { openLocalLake } from '../../src/lake/local/local.ts';
-import { checkpointPath, decodeCheckpoint, type Checkpoint } from '../../src/pipeline/checkpoint.ts';
+import { checkpointPath, decodeCheckpoint, type Checkpoint, type Scope } from '../../src/pipeline/checkpoint.ts';
 import { verifyLake } from '../../src/pipeline/verify-lake.ts';
 
 /** Keys of a configuration file; `pipeline`, `lake.url` and `http.port` are given. */
@@ -15,6 +15,7 @@ export interface Settings {
   readonly source: Readonly<Record<string, unknown>>;
   readonly lake?: Readonly<Record<string, unknown>>;
   readonly warehouse?: Readonly<Record<string, unknown>>;
+  readonly bus?: Readonly<Record<string, unknown>>;
   readonly checkpoint?: Readonly<Record<string, unknown>>;
 }
 
@@ -47,8 +48,8 @@ export class Workspace implements AsyncDisposable {
     return path;
   }
 
-  async checkpoint(): Promise<Checkpoint> {
-    const path = checkpointPath(PIPELINE);
+  async checkpoint(scope: Scope = null): Promise<Checkpoint> {
+    const path = checkpointPath(PIPELINE, scope);
     return decodeCheckpoint(await readFile(join(this.lake, path)), path);
   }
 

@@ -19,7 +19,7 @@ import {
   type Checkpoint,
   type PartRecord,
 } from '../../src/pipeline/checkpoint.ts';
-import { manifestPath } from '../../src/pipeline/sealer.ts';
+import { manifestPath } from '../../src/pipeline/publish.ts';
 
 const never = new AbortController().signal;
 export const H7 = '20261121-07';

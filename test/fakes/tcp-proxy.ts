@@ -43,8 +43,12 @@ export class TcpProxy implements AsyncDisposable {
     return proxy;
   }
 
+  get port(): number {
+    return (this.#listener.address() as AddressInfo).port;
+  }
+
   get uri(): string {
-    return `mongodb://127.0.0.1:${(this.#listener.address() as AddressInfo).port}/?directConnection=true`;
+    return `mongodb://127.0.0.1:${this.port}/?directConnection=true`;
   }
 
   /** Connections since the beginning. */

@@ -1,7 +1,5 @@
 import { Option, type Command } from 'commander';
 import { ROLES, type Progress, type Role } from '../../app/types.ts';
-import { SluiceError } from '../../core/error.ts';
-import { NOT_BUILT } from '../../core/errors.ts';
 import { seconds } from '../args.ts';
 import { globalsOf, loadConfigFor, logFor, printJson, type Io } from '../io.ts';
 import { ProgressLine } from '../progress.ts';
@@ -30,11 +28,6 @@ export function runCommand(program: Command, io: Io): void {
     .option('--take-over', 'break the lease of the present owner (no effect on a local lake)', false)
     .option('--accept-gap', 'go on after a gap in the history, which stays recorded', false)
     .action(async (flags: RunFlags, command: Command) => {
-      if (flags.role === 'produce' || flags.role === 'consume') {
-        throw new SluiceError(NOT_BUILT, `\`--role ${flags.role}\` needs a bus`, {
-          next: 'Use `--role all`, or `--role capture` and `--role load`.',
-        });
-      }
       const config = await loadConfigFor(io, command);
       const { json } = globalsOf(command);
       const line = io.stderr.isTTY && !json ? new ProgressLine(io.stderr) : null;

@@ -31,10 +31,11 @@ import type { PipelineStats } from '../../ops/stats.ts';
 import { canTakeConnection } from './connection.ts';
 import { LineEncoder } from './encode/line.ts';
 import { assertRising, encodeReply, resumeAfter } from './encode/reply.ts';
-import { resumePointOf } from './encode/token.ts';
 import { ExhaustCursor } from './exhaust-cursor.ts';
 import { hostsOf, makeClient } from './inspect.ts';
 import { LARGE_STEPS, type LargeStep } from './large-events.ts';
+import { Masker, type MaskOptions } from './mask/masker.ts';
+import { TokenSeal } from './mask/tokens.ts';
 import { RawCursor, type OpenLimits } from './raw-cursor.ts';
 import { connectError, judge, serverSays } from './server-errors.ts';
 import { planStream, type StreamOptions, type StreamPlan } from './stream-plan.ts';
@@ -49,6 +50,8 @@ export interface MongoSourceOptions extends StreamOptions {
   readonly exhaust: boolean;
   /** After this long without an answer it is said aloud; there is no limit to the trying. */
   readonly unavailableAfterMs: number;
+  /** Left out: nothing is masked, and positions hold keys. */
+  readonly mask?: MaskOptions;
 }
 
 /** A server may search its oplog for long before it finds an event: more patience than this is given to no search. */
@@ -84,6 +87,8 @@ export class MongoSource implements Source {
   readonly #log: Logger;
   readonly #client: MongoClient;
   #stages: readonly Document[];
+  readonly #mask: Masker | null;
+  readonly #seal: TokenSeal;
   /** For the lines of batches. */
   readonly #pool = new BufferPool(POOL_BYTES_MAX);
   /** How long the server may say nothing, though it was not asked to wait, until the socket is given up. */
@@ -96,6 +101,9 @@ export class MongoSource implements Source {
     this.#clock = clock;
     this.#stats = stats;
     this.#log = log;
+    const { mask } = options;
+    this.#mask = mask === undefined ? null : new Masker(mask);
+    this.#seal = new TokenSeal(mask?.key ?? null);
     // Compression makes loopback and data-centre links slower, never faster.
     this.#client = makeClient(options.uri, { compressors: ['none'] });
     this.#silenceMsMax = this.#client.options.socketTimeoutMS;
@@ -145,7 +153,7 @@ export class MongoSource implements Source {
           return await this.#reachablePoint({ startAtOperationTime: bsonTimestamp(start.at) });
         case 'token':
           await this.#reachablePoint({ startAfter: deserialize(start.token, { promoteValues: false }) });
-          return resumePointOf(start.token);
+          return this.#seal.pointOf(start.token);
         case 'oldest':
           return await this.#oldest();
       }
@@ -207,7 +215,7 @@ export class MongoSource implements Source {
     const encoder = this.#encoder(reading.large);
     const before = { lossy: this.#stats.linesLossy, oversize: this.#stats.linesOversize };
     // `startAfter` also goes on after an invalidate, where `resumeAfter` refuses.
-    const start = { startAfter: deserialize(after.token, { promoteValues: false }) };
+    const start = { startAfter: deserialize(this.#seal.open(after.token), { promoteValues: false }) };
     const cursor = await unlessAborted(this.#openStream(start, reading, signal), signal);
     let point = after;
     let isWhole = false;
@@ -222,7 +230,7 @@ export class MongoSource implements Source {
         await setImmediate();
         const encoded = encodeReply(raw, encoder, this.#pool);
         assertRising(encoded, point);
-        point = resumeAfter(encoded, point);
+        point = resumeAfter(encoded, point, (token) => this.#seal.pointOf(token));
         this.#stats.linesLossy = before.lossy + encoder.lossy;
         this.#stats.linesOversize = before.oversize + encoder.oversize;
         const { events } = encoded;
@@ -263,7 +271,7 @@ export class MongoSource implements Source {
     const { json } = this.#options;
     const maxLineBytes = large?.isStub === true ? 0 : this.#options.maxLineBytes;
     const { database, collection, level } = this.#plan;
-    return new LineEncoder({ json, maxLineBytes, database: level === 'cluster' ? null : database, collection });
+    return new LineEncoder({ json, maxLineBytes, database: level === 'cluster' ? null : database, collection, mask: this.#mask });
   }
 
   /** Where the server may send without being asked, it does. */
@@ -290,7 +298,7 @@ export class MongoSource implements Source {
     await cursor.close();
     const token = encodeReply(cursor.reply, this.#encoder()).postBatchResumeToken;
     if (token === null) throw new SluiceError(SOURCE_PROTOCOL, 'a new change stream came without a post-batch resume token');
-    return resumePointOf(token);
+    return this.#seal.pointOf(token);
   }
 
   /** As {@link MongoSource.#pointOf}, once the server has looked whether its oplog reaches back: for a batch of none it does not. */

@@ -3,9 +3,11 @@
  *
  * Load on the server has bounds: so many documents, so long, one collection at a time, from a secondary where there is one.
  */
+import { deserialize } from 'bson';
 import type { MongoClient } from 'mongodb';
 import { DocumentSchema, type BsonType, type FieldPath } from '../../core/document-schema.ts';
 import type { Namespace } from '../../core/namespace.ts';
+import { Masker, type MaskOptions } from './mask/masker.ts';
 
 const SAMPLE_MS_MAX = 10_000;
 const COUNT_MS_MAX = 5_000;
@@ -15,10 +17,13 @@ export interface SampleOptions {
   readonly documents: number;
   /** Lines will have int32 and int64 alike, so the sample has, too. */
   readonly relaxed: boolean;
+  /** Names of fields may be data: a masked value's are not told. */
+  readonly mask: MaskOptions | null;
 }
 
 export async function sampleSchema(client: MongoClient, ns: Namespace, options: SampleOptions, signal: AbortSignal): Promise<DocumentSchema> {
   const schema = new DocumentSchema();
+  const masker = options.mask === null ? null : new Masker(options.mask);
   const cursor = client
     .db(ns.db)
     .collection(ns.coll ?? '')
@@ -26,11 +31,12 @@ export async function sampleSchema(client: MongoClient, ns: Namespace, options: 
       maxTimeMS: SAMPLE_MS_MAX,
       batchSize: BATCH_DOCUMENTS,
       readPreference: 'secondaryPreferred',
-      promoteValues: false,
-      bsonRegExp: true,
+      raw: true,
       signal,
     });
-  for await (const document of cursor) addDocument(schema, document, options.relaxed);
+  for await (const raw of cursor as AsyncIterable<Uint8Array>) {
+    addDocument(schema, deserialize(masker?.document(raw, ns) ?? raw, { promoteValues: false, bsonRegExp: true }), options.relaxed);
+  }
   return schema;
 }
 

@@ -111,7 +111,7 @@ function bounded(size: number, at: number, end: number): number {
 }
 
 /** One element of a document; for documents that are not on the hot path. */
-interface Element {
+export interface Element {
   readonly key: string;
   readonly type: number;
   /** Offsets of the element, of its value, and of the next element. */

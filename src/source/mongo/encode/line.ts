@@ -18,6 +18,8 @@ import { operationIndex } from './operations.ts';
 import { SplitEvents } from './split.ts';
 import { writeText } from './string.ts';
 import { EXPANSION_MAX, Tape } from './tape.ts';
+import type { Masker } from '../mask/masker.ts';
+import { POSITION_END, keylessLength } from '../mask/tokens.ts';
 import { findData } from './token.ts';
 import { writeMembers, writeValue } from './value.ts';
 
@@ -28,6 +30,8 @@ export interface LineOptions {
   /** Namespace of events that carry none: `invalidate` on the stream of a database or a collection. */
   readonly database: string | null;
   readonly collection: string | null;
+  /** What is changed in an event before a line is made of it. */
+  readonly mask?: Masker | null;
 }
 
 const OPEN = literal(LINE_PREFIX);
@@ -65,6 +69,7 @@ export class LineEncoder {
   readonly #maxLineBytes: number;
   readonly #database: string | null;
   readonly #collection: string | null;
+  readonly #mask: Masker | null;
   readonly #namespaces = new Namespaces();
   /** `ns` for events that carry none. */
   readonly #ownNamespace: Literal | null;
@@ -88,6 +93,7 @@ export class LineEncoder {
     this.#maxLineBytes = options.maxLineBytes;
     this.#database = options.database;
     this.#collection = options.collection;
+    this.#mask = options.mask ?? null;
     const own = options.database === null ? null : { db: options.database, ...(options.collection === null ? {} : { coll: options.collection }) };
     this.#ownNamespace = own === null ? null : literalOf(Buffer.from(JSON.stringify(own), 'utf8'));
   }
@@ -123,7 +129,7 @@ export class LineEncoder {
     fields.scan(tape, at, at + bytes - 1);
     if (fields.splitEvent < 0) {
       if (this.#splits.pending > 0) throw new SluiceError(SOURCE_PROTOCOL, 'an event came before the last fragment of the one before');
-      this.#encode(bytes);
+      this.#masked(at, bytes);
       return;
     }
     const reply = tape.input;
@@ -132,7 +138,7 @@ export class LineEncoder {
     tape.read(whole);
     const size = documentSize(tape.inputView, 0, whole.length);
     fields.scan(tape, 0, size - 1);
-    this.#encode(size);
+    this.#masked(0, size);
     tape.read(reply);
   }
 
@@ -143,6 +149,18 @@ export class LineEncoder {
     this.#builder = null;
     this.#tape.release();
     return token;
+  }
+
+  /** Encodes the event that has been scanned, as the mask leaves it. */
+  #masked(at: number, bytes: number): void {
+    const tape = this.#tape;
+    const { input, inputView } = tape;
+    const masked = this.#mask === null ? null : this.#mask.event(input, inputView, at, bytes);
+    if (masked === null) return this.#encode(bytes);
+    tape.read(masked.bson);
+    this.#fields.scan(tape, 0, masked.bytes - 1);
+    this.#encode(masked.bytes);
+    tape.read(input);
   }
 
   #encode(bytes: number): void {
@@ -201,7 +219,8 @@ export class LineEncoder {
     const id = from[ID]!;
     const data = type[ID] === DOCUMENT ? findData(this.#tape, id, next[ID]! - 1) : -1;
     if (data < 0) throw new SluiceError(SOURCE_PROTOCOL, 'an event without `_id._data`');
-    const length = valueSize(inputView, STRING, data, next[ID]! - 1) - 5;
+    const whole = valueSize(inputView, STRING, data, next[ID]! - 1) - 5;
+    const length = this.#mask === null ? whole : keylessLength(input, data + 4, whole);
     let plain = length > 0 ? 1 : 0;
     for (let i = 0; i < length; i++) {
       const byte = input[data + 4 + i]!;
@@ -209,6 +228,8 @@ export class LineEncoder {
       output[to + i] = byte;
     }
     if (plain === 0) throw new SluiceError(SOURCE_PROTOCOL, 'an event whose `_id._data` is not a position');
+    // What is cut off ends as a whole one does.
+    if (length < whole) output.write(POSITION_END, to + length - POSITION_END.length, 'latin1');
     if (this.#previous >= 0) this.#assertRises(this.#previous + OPEN.length, to, to + length);
     return to + length;
   }

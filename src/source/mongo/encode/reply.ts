@@ -113,10 +113,10 @@ function measureBatch(input: DataView, from: number, end: number): { count: numb
   return { count, bytesMax };
 }
 
-/** Where a stream goes on after a reply that came at `before`. */
-export function resumeAfter(encoded: EncodedReply, before: ResumePoint): ResumePoint {
+/** Where a stream goes on after a reply that came at `before`. @param pointOf what is kept of a token */
+export function resumeAfter(encoded: EncodedReply, before: ResumePoint, pointOf: (token: Uint8Array) => ResumePoint = resumePointOf): ResumePoint {
   const token = encoded.postBatchResumeToken ?? encoded.lastToken;
-  return token === null ? before : resumePointOf(token);
+  return token === null ? before : pointOf(token);
 }
 
 /** Within a reply {@link encodeReply} has looked; here one reply is held against the last. @throws SOURCE_ORDER */

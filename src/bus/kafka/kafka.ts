@@ -1,0 +1,165 @@
+/**
+ * Apache Kafka and Azure Event Hubs behind the contract of a bus, over @platformatic/kafka.
+ *
+ * The client's defaults are for small, close clusters (5 s for everything, metadata asked for every 5 s); Event Hubs is
+ * neither. Nothing of it splits a request, so that whoever sends keeps each below the broker's limit.
+ */
+import { Consumer, Producer, murmur2, type ConsumerOptions } from '@platformatic/kafka';
+import type { Bus, BusMembership, BusMessage, BusReader, OffsetRange } from '../../core/bus.ts';
+import type { Clock } from '../../core/clock.ts';
+import type { Logger } from '../../ops/log.ts';
+import { busError, topicError } from './broker-errors.ts';
+import { targetOf, type BusLogin, type KafkaTarget, type TokenProvider } from './connection.ts';
+import { KafkaMembership } from './membership.ts';
+import { FETCH_BYTES_MAX, KafkaReader, PARTITION_BYTES_MAX, type KafkaConsumer } from './reader.ts';
+
+const EARLIEST = -2n;
+const LATEST = -1n;
+/** Of a request, by the client's own count; beyond it the caller tries again, and says so. */
+const RETRIES = 2;
+/** Event Hubs may take its time; more than this is a connection that was lost in silence. */
+const REQUEST_MS_MAX = 60_000;
+
+export interface KafkaBusOptions {
+  readonly url: string;
+  readonly login: BusLogin;
+  readonly token: TokenProvider;
+  readonly requestMsMax?: number;
+}
+
+export class KafkaBus implements Bus {
+  readonly description: string;
+  readonly #target: KafkaTarget;
+  readonly #requestMsMax: number;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  #producer: Producer<Buffer, Buffer, Buffer, Buffer> | null = null;
+  #admin: KafkaConsumer | null = null;
+  readonly #headerNames = new Map<string, Buffer>();
+
+  constructor({ url, login, token, requestMsMax = REQUEST_MS_MAX }: KafkaBusOptions, clock: Clock, log: Logger) {
+    this.#requestMsMax = requestMsMax;
+    this.#target = targetOf(url, login, token);
+    this.description = `${this.#target.topic} on ${this.#target.brokers.join(',')}`;
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  async partitions(signal: AbortSignal): Promise<number> {
+    return await this.#ask(async (consumer) => {
+      const { topics } = await consumer.metadata({ topics: [this.#target.topic], forceUpdate: true }).catch((error: unknown) => {
+        throw topicError(error, this.description);
+      });
+      return topics.get(this.#target.topic)!.partitionsCount;
+    }, signal);
+  }
+
+  async ranges(signal: AbortSignal): Promise<readonly OffsetRange[]> {
+    return await this.#ask(async (consumer) => {
+      const { topic } = this.#target;
+      const first = (await consumer.listOffsets({ topics: [topic], timestamp: EARLIEST })).get(topic) ?? [];
+      const next = (await consumer.listOffsets({ topics: [topic], timestamp: LATEST })).get(topic) ?? [];
+      return first.map((offset, partition) => ({ first: offset, next: next[partition]! }));
+    }, signal);
+  }
+
+  /** As other clients of Kafka do it; over AMQP, Event Hubs does it otherwise. */
+  partitionOf(key: string, partitions: number): number {
+    return (murmur2(Buffer.from(key)) & 0x7fffffff) % partitions;
+  }
+
+  async send(partition: number, messages: readonly BusMessage[], signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const { topic } = this.#target;
+    this.#producer ??= new Producer({ ...this.#options('producer'), idempotent: true, maxInflights: 1 });
+    const records = messages.map(({ key, value, headers }) => ({
+      topic,
+      partition,
+      key: Buffer.from(key),
+      value: Buffer.from(value.buffer, value.byteOffset, value.byteLength),
+      headers: new Map(Object.entries(headers).map(([name, text]) => [this.#headerName(name), Buffer.from(text)])),
+    }));
+    try {
+      await unlessAborted(this.#producer.send({ messages: records }), signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw busError(error, `sending to ${topic}, partition ${partition}`);
+    }
+  }
+
+  reader(partition: number): BusReader {
+    return new KafkaReader((how) => this.#consumer(how), this.#target.topic, partition, this.#clock);
+  }
+
+  async join(group: string, onAssigned: (partitions: readonly number[]) => void, signal: AbortSignal): Promise<BusMembership> {
+    const options = { topic: this.#target.topic, group, onAssigned };
+    const membership = new KafkaMembership((how) => this.#consumer(how), options, this.#clock, this.#log);
+    await unlessAborted(membership.join(), signal);
+    return membership;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const [producer, admin] = [this.#producer, this.#admin];
+    this.#producer = null;
+    this.#admin = null;
+    await Promise.all([producer?.close(true).catch(() => {}), admin?.close(true).catch(() => {})]);
+  }
+
+  async #ask<T>(question: (consumer: KafkaConsumer) => Promise<T>, signal: AbortSignal): Promise<T> {
+    signal.throwIfAborted();
+    this.#admin ??= this.#consumer({});
+    try {
+      return await unlessAborted(question(this.#admin), signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw busError(error, this.description);
+    }
+  }
+
+  #consumer(how: Partial<ConsumerOptions<Buffer, Buffer, Buffer, Buffer>>): KafkaConsumer {
+    return new Consumer({
+      ...this.#options('consumer'),
+      // A client needs a group to be made, not to read.
+      groupId: 'sluice-no-group',
+      autocommit: false,
+      maxBytes: FETCH_BYTES_MAX,
+      maxBytesPerPartition: PARTITION_BYTES_MAX,
+      ...how,
+    });
+  }
+
+  #options(role: string) {
+    return {
+      clientId: `sluice-${role}`,
+      bootstrapBrokers: this.#target.brokers,
+      ...this.#target.options,
+      timeout: 30_000,
+      connectTimeout: 10_000,
+      requestTimeout: this.#requestMsMax,
+      metadataMaxAge: 180_000,
+      retries: RETRIES,
+      retryDelay: 500,
+      autocreateTopics: false,
+      strict: true,
+    };
+  }
+
+  #headerName(name: string): Buffer {
+    let bytes = this.#headerNames.get(name);
+    if (bytes === undefined) this.#headerNames.set(name, (bytes = Buffer.from(name)));
+    return bytes;
+  }
+}
+
+async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = (): void => aborted.reject(signal.reason);
+  if (signal.aborted) onAbort();
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    promise.catch(() => {});
+  }
+}

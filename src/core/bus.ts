@@ -1,0 +1,81 @@
+/**
+ * The contract of a bus: a topic of partitions, each a log that only grows at its end (Apache Kafka, Azure Event Hubs).
+ *
+ * What makes exactly-once of it is in pipeline/: a bus may repeat what it was sent, and forgets after a while.
+ */
+
+/** As it is sent. Header values are text. */
+export interface BusMessage {
+  readonly key: string;
+  readonly value: Uint8Array;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** As it is read. */
+export interface BusRecord {
+  readonly offset: bigint;
+  readonly value: Buffer | null;
+  header(name: string): string | null;
+}
+
+export interface BusRead {
+  /** In order, each at or after the offset that was asked for. */
+  readonly records: readonly BusRecord[];
+  /** Where to go on. */
+  readonly next: bigint;
+}
+
+export interface BusReader extends AsyncDisposable {
+  /**
+   * What there is from `offset` on, some of it; nothing when nothing comes within a second. Tries again by itself while
+   * the broker is away, and comes back empty-handed meanwhile.
+   * @throws BUS_OFFSET_GONE the partition does not have that offset: it forgot it, or was made anew
+   */
+  read(offset: bigint, signal: AbortSignal): Promise<BusRead>;
+}
+
+export interface BusMembership extends AsyncDisposable {
+  /** For the tools of the broker alone: nobody reads it back. Never throws. */
+  commit(partition: number, next: bigint): void;
+}
+
+export interface OffsetRange {
+  /** The oldest message that is left, or `next`. */
+  readonly first: bigint;
+  /** Of the message that is sent next. */
+  readonly next: bigint;
+}
+
+export interface Bus extends AsyncDisposable {
+  /** Where it is, for messages. Never a secret. */
+  readonly description: string;
+  /** Connects and logs in. @throws BUS_UNAVAILABLE, BUS_DENIED, BUS_TOPIC */
+  partitions(signal: AbortSignal): Promise<number>;
+  /** By partition. */
+  ranges(signal: AbortSignal): Promise<readonly OffsetRange[]>;
+  /** The same for all time, as long as the number of partitions stays. */
+  partitionOf(key: string, partitions: number): number;
+  /**
+   * One request: when it resolves, all replicas have the messages, in order. When it rejects, some, all or none of them may
+   * be there, or come later. One call at a time per partition.
+   * @throws BUS_UNAVAILABLE (send it again), BUS_TOO_LARGE, BUS_DENIED, BUS_TOPIC
+   */
+  send(partition: number, messages: readonly BusMessage[], signal: AbortSignal): Promise<void>;
+  reader(partition: number): BusReader;
+  /**
+   * Shares the partitions with the other members of the group.
+   * @param onAssigned called with all that are ours, now and whenever that changes
+   */
+  join(group: string, onAssigned: (partitions: readonly number[]) => void, signal: AbortSignal): Promise<BusMembership>;
+}
+
+/** Overhead of a message in a request, beside its key, its value and its headers: lengths, offsets, the time. */
+const MESSAGE_BYTES = 64;
+const HEADER_BYTES = 8;
+
+/** An upper bound of what a message takes in a request. */
+export function bytesOnBus({ key, value, headers }: BusMessage): number {
+  let bytes = MESSAGE_BYTES + Buffer.byteLength(key) + value.length;
+  for (const name in headers) bytes += HEADER_BYTES + name.length + Buffer.byteLength(headers[name]!);
+  return bytes;
+}

@@ -1,0 +1,283 @@
+/**
+ * Messages of a bus become sealed files of a lake: for each partition that is ours a capture of its own, with its own
+ * checkpoint, epoch, parts and ledger.
+ *
+ * The group says who should read which partition, and may say so to two processes at once; the lock or lease on the
+ * partition's checkpoint decides. So a partition that moves is waited for, then taken over through its checkpoint, and a
+ * former owner that is slow to learn can do no harm.
+ */
+import type { Bus, BusMembership, OffsetRange } from '../core/bus.ts';
+import type { Clock } from '../core/clock.ts';
+import { SluiceError } from '../core/error.ts';
+import { BUS_PARTITIONS, LAKE_LOST_OWNERSHIP } from '../core/errors.ts';
+import type { Lake } from '../core/lake.ts';
+import { compareTimestamps, type Timestamp } from '../core/time.ts';
+import type { Logger } from '../ops/log.ts';
+import { newStats, type PipelineState, type PipelineStats } from '../ops/stats.ts';
+import { Capture, type CaptureOptions } from './capture.ts';
+import { PRODUCER, checkpointPath, decodeCheckpoint, partitionScope, type Checkpoint, type Scope } from './checkpoint.ts';
+import { PartitionSource } from './partition-source.ts';
+import { patiently } from './patience.ts';
+import { readFile } from './read-file.ts';
+
+export interface ConsumeOptions extends Omit<CaptureOptions, 'partition' | 'startAt'> {
+  readonly group: string;
+  readonly partitionBy: 'collection' | 'document';
+  readonly unavailableAfterMs: number;
+}
+
+export interface ConsumeParts {
+  readonly bus: Bus;
+  readonly lake: Lake;
+  readonly clock: Clock;
+  /** Sums over the partitions. */
+  readonly stats: PipelineStats;
+  readonly log: Logger;
+  /** Called once the first partition is owned. */
+  readonly onOwned?: () => Promise<void>;
+  readonly onSealed?: () => void;
+}
+
+const POLL_MS = 500;
+const TALLY_MS = 200;
+
+interface Working {
+  readonly stop: AbortController;
+  readonly done: Promise<void>;
+  capture: Capture | null;
+}
+
+export class Consume {
+  readonly #options: ConsumeOptions;
+  readonly #parts: ConsumeParts;
+  readonly #working = new Map<number, Working>();
+  readonly #stats = new Map<number, PipelineStats>();
+  /** Ends the run: with the error of a partition, or without one when all have been idle for long enough. */
+  readonly #ended = Promise.withResolvers<void>();
+  readonly #gone = newStats();
+  #commit: (partition: number, next: bigint) => void = () => {};
+  #owned: Promise<void> | null = null;
+
+  constructor(options: ConsumeOptions, parts: ConsumeParts) {
+    this.#options = options;
+    this.#parts = parts;
+    this.#ended.promise.catch(() => {});
+  }
+
+  /** Reads the partitions that are ours until they are idle long enough, or the signal stops it, everything durable. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { bus, stats } = this.#parts;
+    const tallying = new AbortController();
+    const tally = this.#tallyEvery(tallying.signal);
+    try {
+      const producer = await this.#producer(signal);
+      const count = await this.#count(producer, signal);
+      {
+        const join = async (): Promise<BusMembership> =>
+          await bus.join(this.#options.group, (partitions) => this.#assign(partitions, producer, count), signal);
+        await using membership = await this.#patiently('joining the group', join, signal);
+        this.#commit = (partition, next) => membership.commit(partition, next);
+        await this.#untilEnd(signal);
+        await this.#stopAll();
+      }
+      if (!signal.aborted) await this.#publishLast(producer, count, signal);
+      stats.state = 'stopped';
+    } catch (error) {
+      await this.#stopAll();
+      const isStop = signal.aborted && error === signal.reason;
+      stats.state = isStop ? 'stopped' : 'failed';
+      if (!isStop) throw error;
+    } finally {
+      tallying.abort();
+      await tally;
+    }
+  }
+
+  /** Seals all that is open in the partitions that are ours. */
+  async seal(signal: AbortSignal): Promise<void> {
+    await Promise.all([...this.#working.values()].map(async ({ capture }) => await capture?.seal(signal)));
+  }
+
+  /** Where the topic begins for this pipeline is known once its producer has begun. */
+  async #producer(signal: AbortSignal): Promise<Checkpoint> {
+    const { clock, log, stats } = this.#parts;
+    for (let told = false; ; told = true) {
+      const checkpoint = await this.#checkpoint(PRODUCER, signal);
+      if (checkpoint?.resume !== undefined && checkpoint.resume !== null && checkpoint.bus !== undefined) return checkpoint;
+      stats.state = 'standby';
+      if (!told) log.info('waiting for `sluice run --role produce` to begin');
+      await clock.sleep(POLL_MS, signal);
+    }
+  }
+
+  async #count(producer: Checkpoint, signal: AbortSignal): Promise<number> {
+    const { bus } = this.#parts;
+    const { partitions, partitionBy } = producer.bus!;
+    const count = await this.#patiently('asking for the topic', async () => await bus.partitions(signal), signal);
+    if (count === partitions && partitionBy === this.#options.partitionBy) return count;
+    const was = `${partitions} by ${partitionBy}`;
+    throw new SluiceError(BUS_PARTITIONS, `${bus.description} has ${count} by ${this.#options.partitionBy}, and was begun with ${was}`);
+  }
+
+  async #patiently<T>(what: string, work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    return await patiently({ ...this.#parts, ...this.#options }, what, work, signal);
+  }
+
+  #assign(partitions: readonly number[], producer: Checkpoint, count: number): void {
+    this.#parts.log.info({ partitions }, 'these partitions are ours');
+    for (const [index, { stop }] of this.#working) if (!partitions.includes(index)) stop.abort(new Error('the partition has moved'));
+    for (const index of partitions) {
+      const before = this.#working.get(index);
+      if (before !== undefined && !before.stop.signal.aborted) continue;
+      const stop = new AbortController();
+      const working: Working = { stop, capture: null, done: (before?.done ?? Promise.resolve()).then(() => this.#work(index, producer, count)) };
+      this.#working.set(index, working);
+      working.done.then(
+        () => this.#onDone(index, working),
+        (error: unknown) => this.#ended.reject(error),
+      );
+    }
+  }
+
+  #onDone(index: number, working: Working): void {
+    // A partition that has moved is forgotten; one that was idle for long enough stays, done.
+    if (working.stop.signal.aborted && this.#working.get(index) === working) {
+      this.#working.delete(index);
+      this.#retire(index);
+    }
+    if (this.#options.untilIdleMs !== null) void this.#endWhenDone();
+  }
+
+  async #endWhenDone(): Promise<void> {
+    const all = [...this.#working.values()];
+    await Promise.all(all.map(({ done }) => done)).catch(() => {});
+    if (all.length === this.#working.size && all.length > 0) this.#ended.resolve();
+  }
+
+  async #work(index: number, producer: Checkpoint, count: number): Promise<void> {
+    const { log, clock } = this.#parts;
+    const working = this.#working.get(index)!;
+    const { signal } = working.stop;
+    while (!signal.aborted) {
+      const stats = newStats();
+      this.#retire(index);
+      this.#stats.set(index, stats);
+      await using source = this.#source(index, producer, stats);
+      working.capture = this.#capture(index, count, source, stats);
+      try {
+        await working.capture.run(signal);
+        if (!source.hasChanged) return;
+        log.warn({ partition: index }, 'another stream begins in the partition: going on by cluster time');
+      } catch (error) {
+        if (!SluiceError.is(error, LAKE_LOST_OWNERSHIP)) throw error;
+        log.warn({ partition: index }, 'another process has taken the partition over');
+        await clock.sleep(POLL_MS, signal).catch(() => {});
+      }
+    }
+  }
+
+  #source(index: number, producer: Checkpoint, stats: PipelineStats): PartitionSource {
+    const { bus, lake } = this.#parts;
+    const checkpoint = async (): Promise<Checkpoint | null> => await this.#checkpoint(partitionScope(index), new AbortController().signal);
+    const ranges = async (signal: AbortSignal): Promise<readonly OffsetRange[]> =>
+      await this.#patiently('asking for the offsets', async () => await bus.ranges(signal), signal);
+    return new PartitionSource({ bus, lake, index, producer, checkpoint, ranges, onRead: (next) => this.#commit(index, next), stats });
+  }
+
+  #capture(index: number, count: number, source: PartitionSource, stats: PipelineStats): Capture {
+    const { layout, partitionBy } = this.#options;
+    // One collection in several partitions: each has files of its own.
+    const own = partitionBy === 'document' ? layout.replace('{part}', `.${partitionScope(index)}{part}`) : layout;
+    const options: CaptureOptions = { ...this.#options, layout: own, partition: { index, count }, startAt: { kind: 'now' } };
+    return new Capture(options, { ...this.#parts, source, stats, onOwned: () => this.#onOwned() });
+  }
+
+  async #onOwned(): Promise<void> {
+    this.#owned ??= this.#parts.onOwned?.() ?? Promise.resolve();
+    await this.#owned;
+  }
+
+  async #checkpoint(scope: Scope, signal: AbortSignal): Promise<Checkpoint | null> {
+    const { lake } = this.#parts;
+    const path = checkpointPath(this.#options.pipeline, scope);
+    if ((await lake.stat(path)) === null) return null;
+    return decodeCheckpoint(await readFile(lake, path, signal), path);
+  }
+
+  async #untilEnd(signal: AbortSignal): Promise<void> {
+    const stopped = Promise.withResolvers<void>();
+    const onAbort = (): void => stopped.resolve();
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    try {
+      await Promise.race([this.#ended.promise, stopped.promise]);
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  async #stopAll(): Promise<void> {
+    const all = [...this.#working.values()];
+    for (const { stop } of all) stop.abort(new Error('stopped'));
+    await Promise.allSettled(all.map(({ done }) => done));
+  }
+
+  /** The first partition may have ended before the others had sealed what was left of an hour. */
+  async #publishLast(producer: Checkpoint, count: number, signal: AbortSignal): Promise<void> {
+    const stats = this.#stats.get(0);
+    if (stats === undefined) return;
+    await using source = this.#source(0, producer, stats);
+    await this.#capture(0, count, source, stats).sealStopped(signal);
+  }
+
+  async #tallyEvery(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      this.#tally();
+      await this.#parts.clock.sleep(TALLY_MS, signal).catch(() => {});
+    }
+    this.#tally();
+  }
+
+  /** What was counted by work that has ended stays counted. */
+  #retire(index: number): void {
+    const stats = this.#stats.get(index);
+    if (stats === undefined) return;
+    for (const name of SUMS) if (name !== 'partsOpen') this.#gone[name] += stats[name];
+    this.#stats.delete(index);
+  }
+
+  #tally(): void {
+    const all = [...this.#stats.values()];
+    if (all.length === 0) return;
+    const { stats } = this.#parts;
+    for (const name of SUMS) stats[name] = this.#gone[name] + all.reduce((sum, each) => sum + each[name], 0);
+    stats.epoch = Math.max(...all.map(({ epoch }) => epoch));
+    stats.watermark = lowest(all.map(({ watermark }) => watermark));
+    stats.lastEventAtMs = Math.max(0, ...all.map(({ lastEventAtMs }) => lastEventAtMs ?? 0)) || null;
+    stats.state = STATES.find((state) => all.some((each) => each.state === state)) ?? 'running';
+  }
+}
+
+const SUMS = [
+  'events',
+  'eventBytes',
+  'eventsReplayed',
+  'batches',
+  'appends',
+  'checkpointSaves',
+  'partsOpen',
+  'partsSealed',
+  'hoursComplete',
+] as const;
+/** What is told of several: the first that one of them is in. */
+const STATES: readonly PipelineState[] = ['failed', 'recovering', 'standby', 'starting', 'running', 'stopping', 'stopped'];
+
+/** `null` when one has none yet. */
+function lowest(watermarks: readonly (Timestamp | null)[]): Timestamp | null {
+  let low: Timestamp | null = watermarks[0] ?? null;
+  for (const each of watermarks) {
+    if (each === null) return null;
+    if (low === null || compareTimestamps(each, low) < 0) low = each;
+  }
+  return low;
+}

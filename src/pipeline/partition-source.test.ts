@@ -1,0 +1,105 @@
+/**
+ * What a partition may hold after producers have crashed, were cut off, and read other streams: repetitions of any kind. The
+ * lake has each event once, in order.
+ */
+import { describe, expect, it } from 'vitest';
+import { MemoryBus } from '../../test/fakes/memory-bus.ts';
+import { systemClock } from '../core/clock.ts';
+import type { BusMessage } from '../core/bus.ts';
+import { asPosition } from '../core/event.ts';
+import { LAYOUT_PRESETS } from '../core/layout.ts';
+import { MemoryStore, openMemoryLake } from '../lake/memory/memory.ts';
+import { silentLog } from '../ops/log.ts';
+import { newStats } from '../ops/stats.ts';
+import { checkpointPath, encodeCheckpoint, newCheckpoint, PRODUCER } from './checkpoint.ts';
+import { Consume } from './consume.ts';
+
+const T0 = 1_795_248_000; // a full hour
+
+/** An event as a stream of this name has it: positions of two streams do not compare. */
+function event(stream: string, second: number, id = second): BusMessage {
+  const position = `${stream === 'A' ? 'f' : '0'}${String(second).padStart(6, '0')}${id}`;
+  const meta = { position, operationType: 'insert', ns: { db: 'd', coll: 'c' }, clusterTime: { $timestamp: { t: T0 + second, i: 1 } } };
+  const value = Buffer.from(`{"_meta":${JSON.stringify(meta)},"documentKey":{"_id":${id}}}`);
+  const headers = { position, operationType: 'insert', ns: 'd.c', at: '', clusterTime: `${T0 + second}.1`, fingerprint: stream };
+  return { key: 'd.c', value, headers };
+}
+
+function watermark(stream: string, second: number): BusMessage {
+  return { key: '', value: Buffer.alloc(0), headers: { watermark: `${T0 + second}.1`, position: '', fingerprint: stream } };
+}
+
+/** @returns seconds of the events in the lake, in order, after each of `parts` was in the partition when a consumer ran */
+async function consumed(...parts: readonly (readonly BusMessage[])[]): Promise<number[]> {
+  const store = new MemoryStore();
+  const lake = await openMemoryLake(store);
+  const at = { t: T0, i: 0 };
+  const producer = {
+    ...newCheckpoint('p', LAYOUT_PRESETS.hive),
+    resume: { position: asPosition(''), clusterTime: at, token: Buffer.alloc(0) },
+    startedAt: at,
+    fingerprint: 'A',
+    bus: { partitions: 1, partitionBy: 'collection', from: ['0'] },
+  };
+  await lake.put(checkpointPath('p', PRODUCER), encodeCheckpoint(producer), 'absent');
+  const bus = new MemoryBus(1);
+  for (const messages of parts) {
+    await bus.send(0, messages);
+    const options = {
+      pipeline: 'p',
+      group: 'g',
+      partitionBy: 'collection' as const,
+      collections: [],
+      layout: LAYOUT_PRESETS.hive,
+      compression: 'none' as const,
+      rollBytesMax: 1 << 20,
+      rollAgeMs: 3_600_000,
+      partsOpenMax: 10,
+      flushBytesMax: 1,
+      flushAgeMs: 0,
+      readAheadBytesMax: 0,
+      checkpointIntervalMs: 0,
+      untilIdleMs: 20,
+      wait: true,
+      takeOver: false,
+      acceptGap: false,
+      unavailableAfterMs: 1_000,
+    } as const;
+    await new Consume(options, { bus, lake, clock: systemClock, stats: newStats(), log: silentLog }).run(AbortSignal.timeout(20_000));
+  }
+  const files = [...store.files].filter(([path]) => path.startsWith('d/') && path.endsWith('.jsonl')).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const lines = files.flatMap(([, { bytes }]) => Buffer.from(bytes).toString('utf8').split('\n').slice(0, -1)); // prettier-ignore
+  return lines.map((line) => (JSON.parse(line) as { documentKey: { _id: number } }).documentKey._id);
+}
+
+const [one, two, three, four, five] = [event('A', 1), event('A', 2), event('A', 3), event('A', 4), event('A', 5)] as const;
+
+describe('a partition', () => {
+  it('gives once what a producer has published again', async () => {
+    expect(await consumed([one, two, three, two, three, four, two], [three, four, five])).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  it('goes on with another stream, and leaves out what that repeats', async () => {
+    expect(await consumed([one, two, three, event('B', 2), event('B', 3), event('B', 4)], [event('B', 4), event('B', 5)], [])).toEqual([
+      1, 2, 3, 4, 5,
+    ]);
+  });
+
+  it('keeps what another stream has at the very time at which the first one stopped', async () => {
+    expect(await consumed([one, two, event('B', 2), event('B', 2, 22), event('B', 3)])).toEqual([1, 2, 22, 3]);
+  });
+
+  it.each([
+    ['before the time that was reached', [event('B', 1), event('B', 2)]],
+    ['at that time', [event('B', 3)]],
+    ['at that time, with something new', [event('B', 3), event('B', 3, 33)]],
+  ])('does not stand still when two streams take turns %s', async (_, between) => {
+    const found = await consumed([one, two, three, ...between, two, three, ...between, four, ...between, five]);
+    expect(found.filter((id) => id !== 33)).toEqual([1, 2, 3, 4, 5]);
+    expect(found.filter((id) => id === 33).length).toBe(between.length === 2 && between[1]!.headers['clusterTime'] === `${T0 + 3}.1` ? 1 : 0);
+  });
+
+  it('drops what comes after a watermark that covers it', async () => {
+    expect(await consumed([one, two, watermark('A', 4), event('B', 3), two, five])).toEqual([1, 2, 5]);
+  });
+});

@@ -1,0 +1,66 @@
+/**
+ * A pipeline as a whole, for those who only read: status, loader, proof. Without a bus that is its checkpoint; with one it is
+ * those of the producer and of every partition together.
+ *
+ * What it says is the least that all say: a partition that has not begun holds back the watermark of all. Each checkpoint is
+ * read by itself, so what one names may be older than what the next one does; what is true of each is true of them all.
+ */
+import type { Lake, LakePath } from '../core/lake.ts';
+import { compareTimestamps, hourOf } from '../core/time.ts';
+import { PRODUCER, checkpointPath, decodeCheckpoint, partitionScope, type Checkpoint, type HourRecord, type Scope, hourKey } from './checkpoint.ts';
+import { readFile } from './read-file.ts';
+
+export interface WholePipeline extends Checkpoint {
+  /** Ledger files that are written to, and how much of them is durable. */
+  readonly ledgers: readonly { readonly path: LakePath; readonly length: number }[];
+}
+
+/** `null` when it has none. @throws CHECKPOINT_BAD, CHECKPOINT_NEWER */
+export async function readWhole(lake: Lake, pipeline: string, signal: AbortSignal): Promise<WholePipeline | null> {
+  const read = async (scope: Scope): Promise<Checkpoint | null> => {
+    const path = checkpointPath(pipeline, scope);
+    if ((await lake.stat(path)) === null) return null;
+    return decodeCheckpoint(await readFile(lake, path, signal), path);
+  };
+  const only = await read(null);
+  if (only !== null) return { ...only, ledgers: only.ledger === null ? [] : [only.ledger] };
+  const producer = await read(PRODUCER);
+  if (producer === null) return null;
+  const partitions: Checkpoint[] = [];
+  for (let index = 0; index < (producer.bus?.partitions ?? 0); index += 1) {
+    const each = await read(partitionScope(index));
+    if (each !== null) partitions.push(each);
+  }
+  return together(producer, partitions);
+}
+
+function together(producer: Checkpoint, partitions: readonly Checkpoint[]): WholePipeline {
+  const hasAll = partitions.length === producer.bus?.partitions && partitions.every(({ resume }) => resume !== null);
+  const lowest = partitions.toSorted((a, b) => compareTimestamps(a.watermark, b.watermark))[0];
+  return {
+    ...producer,
+    epoch: Math.max(0, ...partitions.map(({ epoch }) => epoch)),
+    resume: lowest?.resume ?? null,
+    watermark: hasAll ? lowest!.watermark : { t: 0, i: 0 },
+    parts: partitions.flatMap(({ parts }) => parts),
+    hours: hoursOf(partitions),
+    // The first partition publishes for all.
+    nextHour: partitions[0]?.nextHour ?? hourOf(producer.startedAt.t),
+    ledger: null,
+    ledgers: partitions.flatMap(({ ledger }) => (ledger === null ? [] : [ledger])),
+    gaps: [producer, ...partitions].flatMap(({ gaps }) => gaps),
+    cleanStop: partitions.every(({ cleanStop }) => cleanStop),
+    savedAt: [producer, ...partitions].map(({ savedAt }) => savedAt).toSorted().at(-1)!, // prettier-ignore
+  };
+}
+
+function hoursOf(partitions: readonly Checkpoint[]): HourRecord[] {
+  const hours = new Map<string, HourRecord>();
+  for (const record of partitions.flatMap((each) => each.hours)) {
+    const key = hourKey(record.ns, record.hour);
+    const other = hours.get(key);
+    const since = other === undefined || record.since < other.since ? record.since : other.since;
+    hours.set(key, { ...record, since, next: record.next + (other?.next ?? 0) });
+  }
+  return [...hours.values()];
+}

@@ -1,0 +1,232 @@
+/**
+ * MongoDB → Kafka → lake, on a real broker.
+ */
+import type { Document, MongoClient, Timestamp as BsonTimestamp } from 'mongodb';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { runDoctor } from '../../src/app/doctor.ts';
+import { silentLog } from '../../src/ops/log.ts';
+import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
+import { BUS_OFFSET_GONE, BUS_PARTITIONS, GAP_OPEN } from '../../src/core/errors.ts';
+import { RunProcess } from '../crash/run-process.ts';
+import { EventHubsProxy } from '../fakes/event-hubs-proxy.ts';
+import { CONNECTION_STRING, KafkaBroker, whyNoKafka } from '../kafka.ts';
+import { jumpTo, startMongo } from '../mongo.ts';
+import { clusterTime, differences, readStream } from './change-stream.ts';
+import { ledgerFaults, placeFaults } from './lake-faults.ts';
+import { byPosition, linesOf, readLake } from './lake-files.ts';
+import { mark, PipelineRun } from './pipeline-run.ts';
+import { until } from './until.ts';
+import { Workspace, type Settings } from './workspace.ts';
+
+const absent = await whyNoKafka();
+
+describe.skipIf(absent !== null)('events over a bus', () => {
+  let set: ReplicaSet;
+  let client: MongoClient;
+  let broker: KafkaBroker;
+  let proxy: EventHubsProxy;
+
+  beforeAll(async () => {
+    proxy = await EventHubsProxy.listen();
+    [set, broker] = await Promise.all([startMongo(), KafkaBroker.start({ proxyPort: proxy.port })]);
+    await proxy.to(broker.behindProxy);
+    client = await set.connect();
+  });
+  afterAll(async () => {
+    await set.stop();
+    await broker[Symbol.asyncDispose]();
+    await proxy[Symbol.asyncDispose]();
+  });
+
+  function settings(db: string, topic: string, from: BsonTimestamp, more: Partial<Settings> = {}): Settings {
+    return {
+      source: { uri: set.uri, include: [`${db}.*`], startAt: new Date(from.t * 1000).toISOString() },
+      lake: { json: 'canonical', roll: { maxBytes: '16KiB' } },
+      bus: { url: `kafka://${broker.plain}/${topic}`, auth: { kind: 'none' } },
+      ...more,
+    };
+  }
+
+  async function provenLake(work: Workspace, db: string, from: BsonTimestamp, to: { t: number; i: number }): Promise<void> {
+    const files = await readLake(work.lake);
+    const lines = linesOf(files).filter(({ event }) => event._meta.ns.db === db);
+    expect(placeFaults(lines)).toEqual([]);
+    expect(differences(lines.toSorted(byPosition), await readStream(client, { db, from, to }))).toEqual([]);
+    expect(ledgerFaults(files)).toEqual([]);
+  }
+
+  it.each(['collection', 'document'])('reach the lake once and in order, shared out by %s', async (partitionBy) => {
+    const topic = `by-${partitionBy}`;
+    const db = `by_${partitionBy}`;
+    await broker.createTopic(topic, 4);
+    await using work = await Workspace.make();
+    const from = await clusterTime(client);
+    const config = work.config(settings(db, topic, from, { bus: { url: `kafka://${broker.plain}/${topic}`, auth: { kind: 'none' }, partitionBy } }));
+    await using produce = new PipelineRun(config, { role: 'produce' });
+    await using consume = new PipelineRun(config, { role: 'consume' });
+    await produce.running();
+    for (let n = 0; n < 3; n += 1) {
+      for (const coll of ['a', 'b', 'c', 'd', 'e']) {
+        await client.db(db).collection(coll).insertMany(Array.from({ length: 50 }, (_, i) => ({ n, i, text: 'x'.repeat(200) }))); // prettier-ignore
+        await client
+          .db(db)
+          .collection(coll)
+          .updateMany({ n, i: { $lt: 10 } }, { $set: { done: true } });
+      }
+      await jumpTo(client, (Math.floor((await clusterTime(client)).t / 3600) + 1) * 3600);
+    }
+    const to = await mark(client, db, 'a');
+    await consume.reaches(to);
+    await until('the hours before it are published', async () => {
+      const files = await readLake(work.lake);
+      return [...files.keys()].filter((path) => path.includes('/hours/')).length >= 3;
+    });
+    await produce.stop();
+    await consume.control.seal(new AbortController().signal);
+    await consume.stop();
+    await provenLake(work, db, from, to);
+    expect(await work.verify()).toEqual([]);
+  });
+
+  it('reach it through what Event Hubs does otherwise, also those that are too large for it', async () => {
+    await broker.createTopic('hub', 2);
+    await using work = await Workspace.make();
+    const from = await clusterTime(client);
+    const auth = { kind: 'connectionString', value: CONNECTION_STRING };
+    const config = work.config(settings('hub', 'hub', from, { bus: { url: `kafka://127.0.0.1:${proxy.port}/hub`, auth } }));
+    await using produce = new PipelineRun(config, { role: 'produce' });
+    await using consume = new PipelineRun(config, { role: 'consume' });
+    await produce.running();
+    for (const bytes of [10, 850_000, 3_000_000, 10])
+      await client
+        .db('hub')
+        .collection('a')
+        .insertOne({ text: 'x'.repeat(bytes) });
+    await client.db('hub').collection<Document>('b').insertMany(Array.from({ length: 2_000 }, (_, i) => ({ i, text: 'x'.repeat(2_000) }))); // prettier-ignore
+    const to = await mark(client, 'hub', 'a');
+    await consume.reaches(to);
+    await produce.stop();
+    await consume.control.seal(new AbortController().signal);
+    await consume.stop();
+    await provenLake(work, 'hub', from, to);
+    expect(await work.verify()).toEqual([]);
+    expect(proxy.refused).toBe(0);
+    expect(proxy.bytesMax).toBeLessThan(1_000_000);
+  });
+
+  it('that the broker has forgotten are a gap, which somebody must accept', async () => {
+    await broker.createTopic('lost', 1);
+    await using work = await Workspace.make();
+    const from = await clusterTime(client);
+    const config = work.config(settings('lost', 'lost', from));
+    const insert = async (n: number): Promise<unknown> => await client.db('lost').collection<Document>('a').insertMany([{ n }, { n }, { n }]); // prettier-ignore
+    const run = async (role: 'produce' | 'consume', acceptGap = false): Promise<unknown> =>
+      await new PipelineRun(config, { role, untilIdleMs: 100, acceptGap }).done;
+    await insert(1);
+    await run('produce');
+    await run('consume');
+    await insert(2);
+    await run('produce');
+    await jumpTo(client, (await clusterTime(client)).t + 2);
+    await insert(3);
+    await run('produce');
+    const { next } = JSON.parse(Buffer.from((await work.checkpoint('p000')).resume!.token).toString()) as { next: string };
+    const offset = BigInt(next) + 3n;
+    await broker.withAdmin(async (admin) => await admin.deleteRecords({ topics: [{ name: 'lost', partitions: [{ partition: 0, offset }] }] }));
+    await expect(run('consume')).rejects.toMatchObject({ kind: BUS_OFFSET_GONE });
+    await expect(run('consume')).rejects.toMatchObject({ kind: GAP_OPEN });
+    await run('consume', true);
+    const seen = linesOf(await readLake(work.lake)).map(({ event }) => (event['fullDocument'] as Document | undefined)?.['n'] as unknown);
+    expect(JSON.stringify(seen)).toMatch(/"1"\},.*"3"\}/);
+    expect(JSON.stringify(seen)).not.toContain('"2"');
+    expect((await work.checkpoint('p000')).gaps).toMatchObject([{ to: {} }]);
+    expect(await work.verify()).toEqual([]);
+  });
+
+  it('have a topic that doctor has looked at', async () => {
+    await broker.createTopic('looked-at', 3);
+    await using work = await Workspace.make();
+    const from = await clusterTime(client);
+    const look = async (topic: string): Promise<unknown> =>
+      (await runDoctor(work.config(settings('any', topic, from)), { log: silentLog }, new AbortController().signal)).find(
+        ({ area }) => area === 'bus',
+      );
+    expect(await look('looked-at')).toMatchObject({ outcome: 'ok', detail: expect.stringContaining('3 partitions') as unknown });
+    expect(await look('not-there')).toMatchObject({ outcome: 'failed' });
+  });
+
+  it('are not sent to a topic that has another number of partitions now', async () => {
+    await broker.createTopic('grown', 2);
+    await using work = await Workspace.make();
+    const config = work.config(settings('grown', 'grown', await clusterTime(client)));
+    await new PipelineRun(config, { role: 'produce', untilIdleMs: 0 }).done;
+    await broker.withAdmin(
+      async (admin) =>
+        await admin.createPartitions({ topics: [{ name: 'grown', count: 3, assignments: [{ brokerIds: [1] }] }], validateOnly: false }),
+    );
+    for (const role of ['produce', 'consume'] as const) {
+      await expect(new PipelineRun(config, { role, untilIdleMs: 0 }).done).rejects.toMatchObject({ kind: BUS_PARTITIONS });
+    }
+  });
+
+  it('go on by cluster time when the stream is another one, and none comes twice', async () => {
+    await broker.createTopic('streams', 2);
+    await using work = await Workspace.make();
+    const from = await clusterTime(client);
+    const base = settings('streams', 'streams', from);
+    await using consume = new PipelineRun(work.config(base), { role: 'consume' });
+    for (const include of [['streams.*'], ['streams.*', 'others.*'], ['streams.*']]) {
+      await client.db('streams').collection<Document>('a').insertMany(Array.from({ length: 100 }, (_, i) => ({ i }))); // prettier-ignore
+      const config = work.config({ ...base, source: { ...base.source, include } });
+      await using produce = new PipelineRun(config, { role: 'produce' });
+      await produce.running();
+      await consume.reaches(await mark(client, 'streams', 'a'));
+      await produce.stop();
+    }
+    const to = await mark(client, 'streams', 'a');
+    await new PipelineRun(work.config(base), { role: 'produce', untilIdleMs: 0 }).done;
+    await consume.reaches(to);
+    await consume.control.seal(new AbortController().signal);
+    await consume.stop();
+    await provenLake(work, 'streams', from, to);
+    expect(await work.verify()).toEqual([]);
+  });
+
+  it('are shared by two consumers, and by the other one when one is killed', async () => {
+    await broker.createTopic('shared', 4);
+    await using work = await Workspace.make();
+    const from = await clusterTime(client);
+    const configFile = await work.writeConfig(settings('shared', 'shared', from));
+    await using produce = RunProcess.start(configFile, { args: ['--role', 'produce'] });
+    await using one = RunProcess.start(configFile, { args: ['--role', 'consume'] });
+    const insert = async (): Promise<void> => {
+      for (let n = 0; n < 16; n += 1) await client.db('shared').collection(`c${n}`).insertOne({ n });
+    };
+    await insert();
+    await until('one has all partitions', () => oursOf(one)?.length === 4);
+    await using other = RunProcess.start(configFile, { args: ['--role', 'consume'] });
+    await until('each has two', () => oursOf(one)?.length === 2 && oursOf(other)?.length === 2, 30_000);
+    await other.owner();
+    await insert();
+    await other.kill('SIGKILL');
+    await until('one has all partitions again', () => oursOf(one)?.length === 4, 30_000);
+    await insert();
+    const to = await mark(client, 'shared', 'c0');
+    await jumpTo(client, (Math.floor(to.t / 3600) + 1) * 3600);
+    const hour = new Date(to.t * 1000).toISOString().slice(0, 13).replaceAll('-', '').replace('T', '-');
+    await until('the hour is published', async () => (await readLake(work.lake)).has(`_sluice/shop/hours/${hour}.json`), 40_000);
+    await produce.kill('SIGTERM');
+    expect(await one.kill('SIGTERM'), one.stderr).toEqual({ code: 0, signal: null });
+    await provenLake(work, 'shared', from, to);
+    expect(await work.verify()).toEqual([]);
+  });
+});
+
+/** The partitions that the process has been given last. */
+function oursOf({ stderr }: RunProcess): number[] | null {
+  const said = stderr
+    .split('\n')
+    .filter((line) => line.includes('these partitions are ours'))
+    .at(-1);
+  return said === undefined ? null : (JSON.parse(said) as { partitions: number[] }).partitions;
+}

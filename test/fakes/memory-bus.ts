@@ -1,0 +1,54 @@
+/**
+ * A topic in memory, all of it this process's: for what a partition may hold in whatever order.
+ */
+import type { Bus, BusMembership, BusMessage, BusReader, BusRecord, OffsetRange } from '../../src/core/bus.ts';
+
+const WAIT_MS = 1;
+
+export class MemoryBus implements Bus {
+  readonly description = 'memory';
+  readonly logs: BusMessage[][];
+
+  constructor(partitions: number) {
+    this.logs = Array.from({ length: partitions }, () => []);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  async partitions(): Promise<number> {
+    return this.logs.length;
+  }
+
+  async ranges(): Promise<readonly OffsetRange[]> {
+    return this.logs.map((log) => ({ first: 0n, next: BigInt(log.length) }));
+  }
+
+  partitionOf(key: string, partitions: number): number {
+    return key.length % partitions;
+  }
+
+  async send(partition: number, messages: readonly BusMessage[]): Promise<void> {
+    this.logs[partition]!.push(...messages);
+  }
+
+  reader(partition: number): BusReader {
+    return {
+      read: async (offset) => {
+        await new Promise((resolve) => setTimeout(resolve, WAIT_MS));
+        const log = this.logs[partition]!;
+        const records = log.slice(Number(offset)).map((message, n) => recordOf(message, offset + BigInt(n)));
+        return { records, next: BigInt(log.length) };
+      },
+      [Symbol.asyncDispose]: async () => {},
+    };
+  }
+
+  async join(_group: string, onAssigned: (partitions: readonly number[]) => void): Promise<BusMembership> {
+    onAssigned(this.logs.map((_, index) => index));
+    return { commit: () => {}, [Symbol.asyncDispose]: async () => {} };
+  }
+}
+
+function recordOf({ value, headers }: BusMessage, offset: bigint): BusRecord {
+  return { offset, value: Buffer.from(value), header: (name) => headers[name] ?? null };
+}
