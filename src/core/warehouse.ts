@@ -76,6 +76,17 @@ export interface SchemaVersion {
   readonly updatedAt: string;
 }
 
+/** History that the source no longer had. */
+export interface WarehouseGap {
+  readonly from: Timestamp;
+  /** `null`: capture has not gone on yet. */
+  readonly to: Timestamp | null;
+  /** ISO 8601. */
+  readonly detectedAt: string;
+  readonly collections: readonly string[];
+  readonly cause: string;
+}
+
 export interface QueryResult {
   readonly columns: readonly string[];
   /** JSON values; numbers that a double cannot hold come as text. */
@@ -115,6 +126,8 @@ export interface Warehouse extends AsyncDisposable {
   collections(): Promise<readonly CollectionRow[]>;
   /** Notes how many documents MongoDB has, of collections that are registered. */
   noteSourceCounts(counts: readonly { readonly namespace: Namespace; readonly count: number }[]): Promise<void>;
+  /** Notes the gaps of a pipeline's history in `sluice.gaps`, in the place of those that were noted of it before. */
+  noteGaps(pipeline: string, gaps: readonly WarehouseGap[]): Promise<void>;
   /** Adds what a look at some documents has shown to the schema of a registered collection. */
   learn(ns: Namespace, seen: DocumentSchema): Promise<void>;
   /** All versions of its schema, oldest first; none for what nobody has loaded or looked at. */

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { DocumentSchema, formatPath } from '../../src/core/document-schema.ts';
 import { formatNamespace, type Namespace } from '../../src/core/namespace.ts';
 import type { QueryResult, SchemaVersion } from '../../src/core/warehouse.ts';
-import { isoOf, type TestEvent } from './sealed-files.ts';
+import { isoOf, timeOf, type TestEvent } from './sealed-files.ts';
 import { never, ORDERS, type Bench } from './warehouse-bench.ts';
 
 const FISH: Namespace = { db: 'shop', coll: 'a"b.c $é 🐟' };
@@ -167,6 +167,35 @@ export function describeSchema(bench: Bench): void {
       await bench.warehouse.noteSourceCounts([{ namespace: ORDERS, count: 12 }]);
       const [row] = await bench.warehouse.collections();
       expect(row).toMatchObject({ sourceCount: 12, sourceCountedAt: expect.stringMatching(/^20/) as string, status: 'DISCOVERED' });
+    });
+  });
+
+  describe('gaps of the history', () => {
+    it('are noted by pipeline, once, and follow what becomes of them', async () => {
+      const noted = (): Promise<unknown> =>
+        bench.rows('select pipeline, from_at, to_at, collections, cause from sluice.gaps order by pipeline, from_at');
+      const first = {
+        from: timeOf(1),
+        to: timeOf(60),
+        detectedAt: '2026-11-21T00:01:00.123Z',
+        collections: ['shop.*', 'crm.people'],
+        cause: "it's gone",
+      };
+      const second = { ...first, from: timeOf(600), to: null, detectedAt: '2026-11-21T00:20:00.000Z' };
+      const other = { ...first, collections: ['*.*'] };
+      await bench.warehouse.noteGaps('shop', [first]);
+      await bench.warehouse.noteGaps('shop', [first, second]);
+      await bench.warehouse.noteGaps('shop', [first, second]);
+      await bench.warehouse.noteGaps('other', [other]);
+      const row = (to: string | null) => (from: string, collections: string, pipeline: string) => [pipeline, from, to, collections, "it's gone"];
+      const closed = row(isoOf(60))(isoOf(1), 'shop.*, crm.people', 'shop');
+      const others = row(isoOf(60))(isoOf(1), '*.*', 'other');
+      expect(await noted()).toEqual([others, closed, row(null)(isoOf(600), 'shop.*, crm.people', 'shop')]);
+      const warehouse = await bench.reopen();
+      await warehouse.noteGaps('shop', [first]);
+      expect(await noted()).toEqual([others, closed]);
+      await warehouse.noteGaps('shop', []);
+      expect(await noted()).toEqual([others]);
     });
   });
 

@@ -10,6 +10,7 @@ import { SCHEMAS, type Dialect } from '../../src/warehouse/sql/dialect.ts';
 import { catalogOf, tableStem, type Catalog, type Tables } from '../../src/warehouse/sql/names.ts';
 import { countFaults, firstFaults, proofStatements, selectLoadedFiles, selectLoadedLines } from '../../src/warehouse/sql/proof.ts';
 import { countFailedCasts, createChildView, createView, insertView, selectViews } from '../../src/warehouse/sql/gold.ts';
+import * as gaps from '../../src/warehouse/sql/gaps.ts';
 import * as registry from '../../src/warehouse/sql/registry.ts';
 import * as history from '../../src/warehouse/sql/schema-history.ts';
 import { createSchema } from '../../src/warehouse/sql/schema.ts';
@@ -49,6 +50,7 @@ const entry: registry.Entry = {
   complete_through: '2026-11-21T00:00:00.000Z',
 };
 
+const gap = { from: at, to: null, detectedAt: '2026-11-21T00:00:00.000Z', collections: ['shop.*'], cause: 'the oplog was overtaken' };
 const version = { version: 2, hash: 'e3b0c442', documents: 12, fields: '[]', plan: '{"columns":[],"children":[]}' };
 const items = {
   path: ['items'],
@@ -142,6 +144,9 @@ export function statementsOf(dialect: Dialect, own: OwnStatements): Readonly<Rec
       registry.selectEntries(catalog),
       registry.selectCollections(catalog),
       registry.updateSourceCount(catalog, ns, 12),
+      gaps.selectGaps(catalog, 'shop'),
+      gaps.deleteGaps(catalog, 'shop'),
+      gaps.insertGaps(catalog, 'shop', [gaps.rowOfGap(gap)]),
       registry.updateStatus(catalog, ns, 'PAUSED', 'by hand'),
       registry.markCompleteThrough(catalog, [
         { namespace: ns, through: at },

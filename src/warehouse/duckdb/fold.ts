@@ -30,17 +30,12 @@ function foldPart(
   columns: readonly UserColumn[],
   of: { readonly part: number; readonly parts: number },
 ): readonly Statement[] {
-  return [
-    createStates(tables, range, of),
-    updateStates(tables),
-    deleteReplaced(tables),
-    insertReplaced(catalog, tables, range, columns),
-    dropStates(),
-  ];
+  // Silver is empty before the first batch. A start has this to do for each of a thousand collections.
+  const former = range.after === 0 ? [] : [updateStates(tables), deleteReplaced(tables)];
+  return [createStates(tables, range, of), ...former, insertReplaced(catalog, tables, range, columns), dropStates()];
 }
 
-/** What `createStates` makes, for a statement to be prepared without it. */
-export function createStates(tables: Tables, range: Range, { part, parts }: { readonly part: number; readonly parts: number }): Statement {
+function createStates(tables: Tables, range: Range, { part, parts }: { readonly part: number; readonly parts: number }): Statement {
   const hasDocument = text(`${dialect.typeAt('doc', '/fullDocument')} = 'OBJECT'`);
   const whose = parts === 1 ? text('') : sql` AND hash(key) % ${text(String(parts))} = ${text(String(part))}`;
   // Without a former row all of these are the new one's: a comparison with NULL is not true.
