@@ -9,6 +9,7 @@ import { writesPerMillion, type PipelineStats } from '../ops/stats.ts';
 import type { Control } from './control.ts';
 import { discoverWith } from './discover.ts';
 import { loadWith, mergeWith, setStatuses } from './load.ts';
+import { queryWith } from './query.ts';
 import type { LoadLoop } from './load-loop.ts';
 import type { Running } from './run.ts';
 import { collectionsOf, schemasOf } from './schema.ts';
@@ -78,7 +79,7 @@ export class RunControl implements Control {
   }
 
   query(args: QueryArgs, signal: AbortSignal): Promise<QueryResult> {
-    return this.#loading().warehouse.query(args.sql, args.limit, signal);
+    return queryWith(this.#loading().warehouse, args, signal);
   }
 
   verify(args: VerifyArgs, signal: AbortSignal): Promise<VerifyReport> {

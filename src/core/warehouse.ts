@@ -136,6 +136,11 @@ export interface Warehouse extends AsyncDisposable {
   failedCasts(ns: Namespace, signal: AbortSignal): Promise<readonly { readonly column: string; readonly documents: number }[]>;
   /** Reads only: a statement that would change anything is refused. @throws WAREHOUSE_QUERY */
   query(sql: string, limit: number, signal: AbortSignal): Promise<QueryResult>;
+  /**
+   * `sql` over collections as they were at a moment: where it names the table of one without a schema, that is what it stands for.
+   * @param at ISO 8601 @throws AS_OF_UNKNOWN, AS_OF_TABLES
+   */
+  asOf(sql: string, at: string): Promise<string>;
   /** Streams the silver documents of a collection that are current, ordered by key, as `{ key, doc }` texts: for `verify`. */
   silver(ns: Namespace, signal: AbortSignal): AsyncIterable<{ readonly key: string; readonly doc: string | null }>;
   /**

@@ -141,6 +141,10 @@ class FakeWarehouse implements Warehouse {
 
   async noteSourceCounts(): Promise<void> {}
 
+  async asOf(sql: string): Promise<string> {
+    return sql;
+  }
+
   async noteGaps(pipeline: string, gaps: readonly WarehouseGap[]): Promise<void> {
     this.asked += 1;
     this.gaps.push([pipeline, gaps]);

@@ -19,6 +19,7 @@ import type {
 import type { LoadedFile, LoadedLine, WarehouseFault } from '../../core/warehouse-proof.ts';
 import { failpoint } from '../../ops/failpoint.ts';
 import type { Logger } from '../../ops/log.ts';
+import { asOfStatement, checkSpans, namedIn, selectGapAt, selectSpans, type HistorySpan } from '../sql/as-of.ts';
 import { deleteGaps, insertGaps, rowOfGap, selectGaps, type GapRow } from '../sql/gaps.ts';
 import { extendSchema, readSchema } from '../sql/learner.ts';
 import { isUnmerged, markCompleteThrough, MARKS_MAX, updateSourceCount, updateStatus } from '../sql/registry.ts';
@@ -151,6 +152,16 @@ export abstract class SqlWarehouse implements Warehouse {
 
   async failedCasts(ns: Namespace, signal: AbortSignal): Promise<readonly { readonly column: string; readonly documents: number }[]> {
     return countFailed(this.database, this.context, ns, signal);
+  }
+
+  async asOf(statement: string, at: string): Promise<string> {
+    const { dialect, catalog } = this.context;
+    return await this.database.read(async (session) => {
+      const spans = namedIn(statement, await session.all<HistorySpan>(selectSpans(catalog)));
+      const [gap] = await session.all<{ from_at: string; to_at: string | null }>(selectGapAt(catalog, at));
+      checkSpans(at, spans, gap);
+      return asOfStatement(dialect, catalog, statement, at, spans);
+    });
   }
 
   async *silver(ns: Namespace, signal: AbortSignal): AsyncGenerator<{ readonly key: string; readonly doc: string | null }> {
