@@ -14,10 +14,10 @@ import { dirname, join, resolve } from 'node:path';
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
 import { systemClock } from '../../core/clock.ts';
 import { SluiceError } from '../../core/error.ts';
-import { unlessAborted } from '../../core/unless-aborted.ts';
 import { WAREHOUSE_BUSY } from '../../core/errors.ts';
 import { makeFolders } from '../../core/folders.ts';
 import type { Statement } from '../sql/statement.ts';
+import { Line } from '../steps/line.ts';
 import type { Reads, Session } from '../steps/session.ts';
 import { failure, isConflict, isInterrupt, openFailure } from './errors.ts';
 import { plainValue, type Plain } from './values.ts';
@@ -82,7 +82,7 @@ export class Database implements Reads, AsyncDisposable {
   readonly #underWay = new Set<Promise<unknown>>();
   /** Connections of iterations that nobody has ended yet. */
   readonly #streams = new Set<DuckDBConnection>();
-  #lastWrite: Promise<unknown> = Promise.resolve();
+  readonly #writers = new Line();
 
   private constructor(path: string, folder: string, instance: DuckDBInstance) {
     this.path = path;
@@ -161,17 +161,7 @@ export class Database implements Reads, AsyncDisposable {
    * every writer updates, so that a writer elsewhere has to wait. `work` may run again after such a wait, from the start.
    */
   async write<T>(begin: Statement, work: (session: Session, turn: Turn) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const before = this.#lastWrite;
-    const turn = Promise.withResolvers<undefined>();
-    // Whoever gives up waiting must not let the next one pass those that are still before it.
-    this.#lastWrite = before.then(() => turn.promise);
-    try {
-      signal?.throwIfAborted();
-      await (signal === undefined ? before : unlessAborted(before, signal));
-      return await this.#withRetries(begin, work, signal);
-    } finally {
-      turn.resolve(undefined);
-    }
+    return this.#writers.run(() => this.#withRetries(begin, work, signal), signal);
   }
 
   async #withRetries<T>(begin: Statement, work: (session: Session, turn: Turn) => Promise<T>, signal?: AbortSignal): Promise<T> {
@@ -204,7 +194,7 @@ export class Database implements Reads, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closing.signal.aborted) return;
     this.#closing.abort(new SluiceError(WAREHOUSE_BUSY, `${this.path} is being closed`));
-    await this.#lastWrite;
+    await this.#writers.emptied();
     await Promise.allSettled(this.#underWay);
     for (const connection of this.#streams) connection.closeSync();
     this.#instance.closeSync();
