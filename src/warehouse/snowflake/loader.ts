@@ -74,7 +74,7 @@ export class Loader {
 
   async load(files: readonly SealedFile[], signal: AbortSignal): Promise<LoadResult> {
     const known = await this.known(files.map((file) => file.line.path));
-    return loadGroups(files, known, this.#context, (group, covered, tally) => this.#loadGroup(group, covered, tally, signal));
+    return loadGroups(files, known, this.#context, (group, covered, tally) => this.#loadGroup(group, covered, tally, signal), { mixed: false });
   }
 
   async #loadGroup(files: readonly SealedFile[], covered: Coverage, tally: Tally, signal: AbortSignal): Promise<void> {

@@ -59,8 +59,11 @@ export async function register(session: Session, context: Context, namespaces: r
 
 /** The entry of a collection that is about to get rows: registered, with tables. */
 export async function prepareTables(session: Session, context: Context, ns: Namespace): Promise<{ readonly entry: Entry; readonly tables: Tables }> {
-  await register(session, context, [ns]);
-  const entry = await findEntry(session, context, ns);
+  let entry = await findEntry(session, context, ns);
+  if (entry === null) {
+    await register(session, context, [ns]);
+    entry = await findEntry(session, context, ns);
+  }
   if (entry === null) throw new Error(`${formatNamespace(ns)} was registered and is not there`);
   const tables = tablesOf(context, entry);
   if (entry.last_batch === 0) {

@@ -47,23 +47,25 @@ function coverage(files: readonly SealedFile[]): Coverage {
   );
 }
 
-/** Loads those of `files` that are not known, group by group. */
+/** Loads those of `files` that are not known, group by group. @param how.mixed groups may be of several collections */
 export async function loadGroups(
   files: readonly SealedFile[],
   known: ReadonlySet<string>,
   { memoryLimitBytes }: Context,
   load: (group: readonly SealedFile[], covered: Coverage, tally: Tally) => Promise<void>,
+  how: { readonly mixed: boolean },
 ): Promise<LoadResult> {
   const tally: Tally = { files: 0, rows: 0, namespaces: new Map(), rejected: [] };
   const covered = coverage(files);
   const unknown = files.filter((file) => !known.has(file.line.path));
-  for (const group of groups(unknown, covered, memoryLimitBytes)) await load(group, covered, tally);
+  const bytesMax = Math.min(GROUP_BYTES_MAX, memoryLimitBytes * GROUP_SHARE_OF_MEMORY);
+  const list = groups(unknown, covered, bytesMax);
+  for (const group of how.mixed ? mixed(list, bytesMax) : list) await load(group, covered, tally);
   return { files: tally.files, rows: tally.rows, namespaces: [...tally.namespaces.values()], rejected: tally.rejected };
 }
 
 /** Files by collection, those that replace most first, cut where a transaction would grow too large. */
-function groups(files: readonly SealedFile[], covered: Coverage, memoryLimitBytes: number): SealedFile[][] {
-  const bytesMax = Math.min(GROUP_BYTES_MAX, memoryLimitBytes * GROUP_SHARE_OF_MEMORY);
+function groups(files: readonly SealedFile[], covered: Coverage, bytesMax: number): SealedFile[][] {
   const weight = (file: SealedFile): number => covered.get(file.line.path)?.size ?? 0;
   const byCollection = Map.groupBy(files, (file) => formatNamespace(namespaceOf(file)));
   const out: SealedFile[][] = [];
@@ -80,6 +82,22 @@ function groups(files: readonly SealedFile[], covered: Coverage, memoryLimitByte
       bytes += file.line.bytes;
     }
     out.push(group);
+  }
+  return out;
+}
+
+/** Small groups together, as long as they fit: with many new collections the commits would cost more than the rows. */
+function mixed(list: readonly SealedFile[][], bytesMax: number): SealedFile[][] {
+  const out: SealedFile[][] = [];
+  let room = { files: 0, bytes: 0 };
+  for (const group of list) {
+    const bytes = group.reduce((sum, file) => sum + file.line.bytes, 0);
+    if (group.length > room.files || bytes > room.bytes) {
+      out.push([]);
+      room = { files: GROUP_FILES_MAX, bytes: bytesMax };
+    }
+    out.at(-1)?.push(...group);
+    room = { files: room.files - group.length, bytes: room.bytes - bytes };
   }
   return out;
 }

@@ -66,6 +66,8 @@ export abstract class SqlWarehouse implements Warehouse {
   }
 
   async load(files: readonly SealedFile[], signal: AbortSignal): Promise<LoadResult> {
+    // All new ones at once: each by itself would be held against the names of all others.
+    await this.discover([...new Map(files.map(({ line: { db, coll } }) => [formatNamespace({ db, coll }), { db, coll }])).values()]);
     return this.#loader.load(files, signal);
   }
 
