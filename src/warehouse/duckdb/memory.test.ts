@@ -65,7 +65,7 @@ async function withMemory(path: string, memoryLimitBytes: number, work: (warehou
   await work(warehouse);
 }
 
-describe('a merge with little memory', { timeout: 120_000 }, () => {
+describe('a merge with little memory', { timeout: 300_000 }, () => {
   it('takes changes that are spread over all documents, in parts, and so does one of all of bronze', async () => {
     const inserts = Array.from({ length: DOCUMENTS }, (_, n): TestEvent => ({ n: DOCUMENTS + n, op: 'insert', key: `"${n}"`, doc: docOf(n) }));
     const changes = Array.from({ length: CHANGES }, (_, i) => changeOf(i));
