@@ -45,7 +45,7 @@ async function loadedOf(paths: readonly LakePath[], query: CompactOptions['query
     const some = paths.slice(at, at + PATHS_PER_QUESTION);
     const list = some.map((path) => `'${path.replaceAll("'", "''")}'`).join(', ');
     // A path of the lake holds no backslash, which Snowflake would take for an escape (layout.ts).
-    const { rows } = await query({ sql: `SELECT DISTINCT path FROM sluice.load_ledger WHERE path IN (${list})`, limit: some.length });
+    const { rows } = await query({ sql: `SELECT DISTINCT path FROM sluice.load_ledger WHERE path IN (${list})`, limit: some.length, asOf: null });
     for (const [path] of rows) known.add(String(path));
   }
   return known;

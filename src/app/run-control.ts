@@ -13,6 +13,7 @@ import { discoverWith } from './discover.ts';
 import { dumpWith } from './dump.ts';
 import { retainWith } from './retain.ts';
 import { loadWith, mergeWith, setStatuses } from './load.ts';
+import { queryWith } from './query.ts';
 import type { LoadLoop } from './load-loop.ts';
 import type { Running } from './run.ts';
 import { ledgerFiles } from './ledger-files.ts';
@@ -116,7 +117,7 @@ export class RunControl implements Control {
   }
 
   query(args: QueryArgs, signal: AbortSignal): Promise<QueryResult> {
-    return this.#loading().warehouse.query(args.sql, args.limit, signal);
+    return queryWith(this.#loading().warehouse, args, signal);
   }
 
   verify(args: VerifyArgs, signal: AbortSignal): Promise<VerifyReport> {

@@ -22,6 +22,7 @@ import { LoadLoop } from './load-loop.ts';
 import { retainLoop } from './retain.ts';
 import { RunControl } from './run-control.ts';
 import { scheduleOf } from './schedule.ts';
+import { SourceCounts } from './source-counts.ts';
 import type { RunOptions } from './types.ts';
 
 const PROGRESS_MS = 1_000;
@@ -39,6 +40,7 @@ export interface Running {
   /** `null` before the pipeline is owned, or without a warehouse. */
   warehouse: Warehouse | null;
   loads: LoadLoop | null;
+  counts: SourceCounts | null;
   /** What has parts to seal; `null` in roles `load` and `produce`. */
   capture: Pick<Capture, 'seal'> | null;
 }
@@ -60,7 +62,7 @@ export async function runPipeline(config: Config, options: RunOptions, signal: A
     throw new SluiceError(CONFIG_CONFLICT, '`--role load` without a `warehouse` in the configuration');
   const stats = newStats();
   await using lake = await openLake(config, { log: options.log, stats, stop: signal });
-  const running: Running = { config, stats, lake, warehouse: null, loads: null, capture: null };
+  const running: Running = { config, stats, lake, warehouse: null, loads: null, counts: null, capture: null };
   const ticking = new AbortController();
   const ticks = progress === null ? Promise.resolve() : tick(() => progress(stats), clock, ticking.signal);
   let serving: Serving | null = null;
@@ -182,9 +184,10 @@ async function runConsume(running: Running, options: RunOptions, parts: BusParts
 }
 
 /** What a run does beside its capture, until it ends. */
-async function besides({ config, lake, loads, warehouse }: Running, clock: Clock, log: Logger, signal: AbortSignal): Promise<void> {
+async function besides(running: Running, clock: Clock, log: Logger, signal: AbortSignal): Promise<void> {
+  const { config, lake, warehouse } = running;
   await Promise.all([
-    loads?.run(signal),
+    loadAlong(running, signal),
     new DumpLoop(config, { lake, clock, log }).run(signal),
     retainLoop(config, { lake, warehouse, clock, log }, signal),
   ]);
@@ -198,11 +201,20 @@ async function runLoads(running: Running, options: RunOptions, serving: Serving 
   stats.state = 'running';
   const idle = new AbortController();
   let heardAtMs = clock.now();
-  await running.loads!.run(AbortSignal.any([signal, idle.signal]), ({ files }) => {
+  const ends = AbortSignal.any([signal, idle.signal]);
+  await running.loads!.run(ends, ({ files }) => {
+    running.counts?.onRound(files > 0, ends);
     if (files > 0) heardAtMs = clock.now();
     else if (untilIdleMs !== null && clock.now() - heardAtMs >= untilIdleMs) idle.abort();
   });
+  await running.counts?.settled();
   stats.state = 'stopped';
+}
+
+/** Loads, and counts at the source, until the signal aborts. */
+async function loadAlong({ loads, counts }: Running, signal: AbortSignal): Promise<void> {
+  await loads?.run(signal, ({ files }) => counts?.onRound(files > 0, signal));
+  await counts?.settled();
 }
 
 async function openLoads(running: Running, options: RunOptions, clock: Clock): Promise<void> {
@@ -214,6 +226,8 @@ async function openLoads(running: Running, options: RunOptions, clock: Clock): P
   // Who wants to end when all is loaded does not wait for a time of the day.
   const schedule = scheduleOf(options.untilIdleMs === null ? (config.warehouse?.load ?? 'sealed') : 'sealed');
   running.loads = new LoadLoop(loader, schedule, clock, stats, log);
+  const everyMs = config.warehouse?.sourceCountsMs ?? Infinity;
+  running.counts = new SourceCounts(running.warehouse, { uri: config.source.uri, everyMs, clock, log });
 }
 
 /** A load that is under way may end; one that takes too long is rolled back by the warehouse when it is closed. */

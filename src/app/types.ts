@@ -140,6 +140,8 @@ export interface QueryArgs {
   readonly sql: string;
   /** Rows at most. */
   readonly limit: number;
+  /** The collections as they were at that moment, ISO 8601; `null`: as they are. */
+  readonly asOf: string | null;
 }
 
 /** All false: everything that the configuration has. */

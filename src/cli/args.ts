@@ -42,6 +42,14 @@ export function moment(text: string): { readonly t: number; readonly i: number }
   return { t: Math.floor(at / 1000), i: ORDINAL_MAX };
 }
 
+/** Any ISO 8601 time; UTC unless a zone is named. Gives it in UTC. */
+export function isoTime(text: string): string {
+  const m = /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)(Z|[+-]\d{2}:?\d{2})?)?$/i.exec(text.trim());
+  const at = m === null ? Number.NaN : Date.parse(`${m[1]}T${m[2] ?? '00:00'}${m[3] ?? 'Z'}`);
+  if (Number.isNaN(at)) throw new InvalidArgumentError('It must be a time such as 2026-11-21T07:45:00Z.');
+  return new Date(at).toISOString();
+}
+
 /** The last `count` hours, the present one included. */
 export function recentHours(count: number, nowMs: number): { readonly from: Hour; readonly to: Hour } {
   const to = Math.floor(nowMs / 1000 / SECONDS_PER_HOUR);

@@ -85,6 +85,7 @@ export interface DuckdbConfig {
   readonly columns: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** `sealed`, or a cron line of five fields. */
   readonly load: string;
+  readonly sourceCountsMs: number;
   readonly memoryLimitBytes: number;
 }
 
@@ -95,6 +96,7 @@ export interface SnowflakeConfig {
   readonly deletes: 'soft' | 'hard';
   readonly columns: Readonly<Record<string, Readonly<Record<string, string>>>>;
   readonly load: string;
+  readonly sourceCountsMs: number;
 }
 
 export type WarehouseConfig = DuckdbConfig | SnowflakeConfig;

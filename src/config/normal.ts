@@ -176,7 +176,7 @@ function withFiles(auth: AuthConfig, folder: string): AuthConfig {
 }
 
 function warehouse(from: NonNullable<FileConfig['warehouse']>, folder: string, report: Report): WarehouseConfig {
-  const shared = { deletes: from.deletes, columns: from.columns, load: from.load };
+  const shared = { deletes: from.deletes, columns: from.columns, load: from.load, sourceCountsMs: from.sourceCounts };
   if (from.url.startsWith('snowflake:')) {
     if (!/^snowflake:\/\/[^/]+\/[^/?]+(?:\?.*)?$/.test(from.url))
       report('invalid', 'warehouse.url', 'must be snowflake://account/database?warehouse=…&role=…');

@@ -291,9 +291,14 @@ const Warehouse = z.strictObject({
     .refine((value) => value === 'sealed' || isCron(value), { error: 'must be sealed or a cron line of five fields, such as "10 * * * *"' })
     .default('sealed')
     .describe('When files are loaded: `sealed` (as they seal), or at the times of a cron line, in UTC.'),
-  memoryLimit: size(64 * MIB, 2 ** 42)
+  sourceCounts: duration(60_000, 30 * DAY_MS)
+    .prefault('1h')
+    .describe('How often MongoDB is asked how many documents each collection has, for `sluice collections`; at most once an hour with Snowflake.'),
+  memoryLimit: size(128 * MIB, 2 ** 42)
     .prefault('2GiB')
-    .describe('Memory that DuckDB may use.'),
+    .describe(
+      'Memory that DuckDB may use. 512 MiB do for any usual collection, the least is for documents of a kilobyte or two; a line of 100 MiB takes 2 GiB.',
+    ),
 });
 
 const Dump = z.strictObject({

@@ -402,6 +402,20 @@ export const WAREHOUSE_FAILED = defineError({
   title: 'The warehouse failed',
   next: 'See the message; bronze and its ledger commit together, so a repeated load is safe.',
 });
+export const AS_OF_UNKNOWN = defineError({
+  code: 'SLC-1340',
+  exit: 2,
+  retry: false,
+  title: 'What was at that moment is not known',
+  next: 'Choose a time that the message leaves open.',
+});
+export const AS_OF_TABLES = defineError({
+  code: 'SLC-1341',
+  exit: 2,
+  retry: false,
+  title: 'With `--as-of` a statement names collections by their tables alone',
+  next: 'Write `from shop__orders`, without `silver.` or `gold.`; the columns are key, doc, operation, position, at, version_number, valid_from and valid_to.',
+});
 export const WAREHOUSE_REFUSED = defineError({
   code: 'SLC-1320',
   exit: 69,

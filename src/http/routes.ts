@@ -53,7 +53,11 @@ const BODIES = {
   }),
   retain: z.strictObject({ dryRun: z.boolean().default(false) }),
   merge: z.strictObject({ collections, rebuild: z.boolean().default(false) }),
-  query: z.strictObject({ sql: z.string().min(1), limit: z.int().min(1).max(QUERY_ROWS_MAX).default(QUERY_ROWS_DEFAULT) }),
+  query: z.strictObject({
+    sql: z.string().min(1),
+    limit: z.int().min(1).max(QUERY_ROWS_MAX).default(QUERY_ROWS_DEFAULT),
+    asOf: z.iso.datetime({ offset: true }).nullable().default(null),
+  }),
   verify: z.strictObject({ lake: z.boolean().default(false), warehouse: z.boolean().default(false), source: z.boolean().default(false) }),
   collections: z.strictObject({ collections }),
   discover: z.strictObject({ sample: z.int().min(0).max(SAMPLE_MAX).default(0) }),

@@ -245,7 +245,7 @@ describe('control', () => {
       ['merge', { collections: ['shop.*'], rebuild: true }],
       ['verify', { lake: true, warehouse: false, source: false }],
       ['resume', { collections: [] }],
-      ['query', { sql: 'select 1', limit: 1000 }],
+      ['query', { sql: 'select 1', limit: 1000, asOf: null }],
       ['pause', { collections: ['a.b'] }],
     ]);
   });

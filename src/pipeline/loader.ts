@@ -97,6 +97,8 @@ export class Loader {
   #quietExcept: { readonly paused: ReadonlySet<string>; readonly behind: ReadonlySet<string> } = { paused: new Set(), behind: new Set() };
   #markedAtMs = 0;
   readonly #marked = new Map<string, Timestamp>();
+  /** As they were told to the warehouse. */
+  #toldGaps: string | null = null;
 
   constructor(lake: Lake, warehouse: Warehouse, options: LoaderOptions) {
     this.#lake = lake;
@@ -125,6 +127,7 @@ export class Loader {
       return totalsOf(tally);
     }
     this.#settled = false;
+    await this.#tellGaps(checkpoint);
     const known = await this.#registry(checkpoint);
     const paused = namesIn(known, 'PAUSED');
     for (const [index, file] of ledgers.entries()) {
@@ -152,9 +155,18 @@ export class Loader {
     return this.#warehouse.collections();
   }
 
+  /** A gap may be found, closed, or taken back. */
+  async #tellGaps(checkpoint: Checkpoint | null): Promise<void> {
+    const gaps = gapsOf(checkpoint);
+    if (checkpoint === null || gaps === this.#toldGaps) return;
+    await this.#warehouse.noteGaps(this.#options.pipeline, checkpoint.gaps);
+    this.#toldGaps = gaps;
+  }
+
   /** Nothing has come since a call that left nothing to do. */
   #isQuiet(ledgers: readonly LakeFile[], checkpoint: Checkpoint | null): boolean {
     if (!this.#settled || this.#quarantine.isDue(this.#options.clock.now())) return false;
+    if (gapsOf(checkpoint) !== this.#toldGaps) return false;
     const same = ledgers.every((file) => this.#followed.get(file.path)?.etag === file.etag);
     return same && (checkpoint?.parts ?? []).every((part) => this.#known.has(formatNamespace(part.ns)));
   }
@@ -350,6 +362,10 @@ export class Loader {
     await this.#warehouse.markComplete(marks);
     for (const { namespace, through } of marks) this.#marked.set(formatNamespace(namespace), through);
   }
+}
+
+function gapsOf(checkpoint: Checkpoint | null): string {
+  return JSON.stringify(checkpoint?.gaps ?? []);
 }
 
 /** Cluster time of the first event of each collection that is in the lake and not sealed. */

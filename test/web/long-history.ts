@@ -64,7 +64,7 @@ export class LongHistory implements AsyncDisposable {
     const stats = newStats();
     Object.assign(stats, { state: 'running', epoch: 12, watermark: checkpoint.watermark, events: 48_201_113, eventBytes: 51e9 });
     if (options.troubles) troubled(stats);
-    return new LongHistory(work, { config, stats, lake: await openLocalLake(work.lake), warehouse, loads: null, capture: null });
+    return new LongHistory(work, { config, stats, lake: await openLocalLake(work.lake), warehouse, loads: null, capture: null, counts: null });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

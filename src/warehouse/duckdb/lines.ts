@@ -2,14 +2,20 @@
 import { sql, text, type Statement } from '../sql/statement.ts';
 import { storedAs, type StagedFile } from '../steps/staging.ts';
 
-/** A line of this size is read without growing DuckDB's buffers, which hold two of them per thread. */
-export const LINE_BYTES_USUAL = 16 * 1024 ** 2;
+/** Longer lines are read with larger buffers; DuckDB has room for two of this size per thread. */
+const LINE_BYTES_USUAL = 16 * 1024 ** 2;
+const LINE_SHARE_OF_MEMORY = 1 / 32;
 const LINE_BYTES_GROWTH = 8;
 const LINE_BYTES_MAX = 1024 ** 3;
 
 /** A staged file with the length of line that buffers are made for. */
 export interface ReadableFile extends StagedFile {
   readonly lineBytesMax: number;
+}
+
+/** A line of this size is read without growing the buffers. */
+export function usualLineBytes(memoryLimitBytes: number): number {
+  return Math.min(LINE_BYTES_USUAL, Math.floor(memoryLimitBytes * LINE_SHARE_OF_MEMORY));
 }
 
 /** The same file with room for longer lines, or `null` when it had all the room that there is. */

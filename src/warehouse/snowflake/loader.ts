@@ -19,7 +19,7 @@ import { insertBaselines, insertLedger } from '../sql/bronze.ts';
 import type { Tables } from '../sql/names.ts';
 import { addLoaded, clearFailures, recordFailure } from '../sql/registry.ts';
 import { defineTables, findEntry, register, tablesOf, type Context } from '../steps/collections.ts';
-import { coverage, groups, knownPaths, namespaceOf, settle, withReplaced, type Coverage, type Tally } from '../steps/loading.ts';
+import { loadGroups, knownPaths, namespaceOf, settle, withReplaced, type Coverage, type Tally } from '../steps/loading.ts';
 import type { Session } from '../steps/session.ts';
 import { FileRejected, Staging, storedAs } from '../steps/staging.ts';
 import { checkLines, copyLines, createIncoming, emptyIncoming, insertLines, putFiles, removeFiles } from './bronze.ts';
@@ -73,17 +73,8 @@ export class Loader {
   }
 
   async load(files: readonly SealedFile[], signal: AbortSignal): Promise<LoadResult> {
-    const tally: Tally = { files: 0, rows: 0, namespaces: new Map(), rejected: [] };
     const known = await this.known(files.map((file) => file.line.path));
-    const covered = coverage(files);
-    for (const group of groups(
-      files.filter((file) => !known.has(file.line.path)),
-      covered,
-      this.#context.memoryLimitBytes,
-    )) {
-      await this.#loadGroup(group, covered, tally, signal);
-    }
-    return { files: tally.files, rows: tally.rows, namespaces: [...tally.namespaces.values()], rejected: tally.rejected };
+    return loadGroups(files, known, this.#context, (group, covered, tally) => this.#loadGroup(group, covered, tally, signal), { mixed: false });
   }
 
   async #loadGroup(files: readonly SealedFile[], covered: Coverage, tally: Tally, signal: AbortSignal): Promise<void> {
