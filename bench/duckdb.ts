@@ -3,7 +3,7 @@
  * changes into a silver that is full. The ceiling of the load is DuckDB taking the same lines into a table of one column.
  *
  * `npm run bench -- duckdb`; `BENCH_EVENTS` is the number of documents (a million), a tenth of it that of the
- * changes, `BENCH_MEMORY_MIB` the limit (1024).
+ * changes, `BENCH_MEMORY_MIB` the limit (512).
  */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
@@ -21,7 +21,7 @@ import { report, type Row } from './report.ts';
 const DOCUMENTS = Number(process.env['BENCH_EVENTS'] ?? 1_000_000);
 const CHANGES = DOCUMENTS / 10;
 const FILE_ROWS = 100_000;
-const MEMORY_LIMIT_BYTES = Number(process.env['BENCH_MEMORY_MIB'] ?? 1024) * 1024 * 1024;
+const MEMORY_LIMIT_BYTES = Number(process.env['BENCH_MEMORY_MIB'] ?? 512) * 1024 * 1024;
 const START_SECONDS = 1_795_219_200;
 const ns = { db: 'bench', coll: 'events' };
 const { signal } = new AbortController();

@@ -5,7 +5,22 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
-const NAMES = ['transcoder', 'capture', 'snapshot', 'collections', 'lag', 'duckdb', 'registry', 'azure', 'away', 'cli'];
+const NAMES = [
+  'transcoder',
+  'capture',
+  'snapshot',
+  'collections',
+  'lag',
+  'duckdb',
+  'compact',
+  'reshape',
+  'registry',
+  'azure',
+  'away',
+  'bus',
+  'cli',
+  'dashboard',
+];
 const [wanted, ...rest] = process.argv.slice(2);
 if (wanted !== undefined && !NAMES.includes(wanted)) {
   console.log(`npm run bench [-- <name>], one of: ${NAMES.join(', ')}`);

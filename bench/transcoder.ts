@@ -8,6 +8,8 @@
  * `JSON.stringify` per event, without the cost of turning the text into bytes.
  */
 import { Decimal128, Long, ObjectId, Timestamp, UUID, deserialize, serialize, type Document } from 'bson';
+import type { MaskRule } from '../src/core/mask.ts';
+import { Masker } from '../src/source/mongo/mask/masker.ts';
 import { LineEncoder } from '../src/source/mongo/encode/line.ts';
 import { encodeReply } from '../src/source/mongo/encode/reply.ts';
 import { report } from './report.ts';
@@ -98,8 +100,9 @@ function measure(seconds: number, once: () => number): Figure {
 
 const cursor = reply();
 
-function encodeWith(json: 'relaxed' | 'canonical'): () => number {
-  const encoder = new LineEncoder({ json, maxLineBytes: 100 * 1024 * 1024, database: null, collection: null });
+function encodeWith(json: 'relaxed' | 'canonical', rules: Readonly<Record<string, MaskRule>> | null = null): () => number {
+  const mask = rules === null ? null : new Masker({ rules, key: 'a key of the mask, to measure with' });
+  const encoder = new LineEncoder({ json, maxLineBytes: 100 * 1024 * 1024, database: null, collection: null, mask });
   return () => {
     const { events } = encodeReply(cursor, encoder);
     return events.ends[events.count - 1]!;
@@ -115,6 +118,9 @@ function stringifyAll(): number {
 const ways: [name: string, once: () => number][] = [
   ['sluice, relaxed', encodeWith('relaxed')],
   ['sluice, canonical', encodeWith('canonical')],
+  ['relaxed, mask of another collection', encodeWith('relaxed', { 'others.email': 'hash' })],
+  ['relaxed, one field dropped', encodeWith('relaxed', { 'orders.status': 'drop' })],
+  ['relaxed, one field hashed', encodeWith('relaxed', { 'orders.status': 'hash' })],
   ['deserialize + JSON.stringify', stringifyAll],
 ];
 

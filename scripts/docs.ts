@@ -4,13 +4,16 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { Argument, Command, Option } from 'commander';
+import { COMMAND_EXAMPLES } from '../src/cli/examples.ts';
 import { EXAMPLES, buildProgram } from '../src/cli/program.ts';
 import { Secrets } from '../src/config/redact.ts';
 import { configJsonSchema, configReference } from '../src/config/reference.ts';
 import type { ErrorKind, ExitCode } from '../src/core/error.ts';
 import { allErrors } from '../src/core/errors.ts';
 import { metricsReference } from '../src/http/metrics.ts';
+import { securityPage } from './licences.ts';
 import { mutationsPage } from './mutation-list.ts';
+import { troubleshootingPage } from './troubleshooting.ts';
 
 const SECTIONS: readonly (readonly [string, string])[] = [
   ['10', 'Usage and configuration'],
@@ -45,9 +48,13 @@ function sectionOf(kind: ErrorKind): string {
   return ELSEWHERE[kind.code] ?? kind.code.slice(4, 6);
 }
 
+/** Errors by section, in the order of their numbers' sections. */
+function bySection(): (readonly [title: string, kinds: readonly ErrorKind[]])[] {
+  return SECTIONS.map(([digits, title]) => [title, allErrors().filter((kind) => sectionOf(kind) === digits)]);
+}
+
 function errorsReference(): string {
-  const parts = SECTIONS.map(([digits, title]) => {
-    const kinds = allErrors().filter((kind) => sectionOf(kind) === digits);
+  const parts = bySection().map(([title, kinds]) => {
     const entries = kinds.map(
       (kind) =>
         `### ${kind.code}\n\n**${kind.title}.** ${kind.next}\n\nExit code ${kind.exit}.${kind.retry ? ' May pass by itself: the same command can succeed later.' : ''}\n`,
@@ -92,17 +99,19 @@ function commandSection(command: Command, path: string): string[] {
   const usage = `${name} ${command.usage().replace(' [command]', command.commands.length > 0 ? ' <command>' : '')}`
     .replace('[options] ', command.options.length > 0 ? '[options] ' : '')
     .replace(/ \[options\]$/, command.options.length > 0 ? ' [options]' : '');
+  const examples = COMMAND_EXAMPLES[name.replace('sluice ', '')];
   const own = [
     `## ${name.replace('sluice ', '')}\n`,
     `\`${usage}\`\n`,
     `${command.description()}\n`,
     ...(rows.length === 0 ? [] : ['| | |', '|---|---|', ...rows, '']),
+    ...(examples === undefined ? [] : ['```text', ...examples, '```', '']),
   ];
   return [...own, ...command.commands.flatMap((child) => commandSection(child, name))];
 }
 
 function cliReference(): string {
-  const output = { write: (): void => undefined, isTTY: false, columns: 80 };
+  const output = { write: (): void => undefined, isTTY: false, columns: 80, rows: 24 };
   const io = {
     env: {},
     cwd: '/',
@@ -110,6 +119,7 @@ function cliReference(): string {
     stdout: output,
     stderr: output,
     secrets: new Secrets(),
+    logFields: {},
     signal: new AbortController().signal,
     exitCode: 0,
   };
@@ -148,9 +158,11 @@ ${program.commands
 const PAGES: Readonly<Record<string, () => string>> = {
   'docs/config.md': configReference,
   'docs/errors.md': errorsReference,
+  'docs/troubleshooting.md': () => troubleshootingPage(bySection()),
   'docs/specs/metrics.md': metricsReference,
   'docs/cli.md': cliReference,
   'docs/mutations.md': mutationsPage,
+  'SECURITY.md': securityPage,
   'docs/config.schema.json': () => `${JSON.stringify(configJsonSchema(), null, 2)}\n`,
 };
 

@@ -22,6 +22,7 @@ const ZOMBIES = ['test/crash/zombies.test.ts'];
 const LOADER = ['src/pipeline/loader.test.ts'];
 const WAREHOUSE = ['src/warehouse/duckdb/duckdb.test.ts'];
 const SILVER = ['src/warehouse/duckdb/silver.property.test.ts'];
+const MEMORY = ['src/warehouse/duckdb/memory.test.ts'];
 
 /** Run when the tests of a mutation have noticed nothing: whether anything at all would have. */
 export const BROADER: readonly string[] = ['src/pipeline', 'src/lake', 'src/warehouse', 'test/crash/schedules.test.ts', 'test/crash/zombies.test.ts'];
@@ -201,14 +202,22 @@ export const MUTATIONS: readonly Mutation[] = [
       [WAREHOUSE],
     ],
   ]),
-  ...inFile('src/warehouse/sql/silver.ts', [
+  ...inFile('src/warehouse/duckdb/fold.ts', [
     [
       'a document follows the last load, not the newest event',
-      `b.doc_position > coalesce(s.doc_position, '')`,
+      `coalesce(b.doc_position > coalesce(s.doc_position, ''), FALSE)`,
       'b.doc_position IS NOT NULL',
       [WAREHOUSE, SILVER],
     ],
-    ['a delete is undone by an older insert', `is_current = CASE WHEN b.position > s.position`, 'is_current = CASE WHEN true', [WAREHOUSE, SILVER]],
+    [
+      'a delete is undone by an older insert',
+      `CASE WHEN b.position <= s.position THEN s.is_current`,
+      'CASE WHEN false THEN s.is_current',
+      [WAREHOUSE, SILVER],
+    ],
+    ['a part of the keys is left out', `(_, part) => foldPart(`, '(_, part) => part > 0 ? [] : foldPart(', [MEMORY]],
+  ]),
+  ...inFile('src/warehouse/sql/silver.ts', [
     [
       'a baseline takes nothing that is loaded later',
       `AND (\${column('position')} > \${range.baseline}`,

@@ -31,10 +31,32 @@ interface Mapper {
 
 type Models = Readonly<Record<string, unknown>>;
 
+const text: Mapper = { type: { name: 'String' } };
+const named = (serializedName: string, mapper: Mapper, required = false): Mapper => ({ ...mapper, serializedName, required });
+/** Younger than the package; from Microsoft's page on the interface SnowflakeV2LinkedService. */
+const SNOWFLAKE_V2: Mapper = {
+  type: {
+    name: 'Composite',
+    className: 'SnowflakeV2LinkedService',
+    modelProperties: {
+      ...(dataFactory as unknown as Record<string, Mapper>)['LinkedService']!.type.modelProperties,
+      ...Object.fromEntries(['accountIdentifier', 'database', 'warehouse'].map((name) => [name, named(`typeProperties.${name}`, text, true)])),
+      ...Object.fromEntries(['user', 'role', 'schema', 'host'].map((name) => [name, named(`typeProperties.${name}`, text)])),
+      authenticationType: named('typeProperties.authenticationType', {
+        type: { name: 'Enum', allowedValues: ['Basic', 'KeyPair', 'AADServicePrincipal'] },
+      }),
+      privateKey: named('typeProperties.privateKey', { type: { name: 'Composite', className: 'SecretBase' } }),
+    },
+  },
+};
+
 const SERVICES = {
   appContainers: appContainers as unknown as Models,
   authorization: authorization as unknown as Models,
-  dataFactory: dataFactory as unknown as Models,
+  dataFactory: {
+    ...(dataFactory as unknown as Models),
+    discriminators: { ...dataFactory.discriminators, 'LinkedService.SnowflakeV2': SNOWFLAKE_V2 },
+  },
   eventHub: eventHub as unknown as Models,
   storage: storage as unknown as Models,
 } as const;
@@ -152,6 +174,10 @@ const RESOURCES: Readonly<Record<string, readonly [service: Service, model: stri
   'Microsoft.EventHub/namespaces/eventhubs': ['eventHub', 'Eventhub'],
   'Microsoft.EventHub/namespaces/eventhubs/consumergroups': ['eventHub', 'ConsumerGroup'],
   'Microsoft.EventHub/namespaces/eventhubs/authorizationRules': ['eventHub', 'AuthorizationRule'],
+  'Microsoft.DataFactory/factories/linkedservices': ['dataFactory', 'LinkedServiceResource'],
+  'Microsoft.DataFactory/factories/pipelines': ['dataFactory', 'PipelineResource'],
+  'Microsoft.DataFactory/factories/triggers': ['dataFactory', 'TriggerResource'],
+  'Microsoft.App/containerApps': ['appContainers', 'ContainerApp'],
   'Microsoft.Authorization/roleAssignments': ['authorization', 'RoleAssignmentCreateParameters'],
 };
 

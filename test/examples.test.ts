@@ -17,7 +17,7 @@ const ENV = {
 };
 
 /** Keys of what this version cannot serve (src/config/built.ts). */
-const NOT_SHOWN = /^(bus|dump|lake\.(writer|auth|retention)|warehouse\.auth)(\.|$)/;
+const NOT_SHOWN = /^(bus|lake\.(writer|auth)|warehouse\.auth)(\.|$)/;
 
 const files = (await readdir(FOLDER)).filter((name) => name.endsWith('.yaml'));
 

@@ -46,14 +46,12 @@ export async function makeSource(config: Config, clock: Clock, stats: PipelineSt
   );
 }
 
-/** @throws NOT_BUILT without a bus, and where a login needs what is not built */
+/** @throws CONFIG_CONFLICT without a bus */
 export async function openBus(config: Config, clock: Clock, log: Logger): Promise<Bus> {
   const { KafkaBus } = await import('../bus/kafka/kafka.ts');
   const { url, auth } = busOf(config);
-  const token = async (): Promise<string> => {
-    throw new SluiceError(NOT_BUILT, '`bus.auth: { kind: default }` on Event Hubs; use connectionString');
-  };
-  return new KafkaBus({ url, login: auth, token }, clock, log);
+  const { azureTokens } = await import('../lake/azure/login.ts');
+  return new KafkaBus({ url, login: auth, token: azureTokens(auth) }, clock, log);
 }
 
 function busOf({ bus }: Config): BusConfig {
@@ -179,8 +177,21 @@ export async function produceOptions(config: Config, options: HowToRun): Promise
 
 /** Partitions are waited for: to stand by for one is part of the work. */
 export async function consumeOptions(config: Config, options: HowToRun): Promise<ConsumeOptions> {
-  const { group, partitionBy } = busOf(config);
-  return { ...(await captureOptions(config, options)), wait: true, group, partitionBy, unavailableAfterMs: config.source.unavailableAfterMs };
+  const { group, onBadMessage, format } = busOf(config);
+  // What others put into a partition is theirs to say: a collection may be in several.
+  const partitionBy = format === 'sluice' ? busOf(config).partitionBy : 'document';
+  const { unavailableAfterMs } = config.source;
+  const capture = await captureOptions(config, options);
+  return { ...capture, wait: true, group, partitionBy, onBadMessage, unavailableAfterMs, foreign: await foreignOf(config) };
+}
+
+async function foreignOf(config: Config): Promise<ConsumeOptions['foreign']> {
+  const { format } = busOf(config);
+  if (format === 'sluice') return null;
+  const start = await startAt(config);
+  if (start.kind === 'snapshot') throw new SluiceError(NOT_BUILT, '`source.startAt: snapshot` through a `bus`');
+  const { readForeign } = await import('../bus/foreign/foreign.ts');
+  return { read: (record) => readForeign(format, record), startAt: start };
 }
 
 async function startAt(config: Config): Promise<CaptureOptions['startAt']> {

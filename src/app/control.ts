@@ -2,11 +2,15 @@
  * What may be asked of a running pipeline. The HTTP server offers it, `run` implements it.
  */
 import type { PipelineStats } from '../ops/stats.ts';
+import type { RetainSummary } from '../pipeline/retain.ts';
 import type { QueryResult } from '../core/warehouse.ts';
+import type { FilesArgs, FilesReport, Overview } from './overview-types.ts';
 import type {
   CollectionsArgs,
   DiscoverArgs,
   DiscoverSummary,
+  DumpArgs,
+  DumpSummary,
   LoadArgs,
   LoadSummary,
   MergeArgs,
@@ -15,6 +19,7 @@ import type {
   PipelineStatus,
   QueryArgs,
   RegistryReport,
+  RetainArgs,
   SchemaArgs,
   SchemaReport,
   SealSummary,
@@ -32,8 +37,15 @@ export interface Control {
   /** Live: read at each scrape. */
   readonly stats: PipelineStats;
   status(signal: AbortSignal): Promise<PipelineStatus>;
+  /** For the dashboard: made at most once a second, however many ask. */
+  overview(signal: AbortSignal): Promise<Overview>;
+  /** Differs whenever the overview would. Live: read about once a second while somebody looks. */
+  readonly revision: string;
+  files(args: FilesArgs, signal: AbortSignal): Promise<FilesReport>;
   seal(signal: AbortSignal): Promise<SealSummary>;
   snapshot(args: CollectionsArgs, signal: AbortSignal): Promise<SnapshotSummary>;
+  dump(args: DumpArgs, signal: AbortSignal): Promise<DumpSummary>;
+  retain(args: RetainArgs, signal: AbortSignal): Promise<RetainSummary>;
   load(args: LoadArgs, signal: AbortSignal): Promise<LoadSummary>;
   merge(args: MergeArgs, signal: AbortSignal): Promise<MergeSummary>;
   query(args: QueryArgs, signal: AbortSignal): Promise<QueryResult>;

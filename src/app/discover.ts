@@ -2,16 +2,13 @@
  * Finds collections by listing them: those that existed before the pipeline began, or that nobody has written to since.
  * (New ones are found by the stream: the loader tells the warehouse of every collection that the lake has a part of.)
  */
-import { formatNamespace, type Namespace } from '../core/namespace.ts';
+import { formatNamespace } from '../core/namespace.ts';
 import type { CollectionStatus, Warehouse } from '../core/warehouse.ts';
 import type { Config } from '../config/config.ts';
-import { inParallel } from '../pipeline/parallel.ts';
 import { maskOf } from './compose.ts';
 import { needWarehouse } from './load.ts';
+import { countAll } from './source-counts.ts';
 import type { CommandOptions, DiscoverArgs, DiscoverSummary } from './types.ts';
-
-/** Questions to the server at one time. */
-const COUNTS_AT_ONCE = 4;
 
 export async function discoverCollections(
   config: Config,
@@ -25,7 +22,7 @@ export async function discoverCollections(
 
 export async function discoverWith(config: Config, warehouse: Warehouse, args: DiscoverArgs, signal: AbortSignal): Promise<DiscoverSummary> {
   const { matchingCollections, withClient } = await import('../source/mongo/inspect.ts');
-  const { countDocuments, sampleSchema } = await import('../source/mongo/sample.ts');
+  const { sampleSchema } = await import('../source/mongo/sample.ts');
   const { uri, include, exclude } = config.source;
   return await withClient(uri, signal, async (client) => {
     const listed = await matchingCollections(client, include, exclude);
@@ -33,12 +30,7 @@ export async function discoverWith(config: Config, warehouse: Warehouse, args: D
     const found = listed.filter(({ type }) => type === 'collection').map(({ namespace }) => namespace);
     const before = new Set((await warehouse.collections()).map((row) => formatNamespace(row.namespace)));
     await warehouse.discover(found);
-    const counts: { namespace: Namespace; count: number }[] = [];
-    await inParallel(found, COUNTS_AT_ONCE, async (namespace) => {
-      signal.throwIfAborted();
-      const count = await countDocuments(client, namespace);
-      if (count !== null) counts.push({ namespace, count });
-    });
+    const counts = await countAll(client, found, signal);
     await warehouse.noteSourceCounts(counts);
     const sampled = new Set<string>();
     if (args.sample > 0) {

@@ -123,7 +123,8 @@ function needBus(config: Config): BusConfig {
   });
 }
 
-function hubOf({ url }: BusConfig): { readonly host: string; readonly namespace: string; readonly hub: string } {
+/** @throws CONFIG_CONFLICT */
+export function hubOf({ url }: BusConfig): { readonly host: string; readonly namespace: string; readonly hub: string } {
   const [, host, namespace, hub] = /^eventhubs:\/\/(([^./]+)[^/]*)\/([^/]+)$/.exec(url) ?? [];
   if (host === undefined || namespace === undefined || hub === undefined) {
     throw new SluiceError(CONFIG_CONFLICT, `${url.split('?')[0]} is no Event Hub`, {

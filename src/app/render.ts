@@ -29,7 +29,8 @@ export async function asText(files: readonly RenderedFile[]): Promise<readonly T
   return files.map((file) => ({ name: file.name, text: fileText(file) }));
 }
 
-async function planOf(config: Config, args: RenderArgs): Promise<Plan> {
+/** @throws CONFIG_CONFLICT, USAGE */
+export async function planOf(config: Config, args: RenderArgs): Promise<Plan> {
   const { parseTarget } = await import('../warehouse/snowflake/target.ts');
   const { parseColumns } = await import('../warehouse/sql/columns.ts');
   const { planCollection } = await import('../warehouse/snowflake/render/plan.ts');

@@ -1,16 +1,24 @@
 /**
  * What a running pipeline answers to those who ask over HTTP.
  */
+import { systemClock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
 import { CONFIG_CONFLICT, LAKE_OWNED } from '../core/errors.ts';
 import type { QueryResult, Warehouse } from '../core/warehouse.ts';
+import type { RetainSummary } from '../pipeline/retain.ts';
 import type { Logger } from '../ops/log.ts';
 import { writesPerMillion, type PipelineStats } from '../ops/stats.ts';
 import type { Control } from './control.ts';
 import { discoverWith } from './discover.ts';
+import { dumpWith } from './dump.ts';
+import { retainWith } from './retain.ts';
 import { loadWith, mergeWith, setStatuses } from './load.ts';
+import { queryWith } from './query.ts';
 import type { LoadLoop } from './load-loop.ts';
 import type { Running } from './run.ts';
+import { ledgerFiles } from './ledger-files.ts';
+import { Overviews } from './overview.ts';
+import type { FilesArgs, FilesReport, Overview } from './overview-types.ts';
 import { collectionsOf, schemasOf } from './schema.ts';
 import { sealedBy } from './sealed-since.ts';
 import { assertSnapshots, chosenBy, summaryOf } from './snapshot.ts';
@@ -19,6 +27,8 @@ import type {
   CollectionsArgs,
   DiscoverArgs,
   DiscoverSummary,
+  DumpArgs,
+  DumpSummary,
   LoadArgs,
   LoadSummary,
   MergeArgs,
@@ -27,6 +37,7 @@ import type {
   PipelineStatus,
   QueryArgs,
   RegistryReport,
+  RetainArgs,
   SchemaArgs,
   SchemaReport,
   SealSummary,
@@ -39,10 +50,12 @@ import { verifyAll } from './verify.ts';
 export class RunControl implements Control {
   readonly #running: Running;
   readonly #log: Logger;
+  readonly #overviews: Overviews;
 
   constructor(running: Running, log: Logger) {
     this.#running = running;
     this.#log = log;
+    this.#overviews = new Overviews(running);
   }
 
   get pipeline(): string {
@@ -66,10 +79,24 @@ export class RunControl implements Control {
     );
   }
 
+  overview(): Promise<Overview> {
+    return this.#overviews.read();
+  }
+
+  get revision(): string {
+    return this.#overviews.revision;
+  }
+
+  files(args: FilesArgs, signal: AbortSignal): Promise<FilesReport> {
+    const { lake, warehouse } = this.#running;
+    return ledgerFiles(lake, this.pipeline, warehouse, args, signal);
+  }
+
   async seal(signal: AbortSignal): Promise<SealSummary> {
     const { capture, lake, stats } = this.#running;
     if (capture === null) throw new SluiceError(CONFIG_CONFLICT, 'this process only loads: there is nothing to seal');
     if (stats.epoch === 0) throw new SluiceError(LAKE_OWNED, 'this process stands by');
+    this.#log.info('asked to seal what is open');
     return await sealedBy(lake, this.pipeline, () => capture.seal(signal), signal);
   }
 
@@ -78,6 +105,18 @@ export class RunControl implements Control {
     assertSnapshots(config);
     if (capture?.snapshot === undefined) throw new SluiceError(CONFIG_CONFLICT, 'this process only loads: it cannot read collections');
     return summaryOf(await capture.snapshot(chosenBy(args), signal), true);
+  }
+
+  async dump(args: DumpArgs, signal: AbortSignal): Promise<DumpSummary> {
+    const { config, lake, capture, stats } = this.#running;
+    // What there is of the present hour is dumped, too.
+    if (capture !== null && stats.epoch > 0) await capture.seal(signal);
+    return await dumpWith(config, args, { lake, clock: systemClock, log: this.#log }, signal);
+  }
+
+  retain(args: RetainArgs, signal: AbortSignal): Promise<RetainSummary> {
+    const { config, lake, warehouse } = this.#running;
+    return retainWith(config, args, { lake, warehouse, clock: systemClock, log: this.#log }, signal);
   }
 
   load(args: LoadArgs, signal: AbortSignal): Promise<LoadSummary> {
@@ -93,22 +132,32 @@ export class RunControl implements Control {
   }
 
   query(args: QueryArgs, signal: AbortSignal): Promise<QueryResult> {
-    return this.#loading().warehouse.query(args.sql, args.limit, signal);
+    return queryWith(this.#loading().warehouse, args, signal);
   }
 
   verify(args: VerifyArgs, signal: AbortSignal): Promise<VerifyReport> {
     const { lake, warehouse, config } = this.#running;
-    return verifyAll(config, lake, warehouse, args, { log: this.#log }, signal);
+    return this.#overviews.verifying(async () => {
+      const report = await verifyAll(config, lake, warehouse, args, { log: this.#log }, signal);
+      const checks = Object.fromEntries(report.checks.map(({ name, outcome }) => [name, outcome]));
+      this.#log[report.ok ? 'info' : 'error'](checks, report.ok ? 'verified: everything agrees' : 'verified: something is off');
+      return report;
+    });
   }
 
-  pause(args: CollectionsArgs): Promise<PauseSummary> {
-    return setStatuses(this.#loading().warehouse, args, 'PAUSED');
+  async pause(args: CollectionsArgs): Promise<PauseSummary> {
+    const summary = await setStatuses(this.#loading().warehouse, args, 'PAUSED');
+    for (const collection of summary.collections) this.#log.info({ collection }, 'loading is paused');
+    this.#overviews.changed();
+    return summary;
   }
 
   async resume(args: CollectionsArgs): Promise<PauseSummary> {
     const { loads, warehouse } = this.#loading();
     const summary = await setStatuses(warehouse, args, 'ACTIVE');
+    for (const collection of summary.collections) this.#log.info({ collection }, 'loading goes on');
     loads.retry();
+    this.#overviews.changed();
     return summary;
   }
 

@@ -17,16 +17,21 @@ import { Produce } from '../pipeline/produce.ts';
 import { Loader } from '../pipeline/loader.ts';
 import type { Serving } from './control.ts';
 import { captureOptions, consumeOptions, makeSnapshots, makeSource, openBus, openLake, openWarehouse, produceOptions } from './compose.ts';
+import { DumpLoop } from './dump.ts';
 import { LoadLoop } from './load-loop.ts';
 import { watchOplog } from './oplog-watch.ts';
+import { retainLoop } from './retain.ts';
 import { RunControl } from './run-control.ts';
 import { scheduleOf } from './schedule.ts';
+import { SourceCounts } from './source-counts.ts';
 import type { RunOptions } from './types.ts';
 
 const PROGRESS_MS = 1_000;
 /** What a stop leaves to a load that is under way. */
 const STOP_LOAD_MS_MAX = 8_000;
 const FILES_PER_LOAD_MAX = 1_000;
+/** Nothing more is produced: the rest of the topic is there at once. */
+const REST_IDLE_MS_MAX = 2_000;
 
 /** What one run holds; filled as it starts. */
 export interface Running {
@@ -36,6 +41,7 @@ export interface Running {
   /** `null` before the pipeline is owned, or without a warehouse. */
   warehouse: Warehouse | null;
   loads: LoadLoop | null;
+  counts: SourceCounts | null;
   /** What has parts to seal; `null` in roles `load` and `produce`. */
   capture: (Pick<Capture, 'seal'> & Partial<Pick<Capture, 'snapshot'>>) | null;
 }
@@ -48,11 +54,16 @@ export async function runPipeline(config: Config, options: RunOptions, signal: A
       next: 'Add a `bus`, or use `--role all` or `--role capture`.',
     });
   }
+  if (role === 'produce' && config.bus !== null && config.bus.format !== 'sluice') {
+    throw new SluiceError(CONFIG_CONFLICT, `another program writes to the topic (\`bus.format: ${config.bus.format}\`)`, {
+      next: 'Use `--role consume`, or leave `bus.format` out if sluice is to write to it.',
+    });
+  }
   if (role === 'load' && config.warehouse === null)
     throw new SluiceError(CONFIG_CONFLICT, '`--role load` without a `warehouse` in the configuration');
   const stats = newStats();
   await using lake = await openLake(config, { log: options.log, stats, stop: signal });
-  const running: Running = { config, stats, lake, warehouse: null, loads: null, capture: null };
+  const running: Running = { config, stats, lake, warehouse: null, loads: null, counts: null, capture: null };
   const ticking = new AbortController();
   const ticks = progress === null ? Promise.resolve() : tick(() => progress(stats), clock, ticking.signal);
   let serving: Serving | null = null;
@@ -88,7 +99,7 @@ async function runCapture(running: Running, options: RunOptions, serving: Servin
     onOwned: async () => {
       // Only now: a standby must not hold the warehouse's file.
       if (role === 'all') await openLoads(running, options, clock);
-      if (running.loads !== null) loop = running.loads.run(loading.signal);
+      loop = besides(running, clock, log, loading.signal);
       await serving?.owned();
     },
     onSealed: () => running.loads?.notify(),
@@ -118,7 +129,9 @@ async function runBus(running: Running, options: RunOptions, serving: Serving | 
   const sides: (() => Promise<void>)[] = [];
   if (role !== 'consume') sides.push(() => runProduce(running, options, { ...parts, stats: role === 'all' ? newStats() : stats }, either));
   if (role === 'consume') sides.push(() => runConsume(running, options, { ...parts, serving }, either));
-  if (role === 'all') {
+  const isForeign = config.bus !== null && config.bus.format !== 'sluice';
+  if (isForeign) sides.splice(0, sides.length, () => runConsume(running, options, { ...parts, serving }, either));
+  else if (role === 'all') {
     const produced = new AbortController();
     const produce = sides.pop()!;
     sides.push(async () => {
@@ -127,7 +140,9 @@ async function runBus(running: Running, options: RunOptions, serving: Serving | 
     });
     sides.push(async () => {
       await runConsume(running, { ...options, untilIdleMs: null }, { ...parts, serving }, AbortSignal.any([either, produced.signal]));
-      if (!either.aborted && options.untilIdleMs !== null) await runConsume(running, options, { ...parts, serving }, either);
+      if (either.aborted || options.untilIdleMs === null) return;
+      const rest = { ...options, untilIdleMs: Math.min(options.untilIdleMs, REST_IDLE_MS_MAX) };
+      await runConsume(running, rest, { ...parts, serving }, either);
     });
   }
   // What one fails with ends the other.
@@ -153,7 +168,7 @@ async function runProduce(running: Running, options: RunOptions, parts: BusParts
 
 async function runConsume(running: Running, options: RunOptions, parts: BusParts & { serving: Serving | null }, signal: AbortSignal): Promise<void> {
   const { config, stats } = running;
-  const { clock, serving } = parts;
+  const { clock, serving, log } = parts;
   const loading = new AbortController();
   let loop: Promise<void> = Promise.resolve();
   const consume = new Consume(await consumeOptions(config, options), {
@@ -161,7 +176,7 @@ async function runConsume(running: Running, options: RunOptions, parts: BusParts
     stats,
     onOwned: async () => {
       if (options.role === 'all' && running.warehouse === null) await openLoads(running, options, clock);
-      if (running.loads !== null) loop = running.loads.run(loading.signal);
+      loop = besides(running, clock, log, loading.signal);
       await serving?.owned();
     },
     onSealed: () => running.loads?.notify(),
@@ -175,6 +190,16 @@ async function runConsume(running: Running, options: RunOptions, parts: BusParts
   }
 }
 
+/** What a run does beside its capture, until it ends. */
+async function besides(running: Running, clock: Clock, log: Logger, signal: AbortSignal): Promise<void> {
+  const { config, lake, warehouse } = running;
+  await Promise.all([
+    loadAlong(running, signal),
+    new DumpLoop(config, { lake, clock, log }).run(signal),
+    retainLoop(config, { lake, warehouse, clock, log }, signal),
+  ]);
+}
+
 async function runLoads(running: Running, options: RunOptions, serving: Serving | null, clock: Clock, signal: AbortSignal): Promise<void> {
   const { stats } = running;
   const { untilIdleMs } = options;
@@ -183,11 +208,20 @@ async function runLoads(running: Running, options: RunOptions, serving: Serving 
   stats.state = 'running';
   const idle = new AbortController();
   let heardAtMs = clock.now();
-  await running.loads!.run(AbortSignal.any([signal, idle.signal]), ({ files }) => {
+  const ends = AbortSignal.any([signal, idle.signal]);
+  await running.loads!.run(ends, ({ files }) => {
+    running.counts?.onRound(files > 0, ends);
     if (files > 0) heardAtMs = clock.now();
     else if (untilIdleMs !== null && clock.now() - heardAtMs >= untilIdleMs) idle.abort();
   });
+  await running.counts?.settled();
   stats.state = 'stopped';
+}
+
+/** Loads, and counts at the source, until the signal aborts. */
+async function loadAlong({ loads, counts }: Running, signal: AbortSignal): Promise<void> {
+  await loads?.run(signal, ({ files }) => counts?.onRound(files > 0, signal));
+  await counts?.settled();
 }
 
 async function openLoads(running: Running, options: RunOptions, clock: Clock): Promise<void> {
@@ -199,6 +233,8 @@ async function openLoads(running: Running, options: RunOptions, clock: Clock): P
   // Who wants to end when all is loaded does not wait for a time of the day.
   const schedule = scheduleOf(options.untilIdleMs === null ? (config.warehouse?.load ?? 'sealed') : 'sealed');
   running.loads = new LoadLoop(loader, schedule, clock, stats, log);
+  const everyMs = config.warehouse?.sourceCountsMs ?? Infinity;
+  running.counts = new SourceCounts(running.warehouse, { uri: config.source.uri, everyMs, clock, log });
 }
 
 /** A load that is under way may end; one that takes too long is rolled back by the warehouse when it is closed. */

@@ -18,11 +18,16 @@ export interface LoadSchedule {
 /** @param load `sealed` or a cron line of five fields */
 export function scheduleOf(load: string): LoadSchedule {
   if (load === 'sealed') return { asSealed: true, dueMs: (nowMs) => nowMs + IDLE_MS };
+  return { asSealed: false, dueMs: cronTimes(load, 'warehouse.load') };
+}
+
+/** Wall clock, ms, of the time after another one; Infinity: never. @param key of the configuration, for messages */
+export function cronTimes(line: string, key: string): (afterMs: number) => number {
   try {
     // Paused: croner works out the times, the clock of the application does the waiting.
-    const cron = new Cron(load, { timezone: 'UTC', paused: true, mode: '5-part', sloppyRanges: true });
-    return { asSealed: false, dueMs: (nowMs) => cron.nextRun(new Date(nowMs))?.getTime() ?? Number.POSITIVE_INFINITY };
+    const cron = new Cron(line, { timezone: 'UTC', paused: true, mode: '5-part', sloppyRanges: true });
+    return (afterMs) => cron.nextRun(new Date(afterMs))?.getTime() ?? Number.POSITIVE_INFINITY;
   } catch (error) {
-    throw new SluiceError(CONFIG_INVALID, `warehouse.load: ${reasonOf(error)}`, { cause: error });
+    throw new SluiceError(CONFIG_INVALID, `${key}: ${reasonOf(error)}`, { cause: error });
   }
 }

@@ -12,6 +12,7 @@ import type { Timestamp } from '../core/time.ts';
 import type { CollectionRow, Warehouse } from '../core/warehouse.ts';
 import type { Config } from '../config/config.ts';
 import { newCheckpoint } from '../pipeline/checkpoint.ts';
+import { listDeadLetters } from '../pipeline/dead-letters.ts';
 import { readLedger } from '../pipeline/ledger.ts';
 import type { SnapshotRecord } from '../pipeline/snapshot-record.ts';
 import { readWhole } from '../pipeline/whole.ts';
@@ -77,6 +78,7 @@ export async function statusOf(
     checkpointSavedAt: checkpoint.epoch === 0 ? null : checkpoint.savedAt,
     collections: [...collections.values()].toSorted((a, b) => (a.namespace < b.namespace ? -1 : 1)),
     gaps: checkpoint.gaps.map(({ from, to, cause, repaired = null }) => ({ from: iso(from), to: to === null ? 'open' : iso(to), cause, repaired })),
+    deadLetters: config.bus === null ? null : (await listDeadLetters(lake, pipeline, signal)).length,
     snapshots: checkpoint.snapshots.map((record) => snapshotReport(record, Date.parse(checkpoint.savedAt))),
     ...(await headroomOf(oplog, checkpoint.resume?.clusterTime.t ?? null, live.oplogHeadroomSeconds)),
   };

@@ -6,7 +6,11 @@
 import type { Logger } from '../ops/log.ts';
 import type { PipelineState, PipelineStats } from '../ops/stats.ts';
 import type { CollectionRow, CollectionStatus, SchemaVersion } from '../core/warehouse.ts';
-import type { Hour } from '../core/time.ts';
+import type { Hour, Timestamp } from '../core/time.ts';
+import type { RestoreTotals } from '../pipeline/restore.ts';
+import type { DumpOutcome } from '../pipeline/dump.ts';
+import type { CompactionTotals } from '../pipeline/compaction.ts';
+import type { RetainSummary } from '../pipeline/retain.ts';
 import type { Serve } from './control.ts';
 
 export const ROLES = ['all', 'capture', 'produce', 'consume', 'load'] as const;
@@ -48,6 +52,83 @@ export interface LoadArgs {
   readonly hours: HourRange | null;
 }
 
+export interface ReshapeArgs {
+  /** Where the Capture files are, as `lake.url` is written. */
+  readonly from: string;
+  /** As the hub's owner has chosen it. */
+  readonly pattern: string;
+  /** The lake that the producer writes claims to; `null`: the lake that is written. */
+  readonly claims: string | null;
+  /** What becomes of files that are in the lake. */
+  readonly readFiles: 'keep' | 'delete' | 'move';
+  /** A folder of the files' place. */
+  readonly moveTo: string;
+  /** Look for new files this often, and never end; `null`: once. */
+  readonly watchMs: number | null;
+  readonly takeOver: boolean;
+  readonly acceptGap: boolean;
+}
+
+export interface ReshapeSummary {
+  readonly events: number;
+  /** Events that the lake had already. */
+  readonly replayed: number;
+  readonly partsSealed: number;
+  readonly hoursComplete: number;
+  /** Capture files that were deleted or moved. */
+  readonly filesDone: number;
+}
+
+export interface DumpArgs {
+  /** Globs over `db.collection`; empty: all that the configuration dumps. */
+  readonly collections: readonly string[];
+  /** Of changes: this hour alone; `null`: what is not dumped yet. */
+  readonly hour: Hour | null;
+  /** `null`: as the configuration says. */
+  readonly layout: 'ndjson' | 'document' | 'array' | null;
+  readonly content: 'documents' | 'changes' | null;
+}
+
+export interface DumpSummary {
+  readonly ok: boolean;
+  readonly dumps: readonly DumpOutcome[];
+}
+
+export interface CompactArgs {
+  /** Globs over `db.collection`; empty: all. */
+  readonly collections: readonly string[];
+  /** `null`: all that are over. */
+  readonly hours: HourRange | null;
+  /** Break the lease of a compaction that is gone. */
+  readonly takeOver: boolean;
+}
+
+/** Counts, and what stays as it is: hours of collections as `20261121-07/shop.orders`. */
+export type CompactSummary = Readonly<CompactionTotals>;
+
+export type { RetainSummary };
+
+export interface RetainArgs {
+  /** Says what would go, and removes nothing. */
+  readonly dryRun: boolean;
+}
+
+export interface RestoreArgs {
+  /** `db.collection` */
+  readonly collection: string;
+  /** Inclusive. */
+  readonly asOf: Timestamp;
+  /** `file:<path>` or a connection string. */
+  readonly to: string;
+  /** With a connection string: another name; `null`: its own. */
+  readonly into: string | null;
+}
+
+export interface RestoreSummary extends RestoreTotals {
+  readonly collection: string;
+  readonly asOf: Timestamp;
+}
+
 export interface MergeArgs {
   /** Globs over `db.collection`; empty: all that have something to merge. */
   readonly collections: readonly string[];
@@ -59,6 +140,8 @@ export interface QueryArgs {
   readonly sql: string;
   /** Rows at most. */
   readonly limit: number;
+  /** The collections as they were at that moment, ISO 8601; `null`: as they are. */
+  readonly asOf: string | null;
 }
 
 /** All false: everything that the configuration has. */
@@ -216,6 +299,8 @@ export interface PipelineStatus {
   readonly gaps: readonly GapReport[];
   /** Collections that are not read to their end. */
   readonly snapshots: readonly SnapshotReport[];
+  /** Messages of the bus that could not be read; `null` without a bus. */
+  readonly deadLetters: number | null;
   /** Hours of history that the oplog holds; `null` when it may not be read. */
   readonly oplogHours: number | null;
   /** How long it still has what the pipeline needs, if that stands still from now on; 0: it has it no more. */
@@ -230,6 +315,26 @@ export interface StorageReport {
   readonly lists: number;
   /** `null` before the first event. */
   readonly writesPerMillionEvents: number | null;
+}
+
+export interface DeadLetterReport {
+  readonly name: string;
+  /** When it was sent. */
+  readonly at: string;
+  /** Code of the error. */
+  readonly reason: string;
+  readonly detail: string;
+  /** Of its value. */
+  readonly bytes: number;
+}
+
+export interface DeadLettersReport {
+  readonly letters: readonly DeadLetterReport[];
+}
+
+export interface ReplaySummary {
+  /** Names, in the order in which they were sent. */
+  readonly replayed: readonly string[];
 }
 
 export type CheckOutcome = 'ok' | 'failed' | 'skipped';

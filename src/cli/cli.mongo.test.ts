@@ -125,6 +125,8 @@ describe('the way of a new user', () => {
     expect(await json('collections')).toMatchObject({ collections: [{ namespace: 'shop.orders', status: 'ACTIVE', sourceCount: 20 }] });
     expect((await sluice('schema', 'shop.orders')).out).toMatch(/^_id +string 20 +100 % +shop__orders +_id +VARCHAR +0$/m);
     expect((await sluice('query', 'select count(*)::int as n from gold.shop__orders')).out).toBe('{"n":20}\n');
+    const tooEarly = await sluice('query', '--as-of', '2001-01-01', 'select key from shop__orders');
+    expect([tooEarly.code, tooEarly.err]).toEqual([2, expect.stringMatching(/SLC-1340.*the history of shop\.orders begins at 20/)]);
     expect((await json<PipelineStatus>('status')).state).toBe('running');
     expect((await sluice('pause', 'shop.orders')).out).toBe('Paused: shop.orders.\n');
     expect((await sluice('resume')).out).toContain('Resumed: shop.orders');
@@ -141,6 +143,9 @@ describe('the way of a new user', () => {
     expect([code, (JSON.parse(out) as { events: number }).events]).toEqual([0, 1]);
     expect((await json<PipelineStatus>('status')).collections.map((row) => row.namespace)).toContain('shop.orders');
     expect((await sluice('query', 'select count(*)::int as n from silver.shop__orders where is_current')).out).toBe('{"n":19}\n');
+    const { at } = await json<{ at: string }>('query', 'select max(valid_from) as at from silver.shop__orders_history');
+    expect((await sluice('query', '--as-of', at, 'select count(*)::int as n from shop__orders')).out).toBe('{"n":20}\n');
+    expect((await sluice('query', '--as-of', 'yesterday', 'select 1')).err).toContain('It must be a time such as');
     const report = await json<VerifyReport>('verify');
     expect([report.ok, report.checks.map((check) => check.name)]).toEqual([true, ['lake', 'warehouse']]);
   });

@@ -13,6 +13,7 @@ export interface Terminal {
   write(text: string): void;
   readonly isTTY: boolean;
   readonly columns: number;
+  readonly rows: number;
 }
 
 export interface Io {
@@ -23,6 +24,8 @@ export interface Io {
   readonly stderr: Terminal;
   /** Filled as soon as a configuration is read; every output of errors and logs goes through it. */
   readonly secrets: Secrets;
+  /** On every line of the log; the pipeline, as soon as a configuration is read. */
+  readonly logFields: Record<string, string>;
   /** Aborts at the first SIGINT or SIGTERM. */
   readonly signal: AbortSignal;
   /** The exit code when the command ends without an error; 0 unless it is set. */
@@ -58,7 +61,9 @@ export async function loadConfigFor(io: Io, command: Command): Promise<Config> {
 export async function readConfigFor(io: Io, command: Command): Promise<Config> {
   const { loadConfig } = await import('../config/load.ts');
   const { config: file } = globalsOf(command);
-  return await loadConfig({ ...(file === undefined ? {} : { file }), env: io.env, cwd: io.cwd, secrets: io.secrets, readVaultSecret });
+  const config = await loadConfig({ ...(file === undefined ? {} : { file }), env: io.env, cwd: io.cwd, secrets: io.secrets, readVaultSecret });
+  io.logFields['pipeline'] = config.pipeline;
+  return config;
 }
 
 /** @param defaultLevel what is worth saying when nobody has chosen */
@@ -71,6 +76,7 @@ export async function logFor(io: Io, command: Command, defaultLevel: LogLevel, s
       destination: logFile === undefined ? (stream ?? 'stderr') : { file: logFile },
       pretty: logFile === undefined && io.stderr.isTTY,
       scrub: (text) => io.secrets.scrub(text),
+      fields: io.logFields,
     });
   } catch (error) {
     throw new SluiceError(USAGE, `--log-file ${logFile ?? ''}: ${reasonOf(error)}`, { cause: error, next: 'Name a file that can be written.' });

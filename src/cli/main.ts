@@ -25,6 +25,7 @@ export async function main(args: readonly string[]): Promise<never> {
     stdout: terminal(process.stdout),
     stderr,
     secrets: new Secrets(),
+    logFields: {},
     signal: stop.signal,
     exitCode: 0,
   };
@@ -43,6 +44,9 @@ function terminal(stream: NodeJS.WriteStream): Terminal {
     },
     get columns() {
       return stream.columns || 80;
+    },
+    get rows() {
+      return stream.rows || 24;
     },
   };
 }

@@ -3,13 +3,7 @@
  */
 
 const COMMANDS: Readonly<Record<string, string>> = {
-  dump: 'Use mongodump.',
-  compact: 'Leave the hour files as they are; every reader takes several parts.',
-  reshape: 'Nothing takes its place yet.',
-  restore: 'Read the versions in bronze with `sluice query`.',
   erase: 'Nothing takes its place yet.',
-  retain: 'Remove old hour folders yourself.',
-  'dead-letters': 'There is no bus yet, and so no dead letters.',
 };
 
 /** What to do instead, or `null` when no such command is planned. */

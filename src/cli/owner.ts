@@ -13,6 +13,8 @@ const SEATS: Readonly<Record<OwnerPath, readonly Seat[]>> = {
   '/api/status': ['lake', 'warehouse'],
   '/api/seal': ['lake'],
   '/api/snapshot': ['lake'],
+  '/api/dump': ['lake'],
+  '/api/retain': ['warehouse', 'lake'],
   '/api/load': ['warehouse'],
   '/api/merge': ['warehouse'],
   '/api/query': ['warehouse'],

@@ -1,17 +1,33 @@
+import { execFile } from 'node:child_process';
+import { promisify, stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import type { PipelineStatus } from '../app/types.ts';
 import { newStats } from '../ops/stats.ts';
 import { hour, recentHours, seconds } from './args.ts';
 import { renderChecks } from './commands/doctor.ts';
 import { hoursOf } from './commands/load.ts';
 import { jsonLines } from './commands/query.ts';
-import { renderStatus } from './commands/status.ts';
+import { renderScreen, renderStatus } from './commands/status.ts';
 import { renderReport } from './commands/verify.ts';
+import { asSluiceError } from './print-error.ts';
 import { ProgressLine } from './progress.ts';
 import { countOf, formatAge, formatSize, renderTable } from './table.ts';
 import { testIo } from './test-io.ts';
 
 it('a number of things is in words that fit it', () => {
   expect([0, 1, 2000].map((n) => countOf(n, 'file'))).toEqual(['0 files', '1 file', '2,000 files']);
+});
+
+describe('an error that is none of ours', () => {
+  it('has the code of what is not foreseen', () => expect(asSluiceError(new Error('boom'))).toMatchObject({ code: 'SLC-1999' }));
+
+  it('names the package that an image was built without', async () => {
+    const script = "import('sdk-left-out').catch((error) => process.stdout.write(JSON.stringify([error.code, error.message])))";
+    const { stdout } = await promisify(execFile)(process.execPath, ['--eval', script]);
+    const [code, message] = JSON.parse(stdout) as [string, string];
+    const shown = asSluiceError(Object.assign(new Error(message), { code }));
+    expect([shown.code, shown.message]).toEqual(['SLC-1530', 'A package that this configuration needs is not installed: sdk-left-out']);
+  });
 });
 
 describe('an hour on the command line', () => {
@@ -41,6 +57,73 @@ describe('seconds on the command line', () => {
     ['2m', 120_000],
   ])('%s', (text, ms) => expect(seconds(text)).toBe(ms));
   it.each(['', 'soon', '-1'])('are not %j', (text) => expect(() => seconds(text)).toThrow('number of seconds'));
+});
+
+describe('a table on a terminal', () => {
+  const columns = ['collection', 'rows', 'size', 'reason'];
+  const row = ['shop.a_collection_with_a_long_name', 1234567, '19.2 MB', 'Conversion Error: could not cast "12,50" to DECIMAL(18,2)'];
+
+  it.each([140, 100, 80, 60])('fits %i columns: texts give way, numbers do not', (width) => {
+    const lines = stripVTControlCharacters(renderTable(columns, [row, ['b', 1, '', null]], testIo({ tty: true, columns: width }).stdout)).split('\n');
+    expect(lines.filter((line) => line.length > width)).toEqual([]);
+    expect(lines[2]).toContain('1234567');
+    expect(lines[2]).toContain('19.2 MB');
+    expect(lines[2]?.includes('…')).toBe(width < 111);
+  });
+
+  it('that is too narrow for it shows a block of lines for each row', () => {
+    const lines = stripVTControlCharacters(renderTable(columns, [row, ['b', 1, '', null]], testIo({ tty: true, columns: 34 }).stdout)).split('\n');
+    expect(lines.filter((line) => line.length > 34)).toEqual([]);
+    expect(lines.slice(0, 2)).toEqual(['collection  shop.a_collection_wit…', 'rows        1234567']);
+  });
+
+  it('is whole in a pipe, however long its lines', () => {
+    expect(renderTable(columns, [row], testIo({ columns: 20 }).stdout)).toContain(row.join('  ').slice(0, 60));
+  });
+});
+
+describe('status on a screen', () => {
+  it('shows what is not well first, and says how much did not fit', () => {
+    const collection = {
+      reason: null,
+      partsOpen: 0,
+      filesSealed: 1,
+      rowsSealed: 5,
+      bytesSealed: 9,
+      rowsLoaded: 5,
+      lastEventAt: '2026-11-21T20:00:01.000Z',
+      completeThrough: null,
+    };
+    const collections = Array.from({ length: 100 }, (_, n) => ({
+      ...collection,
+      namespace: `shop.c${n}`,
+      status: n === 77 ? ('ERROR' as const) : ('ACTIVE' as const),
+    }));
+    const status: PipelineStatus = {
+      pipeline: 'shop',
+      state: 'running',
+      pid: 1,
+      epoch: 2,
+      position: null,
+      watermark: null,
+      lagSeconds: null,
+      checkpointSavedAt: null,
+      gaps: [],
+      snapshots: [],
+      oplogHours: null,
+      oplogHeadroomSeconds: null,
+      storage: null,
+      deadLetters: null,
+      collections,
+    };
+    const text = stripVTControlCharacters(renderScreen(status, testIo({ tty: true, columns: 100, rows: 24 }).stdout));
+    const lines = text.split('\n');
+    expect(lines.length).toBeLessThanOrEqual(24);
+    expect(lines.findIndex((line) => line.startsWith('shop.c77 '))).toBeLessThan(lines.findIndex((line) => line.startsWith('shop.c0 ')));
+    const shown = lines.filter((line) => line.startsWith('shop.c')).length;
+    expect(lines.at(-2)).toBe(`and ${100 - shown} more: \`sluice status\`, or the dashboard`);
+    expect(text).toContain('2026-11-21T20:00:01Z');
+  });
 });
 
 describe('a table', () => {
@@ -142,6 +225,7 @@ describe('reports', () => {
             failed: null,
           },
         ],
+        deadLetters: 2,
         oplogHours: 12.34,
         oplogHeadroomSeconds: 3600,
         storage: { writes: 1400, reads: 20, lists: 3, writesPerMillionEvents: 380 },

@@ -2,8 +2,8 @@
  * How an error looks: its code, one sentence on what happened, one on what to do. A stack only for `--log-level debug`.
  */
 import { styleText } from 'node:util';
-import { reasonOf, SluiceError } from '../core/error.ts';
-import { UNEXPECTED } from '../core/errors.ts';
+import { reasonOf, SluiceError, systemCode } from '../core/error.ts';
+import { PACKAGE_MISSING, UNEXPECTED } from '../core/errors.ts';
 import type { Io } from './io.ts';
 
 export interface PrintOptions {
@@ -13,7 +13,11 @@ export interface PrintOptions {
 
 /** Whatever was thrown, as one of ours. */
 export function asSluiceError(error: unknown): SluiceError {
-  return error instanceof SluiceError ? error : new SluiceError(UNEXPECTED, reasonOf(error), { cause: error });
+  if (error instanceof SluiceError) return error;
+  const missing = systemCode(error) === 'ERR_MODULE_NOT_FOUND' ? /^Cannot find package '([^']+)'/.exec(reasonOf(error)) : null;
+  // SDKs are loaded when a configuration asks for them, and an image may be built without some.
+  if (missing !== null) return new SluiceError(PACKAGE_MISSING, missing[1], { cause: error });
+  return new SluiceError(UNEXPECTED, reasonOf(error), { cause: error });
 }
 
 /** To standard error: standard output belongs to results. */

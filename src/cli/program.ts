@@ -6,23 +6,33 @@
 import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { collectionsCommand, discoverCommand } from './commands/collections.ts';
+import { compactCommand } from './commands/compact.ts';
 import { completionCommand } from './commands/completion.ts';
 import { configCommand } from './commands/config.ts';
+import { dashboardCommand } from './commands/dashboard.ts';
+import { deadLettersCommand } from './commands/dead-letters.ts';
 import { demoCommand } from './commands/demo.ts';
 import { doctorCommand } from './commands/doctor.ts';
+import { dumpCommand } from './commands/dump.ts';
 import { enableImagesCommand } from './commands/enable-images.ts';
 import { initCommand } from './commands/init.ts';
 import { loadCommand, mergeCommand } from './commands/load.ts';
 import { queryCommand } from './commands/query.ts';
 import { renderCommand } from './commands/render.ts';
+import { reshapeCommand } from './commands/reshape.ts';
+import { restoreCommand } from './commands/restore.ts';
+import { retainCommand } from './commands/retain.ts';
 import { runCommand } from './commands/run.ts';
 import { pauseCommands, sealCommand } from './commands/seal.ts';
 import { schemaCommand } from './commands/schema.ts';
 import { snapshotCommand } from './commands/snapshot.ts';
 import { statusCommand } from './commands/status.ts';
 import { verifyCommand } from './commands/verify.ts';
+import { exampleText } from './examples.ts';
 import { LOG_LEVELS } from '../ops/log-levels.ts';
 import type { Io } from './io.ts';
+
+const HELP_COLUMNS_MAX = 100;
 
 export const EXAMPLES = `Examples:
   sluice demo                          see it work, without a configuration
@@ -54,6 +64,9 @@ export function buildProgram(io: Io): Command {
       // Only help comes this way (`sluice` alone); errors are printed by main.ts.
       writeErr: (text) => io.stdout.write(text),
       outputError: () => undefined,
+      // Beyond a hundred letters a line is hard to follow.
+      getOutHelpWidth: () => Math.min(io.stdout.columns, HELP_COLUMNS_MAX),
+      getErrHelpWidth: () => Math.min(io.stdout.columns, HELP_COLUMNS_MAX),
     })
     .addHelpText('after', `\n${EXAMPLES}`)
     .exitOverride();
@@ -62,9 +75,13 @@ export function buildProgram(io: Io): Command {
   doctorCommand(program, io);
   runCommand(program, io);
   statusCommand(program, io);
+  dashboardCommand(program, io);
   pauseCommands(program, io);
   sealCommand(program, io);
   snapshotCommand(program, io);
+  dumpCommand(program, io);
+  restoreCommand(program, io);
+  retainCommand(program, io);
   loadCommand(program, io);
   mergeCommand(program, io);
   queryCommand(program, io);
@@ -72,11 +89,22 @@ export function buildProgram(io: Io): Command {
   collectionsCommand(program, io);
   schemaCommand(program, io);
   verifyCommand(program, io);
+  compactCommand(program, io);
+  reshapeCommand(program, io);
   renderCommand(program, io);
+  deadLettersCommand(program, io);
   enableImagesCommand(program, io);
   configCommand(program, io);
   completionCommand(program, io);
+  for (const command of program.commands) addExamples(command, '');
   return program;
+}
+
+function addExamples(command: Command, path: string): void {
+  const own = `${path} ${command.name()}`.trim();
+  const text = exampleText(own);
+  if (text !== null) command.addHelpText('after', text);
+  for (const child of command.commands) addExamples(child, own);
 }
 
 function version(): string {

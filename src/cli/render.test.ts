@@ -1,5 +1,5 @@
 /** `sluice render` for Azure and Atlas, through the command line: what is written, what differs, what is refused. */
-import { appendFile, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -67,6 +67,115 @@ describe.each<readonly [what: string, args: readonly string[], changed: string]>
   it('shows an example in its help', async () => {
     const help = await sluice(...args.slice(0, 2), '--help');
     expect(help.out()).toContain(`Example:\n  sluice render ${what}`);
+  });
+});
+
+const SNOWFLAKE = { url: 'snowflake://acme/ANALYTICS?warehouse=LOADING&role=LOADER', auth: { kind: 'pat', user: 'SLUICE', token: 'c2VjcmV0' } };
+
+describe.each<readonly [what: string, args: readonly string[], changed: string]>([
+  ['terraform', ['render', 'terraform'], 'lake.tf'],
+  ['adf', ['render', 'adf', 'shop.orders'], 'adf.json'],
+])('sluice render %s', (what, args, changed) => {
+  it('writes files without a secret, and says what differs from them', async () => {
+    await configure({ warehouse: SNOWFLAKE });
+    const first = await sluice(...args, '--json');
+    expect(first.code, first.err()).toBe(0);
+    const { files } = JSON.parse(first.out()) as { files: string[] };
+    for (const file of files) expect(await readFile(file, 'utf8')).not.toContain('c2VjcmV0');
+    expect((await sluice(...args, '--diff')).code).toBe(0);
+    await appendFile(join(folder, 'rendered', what, changed), 'mine\n');
+    const other = await sluice(...args, '--diff');
+    expect([other.code, other.out()]).toEqual([1, `${changed}: changed\n- mine\n`]);
+    expect((await sluice(...args.slice(0, 2), '--help')).out()).toContain(`Example:\n  sluice render ${what}`);
+  });
+});
+
+describe('sluice render terraform', () => {
+  it('makes only what the configuration names, and says which file is left over', async () => {
+    await configure({ warehouse: SNOWFLAKE });
+    await sluice('render', 'terraform', '--out', 'tf');
+    expect((await readdir(join(folder, 'tf'))).toSorted()).toEqual([
+      'eventhubs.tf',
+      'identity.tf',
+      'lake.tf',
+      'outputs.tf',
+      'snowflake.tf',
+      'variables.tf',
+      'versions.tf',
+    ]);
+    await configure({ bus: undefined });
+    const less = await sluice('render', 'terraform', '--out', 'tf', '--diff');
+    expect(less.out()).toContain('eventhubs.tf: gone\nsnowflake.tf: gone\n');
+  });
+
+  it('has nothing to make where everything is on this machine', async () => {
+    await configure({ bus: undefined, lake: { url: 'file:./lake' } });
+    const refused = await sluice('render', 'terraform');
+    expect(refused.code).toBe(2);
+    expect(refused.err()).toContain('nothing to make');
+  });
+});
+
+describe('sluice render adf', () => {
+  it('calls the procedures that render snowflake writes', async () => {
+    await configure({ warehouse: SNOWFLAKE });
+    await sluice('render', 'adf', 'shop.orders', 'shop.my orders', '--out', 'adf');
+    await sluice('render', 'snowflake', '--mode', 'task', 'shop.orders', 'shop.my orders', '--out', 'sql');
+    const called = [...(await readFile(join(folder, 'adf/adf.json'), 'utf8')).matchAll(/"(?:load|merge)": ("sluice\..*")/g)].map(
+      ([, name]) => JSON.parse(name!) as string,
+    );
+    const sql = (await Promise.all((await readdir(join(folder, 'sql'))).map((name) => readFile(join(folder, 'sql', name), 'utf8')))).join('\n');
+    expect(called.length).toBe(4);
+    for (const name of called) expect(sql).toContain(`CREATE OR REPLACE PROCEDURE ${name}(`);
+  });
+
+  it.each([
+    ['a warehouse', {}, /no Snowflake warehouse/],
+    ['a user', { warehouse: { url: SNOWFLAKE.url } }, /there is none/],
+  ])('needs %s', async (_what, changes, message) => {
+    await configure(changes);
+    expect((await sluice('render', 'adf', 'shop.orders')).err()).toMatch(message);
+  });
+});
+
+describe('sluice render function', () => {
+  const TIMER = ['--timer', '0 10 * * * * load --recent 6'];
+
+  it('writes an app whose functions run commands that there are', async () => {
+    await configure();
+    const done = await sluice(
+      'render',
+      'function',
+      ...TIMER,
+      '--event-hub',
+      'run --role consume --until-idle 20 --no-wait',
+      '--blob',
+      'capture load',
+      '--out',
+      'fn',
+    );
+    expect(done.code, done.err()).toBe(0);
+    const { functions } = JSON.parse(await readFile(join(folder, 'fn/functions.json'), 'utf8')) as { functions: { command: string[] }[] };
+    expect(functions.map(({ command }) => command.join(' '))).toEqual(['load --recent 6', 'run --role consume --until-idle 20 --no-wait', 'load']);
+    expect((await sluice('render', 'function', ...TIMER, '--out', 'fn', '--diff')).out()).toContain('functions.json: changed');
+  });
+
+  it.each([
+    ['nothing that rings', [], /nothing rings/],
+    ['a command that there is not', ['--timer', '0 10 * * * * laod'], /has no command laod/],
+    ['an option that there is not', ['--event-hub', 'run --for-ever'], /no option --for-ever/],
+    ['a cron line of five fields', ['--timer', '10 * * * * load'], /six fields/],
+    ['a container without a command', ['--blob', 'capture'], /container and a command/],
+  ])('refuses %s', async (_what, args, message) => {
+    await configure();
+    const refused = await sluice('render', 'function', ...args);
+    expect(refused.code).toBe(2);
+    expect(refused.err()).toMatch(message);
+  });
+
+  it('needs a lake that is not on this machine', async () => {
+    await configure({ lake: { url: 'file:./lake' } });
+    expect((await sluice('render', 'function', ...TIMER)).err()).toContain('no disk of its own');
   });
 });
 

@@ -16,7 +16,8 @@ const SEATS: Readonly<Record<Role, readonly Seat[]>> = {
   consume: ['lake'],
 };
 
-export function serveRun(io: Io, config: Config, role: Role, log: Logger): Serve {
+/** @param told the address, as soon as there is one */
+export function serveRun(io: Io, config: Config, role: Role, log: Logger, told: (url: string) => void = () => {}): Serve {
   return async (control) => {
     const { startHttp } = await import('../http/server.ts');
     const { lakeName, makeToken, removeRunFile, writeRunFile } = await import('../http/run-file.ts');
@@ -24,6 +25,7 @@ export function serveRun(io: Io, config: Config, role: Role, log: Logger): Serve
     io.secrets.add(token);
     const { host, port } = config.http;
     const server = await startHttp({ host, port, token, control, log, scrub: (text) => io.secrets.scrub(text) });
+    told(server.url);
     const runFile = { pid: process.pid, url: server.url, token, pipeline: config.pipeline, lake: lakeName(config) };
     return {
       async owned() {

@@ -10,10 +10,12 @@ export interface TestIo extends Io {
   readonly err: () => string;
 }
 
-export function testIo(options: { env?: NodeJS.ProcessEnv; cwd?: string; tty?: boolean; signal?: AbortSignal } = {}): TestIo {
-  const { env = {}, cwd = '/nowhere', tty = false, signal = new AbortController().signal } = options;
+export function testIo(
+  options: { env?: NodeJS.ProcessEnv; cwd?: string; tty?: boolean; columns?: number; rows?: number; signal?: AbortSignal } = {},
+): TestIo {
+  const { env = {}, cwd = '/nowhere', tty = false, columns = 120, rows = 50, signal = new AbortController().signal } = options;
   const printed = { out: '', err: '' };
-  const terminal = (to: keyof typeof printed): Terminal => ({ write: (text) => void (printed[to] += text), isTTY: tty, columns: 120 });
+  const terminal = (to: keyof typeof printed): Terminal => ({ write: (text) => void (printed[to] += text), isTTY: tty, columns, rows });
   return {
     env,
     cwd,
@@ -21,6 +23,7 @@ export function testIo(options: { env?: NodeJS.ProcessEnv; cwd?: string; tty?: b
     stdout: terminal('out'),
     stderr: terminal('err'),
     secrets: new Secrets(),
+    logFields: {},
     signal,
     exitCode: 0,
     out: () => printed.out,

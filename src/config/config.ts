@@ -74,7 +74,7 @@ export interface LakeConfig {
   readonly writer: 'dfs' | 'append-blob' | null;
   readonly auth: AuthConfig;
   /** `null`: for ever. */
-  readonly retention: { readonly hoursMs: number | null; readonly dumpsMs: number | null } | null;
+  readonly retention: { readonly hoursMs: number | null; readonly dumpsMs: number | null; readonly claimsMs: number | null } | null;
 }
 
 export interface DuckdbConfig {
@@ -86,6 +86,7 @@ export interface DuckdbConfig {
   readonly columns: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** `sealed`, or a cron line of five fields. */
   readonly load: string;
+  readonly sourceCountsMs: number;
   readonly memoryLimitBytes: number;
 }
 
@@ -96,6 +97,7 @@ export interface SnowflakeConfig {
   readonly deletes: 'soft' | 'hard';
   readonly columns: Readonly<Record<string, Readonly<Record<string, string>>>>;
   readonly load: string;
+  readonly sourceCountsMs: number;
 }
 
 export type WarehouseConfig = DuckdbConfig | SnowflakeConfig;
@@ -113,6 +115,7 @@ export interface BusConfig {
   readonly auth: AuthConfig;
   readonly group: string;
   readonly partitionBy: 'collection' | 'document';
+  readonly format: 'sluice' | 'detect' | 'changeEvents' | 'debezium';
   readonly onBadMessage: 'deadLetter' | 'stop';
   readonly maxMessageBytes: number;
 }
@@ -121,4 +124,7 @@ export interface DumpConfig {
   readonly cron: string;
   readonly collections: readonly string[];
   readonly layout: 'ndjson' | 'document' | 'array';
+  readonly content: 'documents' | 'changes';
+  readonly timeoutMs: number;
+  readonly maxChanges: number;
 }

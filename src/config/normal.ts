@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { LAYOUT_PRESETS, hoursPerPart, isPerEvent } from '../core/layout.ts';
 import { maskProblem } from '../core/mask.ts';
 import { isLiteral, parseGlob } from '../core/namespace.ts';
-import type { AuthConfig, Config, LakeConfig, SnowflakeConfig, StartAtConfig, WarehouseConfig } from './config.ts';
+import type { AuthConfig, Config, DumpConfig, LakeConfig, SnowflakeConfig, StartAtConfig, WarehouseConfig } from './config.ts';
 import type { FileConfig } from './schema.ts';
 import { templateProblems } from './template.ts';
 
@@ -47,9 +47,8 @@ export function normalise(from: FileConfig, file: string | null, folder: string)
     checkpoint: { intervalMs: from.checkpoint.interval },
     warehouse: from.warehouse === undefined ? null : warehouse(from.warehouse, folder, report),
     http: { port: from.http.port, host: from.http.host, token: from.http.token ?? null },
-    // The default will be `deadLetter`, once dead letters are built.
-    bus: from.bus === undefined ? null : { ...from.bus, onBadMessage: from.bus.onBadMessage ?? 'stop' },
-    dump: from.dump ?? null,
+    bus: from.bus === undefined ? null : { ...from.bus, auth: entraAuth('bus.auth', from.bus.auth, folder, report) },
+    dump: from.dump === undefined ? null : dump(from.dump, report),
   };
   mask(config, findings);
   conflicts(config, report);
@@ -144,9 +143,6 @@ function lake(from: FileConfig['lake'], folder: string, report: Report): LakeCon
     report('conflict', 'lake.writer', '`lake.writer` is for Azure, but `lake.url` is a local folder: leave it out');
   if (local && from.auth.kind !== 'default')
     report('conflict', 'lake.auth', '`lake.auth` is for Azure, but `lake.url` is a local folder: leave it out');
-  const { auth } = from;
-  if (auth.kind === 'servicePrincipal' && (auth.clientSecret === undefined) === (auth.certificateFile === undefined))
-    report('invalid', 'lake.auth', 'needs either clientSecret or certificateFile');
   return {
     url: from.url,
     kind: local ? 'local' : 'azure',
@@ -159,9 +155,18 @@ function lake(from: FileConfig['lake'], folder: string, report: Report): LakeCon
     maxOpenParts: from.maxOpenParts,
     maxLineBytes: from.maxLineBytes,
     writer: from.writer ?? null,
-    auth: withFiles(auth, folder),
-    retention: from.retention === undefined ? null : { hoursMs: from.retention.hours ?? null, dumpsMs: from.retention.dumps ?? null },
+    auth: entraAuth('lake.auth', from.auth, folder, report),
+    retention:
+      from.retention === undefined
+        ? null
+        : { hoursMs: from.retention.hours ?? null, dumpsMs: from.retention.dumps ?? null, claimsMs: from.retention.claims ?? null },
   };
+}
+
+function entraAuth(key: string, auth: AuthConfig, folder: string, report: Report): AuthConfig {
+  if (auth.kind === 'servicePrincipal' && (auth['clientSecret'] === undefined) === (auth['certificateFile'] === undefined))
+    report('invalid', key, 'needs either clientSecret or certificateFile');
+  return withFiles(auth, folder);
 }
 
 /** Paths of files start from the folder of the configuration, as everywhere. */
@@ -171,7 +176,7 @@ function withFiles(auth: AuthConfig, folder: string): AuthConfig {
 }
 
 function warehouse(from: NonNullable<FileConfig['warehouse']>, folder: string, report: Report): WarehouseConfig {
-  const shared = { deletes: from.deletes, columns: from.columns, load: from.load };
+  const shared = { deletes: from.deletes, columns: from.columns, load: from.load, sourceCountsMs: from.sourceCounts };
   if (from.url.startsWith('snowflake:')) {
     if (!/^snowflake:\/\/[^/]+\/[^/?]+(?:\?.*)?$/.test(from.url))
       report('invalid', 'warehouse.url', 'must be snowflake://account/database?warehouse=…&role=…');
@@ -194,6 +199,15 @@ function warehouse(from: NonNullable<FileConfig['warehouse']>, folder: string, r
 function snowflakeAuth(auth: NonNullable<FileConfig['warehouse']>['auth'], folder: string): SnowflakeConfig['auth'] {
   if (auth === undefined) return null;
   return auth.kind === 'keyPair' ? { ...auth, privateKeyFile: localPath(auth.privateKeyFile, folder) ?? auth.privateKeyFile } : { ...auth };
+}
+
+function dump({ timeout, content, ...rest }: NonNullable<FileConfig['dump']>, report: Report): DumpConfig {
+  const { layout } = rest;
+  if (layout === 'document' && content === 'documents')
+    report('conflict', 'dump.content', 'must be changes with `layout: document`; use `layout: ndjson` or `array` for documents');
+  if (layout === 'array' && content === 'changes')
+    report('conflict', 'dump.content', 'must be documents with `layout: array`; use `layout: ndjson` or `document` for changes');
+  return { ...rest, content: content ?? (layout === 'document' ? 'changes' : 'documents'), timeoutMs: timeout };
 }
 
 /** Shorter secrets are guessed. */

@@ -148,11 +148,8 @@ const Source = z.strictObject({
 });
 
 const accountKey = { account: filled().describe('Storage account.'), key: secret().describe('Account key.') };
-const LakeAuth = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('default') }),
-  z.strictObject({ kind: z.literal('accountKey'), ...accountKey }),
-  z.strictObject({ kind: z.literal('connectionString'), value: secret().describe('Connection string.') }),
-  z.strictObject({ kind: z.literal('sas'), token: secret().describe('SAS token.') }),
+/** Identities of Microsoft Entra, the same wherever Azure asks who we are. */
+const EntraAuth = [
   z.strictObject({ kind: z.literal('managedIdentity'), clientId: filled().optional().describe('Client id of a user-assigned identity.') }),
   z.strictObject({
     kind: z.literal('workloadIdentity'),
@@ -168,6 +165,13 @@ const LakeAuth = z.discriminatedUnion('kind', [
     certificateFile: filled().optional().describe('PEM file with certificate and private key, in place of a secret.'),
   }),
   z.strictObject({ kind: z.literal('azureCli') }),
+] as const;
+const LakeAuth = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('default') }),
+  z.strictObject({ kind: z.literal('accountKey'), ...accountKey }),
+  z.strictObject({ kind: z.literal('connectionString'), value: secret().describe('Connection string.') }),
+  z.strictObject({ kind: z.literal('sas'), token: secret().describe('SAS token.') }),
+  ...EntraAuth,
 ]);
 
 const Lake = z.strictObject({
@@ -223,10 +227,13 @@ const Lake = z.strictObject({
     .strictObject({
       hours: duration(HOUR_MS, 36_500 * DAY_MS)
         .optional()
-        .describe('Hour files are kept this long.'),
+        .describe('Hour files are kept this long after their hour. What the warehouse has not loaded stays.'),
       dumps: duration(HOUR_MS, 36_500 * DAY_MS)
         .optional()
-        .describe('Full dumps are kept this long.'),
+        .describe('Dumps are kept this long after their hour.'),
+      claims: duration(DAY_MS, 36_500 * DAY_MS)
+        .optional()
+        .describe('Lines that were too large for the bus are kept this long after their day.'),
     })
     .optional()
     .describe('How long files are kept; unset: for ever.'),
@@ -244,16 +251,21 @@ const Bus = z.strictObject({
       z.strictObject({ kind: z.literal('none') }),
       z.strictObject({ kind: z.literal('connectionString'), value: secret() }),
       z.strictObject({ kind: z.literal('plain'), user: filled(), password: secret() }),
+      ...EntraAuth,
     ])
     .default({ kind: 'default' })
-    .describe('`default` (Entra ID), `none`, `connectionString` or `plain`.'),
+    .describe(
+      '`default` (Entra ID on Event Hubs, none on Kafka), `managedIdentity`, `workloadIdentity`, `servicePrincipal`, `azureCli`, `connectionString`, `plain` or `none`.',
+    ),
   group: filled().default('sluice').describe('Consumer group.'),
   partitionBy: z.enum(['collection', 'document']).default('collection').describe('What shares a partition: a collection, or a document.'),
-  onBadMessage: z
-    .enum(['deadLetter', 'stop'])
-    .optional()
-    .meta({ shownDefault: '`stop` as long as dead letters are not built' })
-    .describe('What to do with a message that cannot be read.'),
+  format: z
+    .enum(['sluice', 'detect', 'changeEvents', 'debezium'])
+    .default('sluice')
+    .describe(
+      'Who writes to the topic: `sluice run --role produce`, or another program (`changeEvents`: Atlas Stream Processing, MongoDB Kafka connector).',
+    ),
+  onBadMessage: z.enum(['deadLetter', 'stop']).default('deadLetter').describe('What to do with a message that cannot be read.'),
   maxMessageBytes: size(16 * 1024, 64 * MIB)
     .prefault('900KB')
     .describe('A larger event is put into the lake and the message says where.'),
@@ -289,15 +301,34 @@ const Warehouse = z.strictObject({
     .refine((value) => value === 'sealed' || isCron(value), { error: 'must be sealed or a cron line of five fields, such as "10 * * * *"' })
     .default('sealed')
     .describe('When files are loaded: `sealed` (as they seal), or at the times of a cron line, in UTC.'),
-  memoryLimit: size(64 * MIB, 2 ** 42)
+  sourceCounts: duration(60_000, 30 * DAY_MS)
+    .prefault('1h')
+    .describe('How often MongoDB is asked how many documents each collection has, for `sluice collections`; at most once an hour with Snowflake.'),
+  memoryLimit: size(128 * MIB, 2 ** 42)
     .prefault('2GiB')
-    .describe('Memory that DuckDB may use.'),
+    .describe(
+      'Memory that DuckDB may use. 512 MiB do for any usual collection, the least is for documents of a kilobyte or two; a line of 100 MiB takes 2 GiB.',
+    ),
 });
 
 const Dump = z.strictObject({
-  cron: cron().describe('When full dumps are taken.'),
-  collections: globs().prefault(['*.*']).describe('Collections to dump, as globs.'),
-  layout: z.enum(['ndjson', 'document', 'array']).default('ndjson').describe('Form of the files.'),
+  cron: cron().describe('When dumps are taken, in UTC.'),
+  collections: globs().prefault(['*.*']).describe('Collections to dump, as globs, among those that are captured.'),
+  layout: z
+    .enum(['ndjson', 'document', 'array'])
+    .default('ndjson')
+    .describe(
+      'Form of the files: `ndjson` (`coll/YYYY-MM-DD-HH/coll.ndjson`, changes `coll.changes.ndjson`), `document` (changes as one JSON document `coll/YYYY-MM-DD-HH.json`) or `array` (documents as one JSON array `coll/YYYY-MM-DD-HH/<uuid>.json`).',
+    ),
+  content: z
+    .enum(['documents', 'changes'])
+    .optional()
+    .meta({ shownDefault: '`changes` with `layout: document`, else `documents`' })
+    .describe('What is dumped: the `documents` of a collection, or the `changes` of each hour.'),
+  timeout: duration(1000, 7 * DAY_MS)
+    .prefault('1h')
+    .describe('A collection that takes longer is given up, and what there is of its file is removed.'),
+  maxChanges: integer(1, 100_000_000).prefault(1_000_000).describe('Changes in one file at most; more go to `.part-0001` and so on.'),
 });
 
 const Http = z.strictObject({

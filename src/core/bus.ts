@@ -4,6 +4,10 @@
  * What makes exactly-once of it is in pipeline/: a bus may repeat what it was sent, and forgets after a while.
  */
 
+import type { Position } from './event.ts';
+import type { Namespace } from './namespace.ts';
+import type { Timestamp } from './time.ts';
+
 /** As it is sent. Header values are text. */
 export interface BusMessage {
   readonly key: string;
@@ -14,9 +18,27 @@ export interface BusMessage {
 /** As it is read. */
 export interface BusRecord {
   readonly offset: bigint;
+  /** When it was sent, as its sender or the broker says; ms. */
+  readonly timeMs: number;
+  readonly key: Buffer | null;
   readonly value: Buffer | null;
   header(name: string): string | null;
+  headers(): readonly (readonly [name: string, value: Buffer | null])[];
 }
+
+/** A message of another producer, as an event. */
+export interface ForeignEvent {
+  /** Rises within a partition, so that repetitions are told by it; `null`: the message has none. */
+  readonly token: Position | null;
+  readonly at: Timestamp;
+  readonly op: number;
+  readonly ns: Namespace;
+  /** With its newline. */
+  line(position: Position): Buffer;
+}
+
+/** `null`: nothing has happened. @throws Error when it cannot be read */
+export type ReadForeign = (record: BusRecord) => ForeignEvent | null;
 
 export interface BusRead {
   /** In order, each at or after the offset that was asked for. */

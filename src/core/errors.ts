@@ -230,6 +230,40 @@ export const LAKE_OTHER_WRITER = defineError({
   next: 'Put the former `lake.writer` back and run `sluice seal`, or use another `lake.url`.',
 });
 
+// 1123-1139: replacing sealed files.
+
+export const COMPACT_BUSY = defineError({
+  code: 'SLC-1123',
+  exit: 75,
+  retry: true,
+  title: 'Another process is replacing sealed files of this pipeline',
+  next: 'Wait until it has ended. `--take-over` breaks the lease of one that is gone (on a local lake it gives its lock up by itself).',
+});
+
+export const COMPACT_DIFFERS = defineError({
+  code: 'SLC-1124',
+  exit: 1,
+  retry: false,
+  title: 'A Parquet file would not hold the lines of the files that it is made of',
+  next: 'Nothing was replaced. Please report this, with the line if you may.',
+});
+
+export const COMPACT_LAYOUT = defineError({
+  code: 'SLC-1125',
+  exit: 2,
+  retry: false,
+  title: 'This layout cannot be compacted',
+  next: 'With `per-event` each event is a file that others may be told by: use hive, hourly or a template on another lake, or leave the files as they are.',
+});
+
+export const COMPACT_FAILED = defineError({
+  code: 'SLC-1126',
+  exit: 1,
+  retry: false,
+  title: 'Some hours could not be compacted; they are as they were',
+  next: 'Run `sluice verify --lake`: a file that is not what the ledger says is never replaced.',
+});
+
 // --- source --------------------------------------------------------------------------------------------------------
 
 export const SOURCE_UNAVAILABLE = defineError({
@@ -368,6 +402,20 @@ export const WAREHOUSE_FAILED = defineError({
   title: 'The warehouse failed',
   next: 'See the message; bronze and its ledger commit together, so a repeated load is safe.',
 });
+export const AS_OF_UNKNOWN = defineError({
+  code: 'SLC-1340',
+  exit: 2,
+  retry: false,
+  title: 'What was at that moment is not known',
+  next: 'Choose a time that the message leaves open.',
+});
+export const AS_OF_TABLES = defineError({
+  code: 'SLC-1341',
+  exit: 2,
+  retry: false,
+  title: 'With `--as-of` a statement names collections by their tables alone',
+  next: 'Write `from shop__orders`, without `silver.` or `gold.`; the columns are key, doc, operation, position, at, version_number, valid_from and valid_to.',
+});
 export const WAREHOUSE_REFUSED = defineError({
   code: 'SLC-1320',
   exit: 69,
@@ -398,6 +446,76 @@ export const MASK_KEY = defineError({
   retry: false,
   title: 'The key of the mask is not the one that this lake was written with',
   next: 'Set `source.maskKey` to the secret that it had: hashes of one lake must be made with one key. A lake with another key begins in another folder.',
+});
+export const DUMP_BUSY = defineError({
+  code: 'SLC-1441',
+  exit: 75,
+  retry: true,
+  title: 'Another dump of this pipeline is running',
+  next: 'Wait until it has ended: what was asked for is dumped then, or ask again.',
+});
+export const DUMP_HISTORY = defineError({
+  code: 'SLC-1442',
+  exit: 69,
+  retry: true,
+  title: 'The server does not keep the moment that a dump began at',
+  next: 'Set `minSnapshotHistoryWindowInSeconds` on the server to more than the dump of its largest collection takes.',
+});
+export const DUMP_COUNT = defineError({
+  code: 'SLC-1443',
+  exit: 1,
+  retry: false,
+  title: 'A dump does not have as many documents as the server counts',
+  next: 'Dump again. If it stays so, the collection may need `validate`, or the count was taken during writes.',
+});
+export const DUMP_TIMEOUT = defineError({
+  code: 'SLC-1444',
+  exit: 69,
+  retry: true,
+  title: 'A dump took too long and was given up',
+  next: 'Raise `dump.timeout`, or dump this collection at a quieter time.',
+});
+export const DUMP_RECORD = defineError({
+  code: 'SLC-1445',
+  exit: 1,
+  retry: false,
+  title: 'What is known of a dump cannot be read',
+  next: 'Restore the file that is named from a backup, or remove it together with the files of that dump: the dump is then made again.',
+});
+export const RETENTION_BAD = defineError({
+  code: 'SLC-1446',
+  exit: 1,
+  retry: false,
+  title: 'What retention has removed cannot be read',
+  next: 'Restore the file that is named from a backup. Without it nobody knows which hours are missing on purpose.',
+});
+export const RETENTION_BUSY = defineError({
+  code: 'SLC-1447',
+  exit: 75,
+  retry: true,
+  title: 'Somebody else is removing or rewriting files of this pipeline',
+  next: 'Wait until the other retention, compaction or erasure has ended.',
+});
+export const RESTORE_NOTHING = defineError({
+  code: 'SLC-1448',
+  exit: 1,
+  retry: false,
+  title: 'The lake does not hold this collection from a beginning on',
+  next: 'A collection can be given back from its creation or from a snapshot on. Check the name, and `sluice seal` what is new.',
+});
+export const RESTORE_MOMENT = defineError({
+  code: 'SLC-1449',
+  exit: 1,
+  retry: false,
+  title: 'The collection cannot be given back as of this moment',
+  next: 'Choose another moment.',
+});
+export const RESTORE_TARGET = defineError({
+  code: 'SLC-1450',
+  exit: 1,
+  retry: false,
+  title: 'The collection cannot be put there',
+  next: 'Name a file or collection that does not exist yet; `--into` gives the collection another name.',
 });
 
 // --- bus -----------------------------------------------------------------------------------------------------------
@@ -434,8 +552,8 @@ export const BUS_MESSAGE = defineError({
   code: 'SLC-1605',
   exit: 1,
   retry: false,
-  title: 'A message in the topic is not one that `sluice run --role produce` has made',
-  next: 'Give sluice a topic of its own. Nothing was skipped: the position stands before that message.',
+  title: 'A message in the topic cannot be read',
+  next: 'If another program writes to the topic, say so with `bus.format`, or give sluice a topic of its own. With `bus.onBadMessage: deadLetter` such messages are put aside, and reading goes on.',
 });
 export const BUS_TOO_LARGE = defineError({
   code: 'SLC-1606',
@@ -450,6 +568,54 @@ export const BUS_OFFSET_GONE = defineError({
   retry: false,
   title: 'The topic no longer has the messages that come next',
   next: 'They were kept for too short a time, or the topic was made anew. The gap is recorded; start with `--accept-gap` to go on at the oldest message that is left.',
+});
+export const BUS_LATE = defineError({
+  code: 'SLC-1609',
+  exit: 1,
+  retry: false,
+  title: 'A message was sent again after its partition had passed its time',
+  next: 'In the lake it would lie behind what came after it, so it stays among the dead letters. `sluice dead-letters show` has its bytes.',
+});
+export const DEAD_LETTER_NONE = defineError({
+  code: 'SLC-1608',
+  exit: 2,
+  retry: false,
+  title: 'There is no such dead letter',
+  next: 'Use a name that `sluice dead-letters list` shows.',
+});
+
+// 1630-1649: Capture files.
+
+export const CAPTURE_PATTERN = defineError({
+  code: 'SLC-1630',
+  exit: 2,
+  retry: false,
+  title: 'The pattern of the Capture files is not right',
+  next: 'Give the file name format of the hub (Azure portal, Capture) as `--pattern`, with {PartitionId} and all of {Year} {Month} {Day} {Hour} {Minute} {Second}.',
+});
+
+export const CAPTURE_BROKEN = defineError({
+  code: 'SLC-1631',
+  exit: 1,
+  retry: false,
+  title: 'A Capture file cannot be read',
+  next: 'Nothing after it in its partition is read. Put a whole copy of it there, or take it away and go on with `--accept-gap`, which records what is missing.',
+});
+
+export const RESHAPE_OTHER = defineError({
+  code: 'SLC-1632',
+  exit: 2,
+  retry: false,
+  title: 'The lake of this pipeline is written in another way',
+  next: 'Give the pipeline that reshapes Capture files a lake of its own (`lake.url`, `pipeline`): their numbers are not those of a broker or of a change stream.',
+});
+
+export const RESHAPE_EMPTY = defineError({
+  code: 'SLC-1633',
+  exit: 2,
+  retry: false,
+  title: 'There are no Capture files with messages of sluice',
+  next: 'Check `--from` and `--pattern`. With `--watch` sluice waits for the first file.',
 });
 
 export const SNAPSHOT_REFUSED = defineError({
@@ -509,6 +675,20 @@ export const HTTP_DENIED = defineError({
   retry: false,
   title: 'The HTTP server refused the request',
   next: 'Send `Authorization: Bearer <token>` with `http.token`, or with the token in the run file, to the address that sluice listens on.',
+});
+export const HTTP_BUSY = defineError({
+  code: 'SLC-1510',
+  exit: 69,
+  retry: true,
+  title: 'The HTTP server has too much to do',
+  next: 'Wait a moment and ask again, less often; close pages that nobody looks at.',
+});
+export const PACKAGE_MISSING = defineError({
+  code: 'SLC-1530',
+  exit: 2,
+  retry: false,
+  title: 'A package that this configuration needs is not installed',
+  next: 'An image may have been built without it (`--build-arg WITHOUT`): build one with it. In a checkout, run `npm ci`.',
 });
 export const UNEXPECTED = defineError({
   code: 'SLC-1999',

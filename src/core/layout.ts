@@ -58,6 +58,19 @@ export function partPath(template: string, ns: Namespace, hour: Hour, part: numb
   return template.replace(/\{(\w+)\}/g, (whole, name: string) => values[name] ?? whole) + suffix;
 }
 
+const COMPRESSED = /\.(?:gz|zst)$/;
+
+export function isCompressed(path: LakePath): boolean {
+  return COMPRESSED.test(path);
+}
+
+/** Path of the Parquet file number `number` (0 is the first) of the hour, and the partition, that `part` is of. */
+export function parquetPath(part: LakePath, number: number): LakePath {
+  const plain = part.replace(COMPRESSED, '').replace(/\.part-\d{4,}(?=\.[^/]*$|$)/, '');
+  const stem = plain.replace(/\.(?:jsonl?|parquet)$/, '');
+  return `${stem}${number === 0 ? '' : `.part-${String(number).padStart(4, '0')}`}.parquet`;
+}
+
 /** How many hours a part covers. */
 export function hoursPerPart(template: string): number {
   return template.includes('{HH}') ? 1 : HOURS_PER_DAY;

@@ -28,7 +28,12 @@ export interface SealedLine {
   readonly epoch: number;
   /** With `per-event`: the file is an index, and this is the size of the event files that it names. */
   readonly eventBytes?: number;
-  /** Paths that this file replaces (compaction, erasure). */
+  /**
+   * Of a Parquet file: its lines, newlines included, as if they were one file. So they can be compared with those of the
+   * files that it replaces.
+   */
+  readonly lines?: { readonly bytes: number; readonly sha256: string };
+  /** Paths that this file replaces (compaction, erasure), in the order of their lines. */
   readonly supersedes?: readonly LakePath[];
 }
 
@@ -77,8 +82,15 @@ export function readLedgerLine(text: string): LedgerLine | null {
     line['ops'] !== null &&
     ['firstAt', 'lastAt'].every((name) => typeof line[name] === 'object') &&
     (line['eventBytes'] === undefined || isNumber('eventBytes')) &&
+    (line['lines'] === undefined || isSumOfLines(line['lines'])) &&
     (line['supersedes'] === undefined || Array.isArray(line['supersedes']));
   return fine ? (line as unknown as LedgerLine) : null;
+}
+
+function isSumOfLines(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { bytes, sha256 } = value as Record<string, unknown>;
+  return Number.isSafeInteger(bytes) && typeof sha256 === 'string';
 }
 
 /** A lake refuses other paths with an error that is not a finding. */

@@ -37,10 +37,12 @@ export function parseLine(line: Buffer): LineFacts {
   };
 }
 
-const OPENINGS = {
-  documentKey: Buffer.from('"documentKey":', 'latin1'),
+const DOCUMENT_KEY = Buffer.from('"documentKey":', 'latin1');
+const FIELDS = {
   fullDocument: Buffer.from('"fullDocument":', 'latin1'),
   updateDescription: Buffer.from('"updateDescription":', 'latin1'),
+  to: Buffer.from('"to":', 'latin1'),
+  snapshot: Buffer.from('"snapshot":', 'latin1'),
 } as const;
 const QUOTE = 0x22;
 const COMMA = 0x2c;
@@ -50,24 +52,27 @@ const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
-/** Text of `documentKey`, as it stands in the line; `null` when the event has none. */
-export function documentKeyOf(line: Buffer): string | null {
-  return memberOf(line, 'documentKey');
-}
-
 /**
- * Text of a member of the line, as it stands there; `null` when it has none of that name.
+ * Text of `documentKey`, as it stands in the line; `null` when the event has none.
  * @param line one that {@link parseLine} has read
  */
-export function memberOf(line: Buffer, name: 'documentKey' | 'fullDocument' | 'updateDescription'): string | null {
-  const opening = OPENINGS[name];
+export function documentKeyOf(line: Buffer): string | null {
+  return fieldOf(line, DOCUMENT_KEY);
+}
+
+/** Text of another top-level field of a line, as it stands there; `null` when the line does not have it. */
+export function textOf(line: Buffer, field: 'fullDocument' | 'updateDescription' | 'to' | 'snapshot'): string | null {
+  return fieldOf(line, FIELDS[field]);
+}
+
+function fieldOf(line: Buffer, name: Buffer): string | null {
   let depth = 0;
   let from = -1;
   for (let at = 0; at < line.length; at++) {
     const byte = line[at]!;
     if (byte === QUOTE) {
-      if (depth === 1 && from < 0 && line.subarray(at, at + opening.length).equals(opening)) {
-        at += opening.length - 1;
+      if (depth === 1 && from < 0 && line.subarray(at, at + name.length).equals(name)) {
+        at += name.length - 1;
         from = at + 1;
       } else {
         at = endOfString(line, at);

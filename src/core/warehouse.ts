@@ -12,6 +12,11 @@ export interface SealedFile {
   readonly line: SealedLine;
   /** Path on this machine's disk, or `null`: then `read`. */
   readonly localPath: string | null;
+  /**
+   * Of a file that is gone, whose lines `read` takes out of the one that has replaced it: how many bytes they are, not compressed. Else
+   * what is read is what was sealed.
+   */
+  readonly plainBytes?: number;
   read(signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
@@ -76,6 +81,17 @@ export interface SchemaVersion {
   readonly updatedAt: string;
 }
 
+/** History that the source no longer had. */
+export interface WarehouseGap {
+  readonly from: Timestamp;
+  /** `null`: capture has not gone on yet. */
+  readonly to: Timestamp | null;
+  /** ISO 8601. */
+  readonly detectedAt: string;
+  readonly collections: readonly string[];
+  readonly cause: string;
+}
+
 export interface QueryResult {
   readonly columns: readonly string[];
   /** JSON values; numbers that a double cannot hold come as text. */
@@ -115,6 +131,8 @@ export interface Warehouse extends AsyncDisposable {
   collections(): Promise<readonly CollectionRow[]>;
   /** Notes how many documents MongoDB has, of collections that are registered. */
   noteSourceCounts(counts: readonly { readonly namespace: Namespace; readonly count: number }[]): Promise<void>;
+  /** Notes the gaps of a pipeline's history in `sluice.gaps`, in the place of those that were noted of it before. */
+  noteGaps(pipeline: string, gaps: readonly WarehouseGap[]): Promise<void>;
   /** Adds what a look at some documents has shown to the schema of a registered collection. */
   learn(ns: Namespace, seen: DocumentSchema): Promise<void>;
   /** All versions of its schema, oldest first; none for what nobody has loaded or looked at. */
@@ -123,6 +141,11 @@ export interface Warehouse extends AsyncDisposable {
   failedCasts(ns: Namespace, signal: AbortSignal): Promise<readonly { readonly column: string; readonly documents: number }[]>;
   /** Reads only: a statement that would change anything is refused. @throws WAREHOUSE_QUERY */
   query(sql: string, limit: number, signal: AbortSignal): Promise<QueryResult>;
+  /**
+   * `sql` over collections as they were at a moment: where it names the table of one without a schema, that is what it stands for.
+   * @param at ISO 8601 @throws AS_OF_UNKNOWN, AS_OF_TABLES
+   */
+  asOf(sql: string, at: string): Promise<string>;
   /** Streams the silver documents of a collection that are current, ordered by key, as `{ key, doc }` texts: for `verify`. */
   silver(ns: Namespace, signal: AbortSignal): AsyncIterable<{ readonly key: string; readonly doc: string | null }>;
   /**

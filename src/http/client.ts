@@ -12,6 +12,8 @@ export type OwnerPath =
   | '/api/status'
   | '/api/seal'
   | '/api/snapshot'
+  | '/api/dump'
+  | '/api/retain'
   | '/api/load'
   | '/api/merge'
   | '/api/query'

@@ -7,6 +7,7 @@ import { GAP_OPEN, HTTP_FAILED, LAKE_FULL, LAKE_OWNED, OWNER_UNREACHABLE, WAREHO
 import { silentLog } from '../ops/log.ts';
 import { newStats } from '../ops/stats.ts';
 import { callOwner } from './client.ts';
+import { LISTENERS_MAX } from './live.ts';
 import { startHttp, type HttpServer } from './server.ts';
 
 const TOKEN = 'the-token-of-this-run';
@@ -26,9 +27,14 @@ class Recorder implements Control {
     return result as T;
   }
 
+  revision = '1';
+  overview: Control['overview'] = () => this.#note('overview', null, { pipeline: this.pipeline, abilities: { captures: true, loads: false } });
+  files: Control['files'] = (args) => this.#note('files', args, { files: [], truncated: false });
   status: Control['status'] = () => this.#note('status', null, { pipeline: this.pipeline });
   seal: Control['seal'] = () => this.#note('seal', null, none);
   snapshot: Control['snapshot'] = (args) => this.#note('snapshot', args, none);
+  dump: Control['dump'] = (args) => this.#note('dump', args, { ok: true, dumps: [] });
+  retain: Control['retain'] = (args) => this.#note('retain', args, none);
   load: Control['load'] = (args) => this.#note('load', args, none);
   merge: Control['merge'] = (args) => this.#note('merge', args, none);
   verify: Control['verify'] = (args) => this.#note('verify', args, { ok: true, checks: [] });
@@ -122,12 +128,101 @@ describe('metrics', () => {
   });
 });
 
+describe('the page', () => {
+  it('may take scripts and styles of its own files alone, built or not', async () => {
+    const { status, headers } = await ask('GET', '/');
+    expect(status).toBe(200);
+    expect(headers['content-type']).toBe('text/html; charset=utf-8');
+    const policy = String(headers['content-security-policy']);
+    expect(policy).toMatch(/^default-src 'none'/);
+    expect(policy).not.toMatch(/unsafe|\*|https?:/);
+  });
+
+  it.each([
+    '/assets/../index.html',
+    '/assets/%2e%2e/index.html',
+    '/assets/..%2f..%2fpackage.json',
+    '/assets/',
+    '/assets',
+    '/index.html',
+    '//etc/passwd',
+  ])('has no file %s', async (path) => {
+    const { status, text } = await ask('GET', path);
+    expect([status, JSON.parse(text).code]).toEqual([404, 'SLC-1001']);
+  });
+
+  it('is told what can be done now, and nothing else', async () => {
+    const { text } = await ask('GET', '/api/overview');
+    // This process captures and does not load.
+    expect((JSON.parse(text) as { actions: { name: string }[] }).actions.map(({ name }) => name)).toEqual(['seal', 'verify']);
+  });
+
+  it('reads the ledger of a collection, and says how to ask', async () => {
+    await ask('GET', '/api/files?collection=shop.orders&hour=5');
+    await ask('GET', '/api/files?collection=shop.orders');
+    expect(control.asked).toEqual([
+      ['files', { collection: 'shop.orders', hour: 5 }],
+      ['files', { collection: 'shop.orders', hour: null }],
+    ]);
+    for (const query of ['', '?collection=', '?collection=a&hour=-1', '?collection=a&hour=x', '?collection=a&other=1']) {
+      expect((await ask('GET', `/api/files${query}`)).status).toBe(400);
+    }
+  });
+});
+
+describe('live events', () => {
+  /** Reads events until there are `wanted`. */
+  async function events(wanted: number): Promise<Record<string, unknown>[]> {
+    const stop = new AbortController();
+    const answer = await fetch(`${server.url}/api/events`, { signal: stop.signal });
+    expect(answer.headers.get('content-type')).toBe('text/event-stream');
+    let text = '';
+    for await (const chunk of answer.body!.pipeThrough(new TextDecoderStream())) {
+      text += chunk;
+      if (text.split('\n\n').length > wanted) break;
+    }
+    stop.abort();
+    return [...text.matchAll(/^event: live\ndata: (.*)$/gm)].map((m) => JSON.parse(m[1] ?? '') as Record<string, unknown>);
+  }
+
+  it('come at once and then about each second, with the counters as they are', async () => {
+    control.stats.events = 7;
+    const coming = events(2);
+    setTimeout(() => (control.stats.events = 9), 300);
+    expect((await coming).map((each) => each['events'])).toEqual([7, 9]);
+  });
+
+  it('end when the server stops, and do not keep it from stopping', async () => {
+    const answer = await fetch(`${server.url}/api/events`);
+    const ended = answer.text().catch(() => 'cut');
+    await server[Symbol.asyncDispose]();
+    await ended;
+    server = await start();
+  });
+
+  it('are refused when too many listen, until one of them goes', async () => {
+    const stop = new AbortController();
+    const first = new AbortController();
+    // Kept: one that is forgotten is cut off when it is collected.
+    const listening = [await fetch(`${server.url}/api/events`, { signal: first.signal })];
+    while (listening.length < LISTENERS_MAX) listening.push(await fetch(`${server.url}/api/events`, { signal: stop.signal }));
+    const refused = await ask('GET', '/api/events');
+    expect([refused.status, JSON.parse(refused.text).code]).toEqual([429, 'SLC-1510']);
+    first.abort();
+    await expect.poll(async () => (await fetch(`${server.url}/api/events`, { signal: stop.signal })).status, { timeout: 10_000 }).toBe(200);
+    expect(listening.every(({ status }) => status === 200)).toBe(true);
+    stop.abort();
+  });
+});
+
 describe('control', () => {
   it('passes what is asked on, with defaults', async () => {
     const post = async (path: string, body: unknown): Promise<unknown> =>
       JSON.parse((await ask('POST', path, bearer, JSON.stringify(body))).text) as unknown;
     await post('/api/seal', {});
     await post('/api/snapshot', { collections: ['shop.orders'] });
+    await post('/api/dump', { collections: ['shop.*'] });
+    await post('/api/retain', {});
     await post('/api/load', { hours: { from: 1, to: 2 } });
     await post('/api/load', {});
     await post('/api/merge', { collections: ['shop.*'], rebuild: true });
@@ -146,12 +241,14 @@ describe('control', () => {
     expect(control.asked).toEqual([
       ['seal', null],
       ['snapshot', { collections: ['shop.orders'] }],
+      ['dump', { collections: ['shop.*'], hour: null, layout: null, content: null }],
+      ['retain', { dryRun: false }],
       ['load', { hours: { from: 1, to: 2 } }],
       ['load', { hours: null }],
       ['merge', { collections: ['shop.*'], rebuild: true }],
       ['verify', { lake: true, warehouse: false, source: false }],
       ['resume', { collections: [] }],
-      ['query', { sql: 'select 1', limit: 1000 }],
+      ['query', { sql: 'select 1', limit: 1000, asOf: null }],
       ['pause', { collections: ['a.b'] }],
     ]);
   });

@@ -10,12 +10,16 @@ import { reasonOf, SluiceError, systemCode } from '../core/error.ts';
 import { HTTP_FAILED } from '../core/errors.ts';
 import type { Logger } from '../ops/log.ts';
 import { Heartbeat } from './health.ts';
+import { LiveFeed } from './live.ts';
 import { makeRegistry } from './metrics.ts';
 import { makeRoutes } from './routes.ts';
 
 /** A standby on the same machine has the same configuration and so the same port: the next free one is taken. */
 const PORTS_TRIED_MAX = 21;
 const PORT_MAX = 65_535;
+/** Who sends its question slower than this is cut off; an answer may take as long as it takes. */
+const LIMITS = { headersTimeout: 5_000, requestTimeout: 10_000, keepAliveTimeout: 5_000, connectionsCheckingInterval: 1_000 } as const;
+const CONNECTIONS_MAX = 256;
 /** What is being answered may end; then connections are cut. */
 const CLOSE_MS_MAX = 2000;
 
@@ -42,15 +46,17 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   const { host, control, log, clock = systemClock } = options;
   const heartbeat = new Heartbeat(clock);
   const registry = makeRegistry(control.pipeline, control.stats, () => clock.now());
-  const routes = makeRoutes({ control, host, token: options.token, registry, heartbeat, scrub: options.scrub, log });
-  const server = createAdaptorServer({ fetch: routes.fetch }) as Server;
+  const stop = new AbortController();
+  const live = new LiveFeed(control, clock, stop.signal);
+  const routes = makeRoutes({ control, host, token: options.token, registry, heartbeat, live, scrub: options.scrub, log, clock });
+  const server = createAdaptorServer({ fetch: routes.fetch, serverOptions: LIMITS }) as Server;
+  server.maxConnections = CONNECTIONS_MAX;
   const port = await listenNear(server, host, options.port);
   if (options.port !== 0 && port !== options.port) log.warn({ wanted: options.port, port }, 'the HTTP port is taken, using the next free one');
   server.on('error', (error) => log.error({ err: error }, 'the HTTP server has a problem'));
-  const stop = new AbortController();
   const beating = heartbeat.run(stop.signal);
   const url = `http://${reachable(host)}:${port}`;
-  log.info({ url }, 'listening');
+  log.info({ url }, 'listening: dashboard, metrics and control');
   return {
     port,
     url,

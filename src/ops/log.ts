@@ -7,6 +7,7 @@ import { styleText } from 'node:util';
 import { destination, pino, type DestinationStream, type Logger } from 'pino';
 import { SluiceError } from '../core/error.ts';
 import type { LogLevel } from './log-levels.ts';
+import { scrubJson } from './scrub-json.ts';
 
 export type { Logger };
 
@@ -18,6 +19,8 @@ export interface LogOptions {
   readonly destination: 'stderr' | { readonly file: string } | DestinationStream;
   /** For people at a terminal; else one JSON object a line. */
   readonly pretty: boolean;
+  /** On every line, after the process. */
+  readonly fields?: Readonly<Record<string, string>>;
   /** Takes known secrets out of a text. */
   readonly scrub: (text: string) => string;
 }
@@ -29,11 +32,11 @@ export function makeLog(options: LogOptions): Logger {
   return pino(
     {
       level,
-      base: { pid: process.pid },
+      base: { pid: process.pid, ...options.fields },
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: (error: unknown) => describeError(error, verbose) },
-      hooks: { streamWrite: (line) => scrubLine(line, scrub) },
+      hooks: { streamWrite: (line) => `${scrubJson(line.trimEnd(), scrub)}\n` },
     },
     options.pretty ? prettyStream(stream) : stream,
   );
@@ -55,13 +58,6 @@ function describeError(error: unknown, verbose: boolean): unknown {
   };
 }
 
-/** The line itself is only looked at: replacing inside JSON text could break it (a password may be `":`). */
-function scrubLine(line: string, scrub: (text: string) => string): string {
-  if (scrub(line) === line) return line;
-  const value: unknown = JSON.parse(line, (_, item: unknown) => (typeof item === 'string' ? scrub(item) : item));
-  return `${JSON.stringify(value)}\n`;
-}
-
 const COLOURS: Readonly<Record<string, Parameters<typeof styleText>[0]>> = {
   fatal: 'red',
   error: 'red',
@@ -76,7 +72,7 @@ function prettyStream(to: DestinationStream): DestinationStream {
 }
 
 function prettyLine(line: string): string {
-  const { time, level, msg, pid: _pid, err, ...rest } = JSON.parse(line) as Record<string, unknown>;
+  const { time, level, msg, pid: _pid, pipeline: _pipeline, err, ...rest } = JSON.parse(line) as Record<string, unknown>;
   const label = String(level);
   const error = err as { code?: string; message?: string; next?: string; stack?: string } | undefined;
   const fields = Object.entries(rest).map(([key, value]) =>

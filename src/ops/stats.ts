@@ -8,6 +8,27 @@ import { newLakeTraffic, type LakeTraffic } from './lake-traffic.ts';
 
 export type PipelineState = 'starting' | 'standby' | 'recovering' | 'running' | 'reconnecting' | 'stopping' | 'stopped' | 'failed';
 
+/** One load of files into bronze that brought something, or failed. */
+export interface LoadRecord {
+  readonly atMs: number;
+  readonly seconds: number;
+  readonly files: number;
+  readonly rows: number;
+  readonly rejected: number;
+  /** The only collection, or how many. */
+  readonly of: string;
+  /** `null`: it went well. */
+  readonly error: string | null;
+}
+
+const LOADS_KEPT = 100;
+
+/** Newest first; the oldest are forgotten. */
+export function recordLoad(stats: PipelineStats, record: LoadRecord): void {
+  stats.loads.unshift(record);
+  if (stats.loads.length > LOADS_KEPT) stats.loads.length = LOADS_KEPT;
+}
+
 export interface PipelineStats {
   state: PipelineState;
   /** Number of this owner; 0 before it owns the pipeline. */
@@ -17,6 +38,8 @@ export interface PipelineStats {
   eventBytes: number;
   /** Replayed events that the lake already held, dropped. */
   eventsReplayed: number;
+  /** Messages that could not be read and were put aside. */
+  deadLetters: number;
   batches: number;
   appends: number;
   checkpointSaves: number;
@@ -55,6 +78,8 @@ export interface PipelineStats {
   readonly loadSeconds: Histogram;
   /** Of merging one collection. */
   readonly mergeSeconds: Histogram;
+  /** The last hundred, newest first. */
+  readonly loads: LoadRecord[];
   /** Requests to a lake that counts them. */
   readonly lake: LakeTraffic;
 }
@@ -71,6 +96,7 @@ export function newStats(): PipelineStats {
     events: 0,
     eventBytes: 0,
     eventsReplayed: 0,
+    deadLetters: 0,
     batches: 0,
     appends: 0,
     checkpointSaves: 0,
@@ -97,6 +123,7 @@ export function newStats(): PipelineStats {
     flushSeconds: new Histogram(),
     loadSeconds: new Histogram(),
     mergeSeconds: new Histogram(),
+    loads: [],
     lake: newLakeTraffic(),
   };
 }

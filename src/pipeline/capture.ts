@@ -221,7 +221,7 @@ export class Capture {
       throw new SluiceError(LAKE_LOST_OWNERSHIP, `this was owner ${ours}, the checkpoint says ${committer.state.epoch}`);
     }
     const identity = await source.open(signal);
-    log.info({ source: identity.description, lake: lake.description, pipeline }, 'owner of the pipeline');
+    log.info({ source: identity.description, lake: lake.description }, 'owner of the pipeline');
     // Once the fence has begun it is carried through: a stop in the middle of it would only have to be recovered again.
     const recovered = await recover(
       { lake, committer, writer: { ...this.#options, fingerprint: identity.fingerprint }, partition, clock, stats, log },
@@ -240,6 +240,7 @@ export class Capture {
       stats.state = 'stopping';
       committer.state.cleanStop = true;
       await committer.save('clean-stop');
+      log.info({ position: committer.state.resume?.position, parts: committer.state.parts.length }, 'stopped in good order');
     } catch (error) {
       if (SluiceError.is(error, HISTORY_LOST, BUS_OFFSET_GONE)) {
         // What was read before the history ended is not part of the gap.

@@ -136,20 +136,25 @@ export function newCheckpoint(pipeline: string, layout: string): Checkpoint {
 }
 
 /**
- * Whose checkpoint: `null` of a pipeline without a bus, `p003` of a partition, `producer`. A folder for each, because a lock lies
- * beside its checkpoint.
+ * Whose checkpoint: `null` of a pipeline without a bus, `p003` of a partition, `producer`, `maintenance` of whoever replaces sealed
+ * files. A folder for each, because a lock lies beside its checkpoint.
  */
 export type Scope = string | null;
 export const PRODUCER: Scope = 'producer';
+export const MAINTENANCE: Scope = 'maintenance';
 export const partitionScope = (partition: number): string => `p${String(partition).padStart(3, '0')}`;
 
-export const checkpointPath = (pipeline: string, scope: Scope = null): LakePath =>
-  scope === null ? `_sluice/${pipeline}/checkpoint.json` : `_sluice/${pipeline}/bus/${scope}/checkpoint.json`;
+export const checkpointPath = (pipeline: string, scope: Scope = null): LakePath => {
+  if (scope === null) return `_sluice/${pipeline}/checkpoint.json`;
+  return scope === MAINTENANCE ? `_sluice/${pipeline}/maintenance/checkpoint.json` : `_sluice/${pipeline}/bus/${scope}/checkpoint.json`;
+};
 export const ledgerFolder = (pipeline: string, scope: Scope = null): LakePath =>
   scope === null ? `_sluice/${pipeline}/ledger` : `_sluice/${pipeline}/ledger/${scope}`;
+export const isMaintenance = (ledger: LakePath): boolean => ledger.includes(`/ledger/${MAINTENANCE}/`);
 /** @param number 0, or that of a further file of its day: the storage takes no more appends to the one before */
 export const ledgerPath = (pipeline: string, scope: Scope, day: string, number: number): LakePath =>
   `${ledgerFolder(pipeline, scope)}/${day}${number === 0 ? '' : `.part-${String(number).padStart(4, '0')}`}.jsonl`;
+export const claimsFolder = (pipeline: string): LakePath => `_sluice/${pipeline}/claims`;
 export const hourFilePath = (pipeline: string, hour: string): LakePath => `_sluice/${pipeline}/hours/${hour}.json`;
 export const PIPELINE_FILE: LakePath = '_sluice/pipeline.json';
 

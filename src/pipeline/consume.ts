@@ -6,16 +6,19 @@
  * partition's checkpoint decides. So a partition that moves is waited for, then taken over through its checkpoint, and a
  * former owner that is slow to learn can do no harm.
  */
-import type { Bus, BusMembership, OffsetRange } from '../core/bus.ts';
+import type { Bus, BusMembership, OffsetRange, ReadForeign } from '../core/bus.ts';
 import type { Clock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
 import { BUS_PARTITIONS, LAKE_LOST_OWNERSHIP } from '../core/errors.ts';
 import type { Lake } from '../core/lake.ts';
+import type { StartAt } from '../core/source.ts';
 import { compareTimestamps, type Timestamp } from '../core/time.ts';
 import type { Logger } from '../ops/log.ts';
 import { newStats, type PipelineState, type PipelineStats } from '../ops/stats.ts';
 import { Capture, type CaptureOptions } from './capture.ts';
 import { PRODUCER, checkpointPath, decodeCheckpoint, partitionScope, type Checkpoint, type Scope } from './checkpoint.ts';
+import { beginForeign } from './foreign-start.ts';
+import { claimPrefix } from './owner.ts';
 import { PartitionSource } from './partition-source.ts';
 import { patiently } from './patience.ts';
 import { readFile } from './read-file.ts';
@@ -24,6 +27,9 @@ export interface ConsumeOptions extends Omit<CaptureOptions, 'partition' | 'star
   readonly group: string;
   readonly partitionBy: 'collection' | 'document';
   readonly unavailableAfterMs: number;
+  readonly onBadMessage: 'deadLetter' | 'stop';
+  /** Of a topic that others write to: there is no producer of ours, and the first consumer begins the pipeline. */
+  readonly foreign: { readonly read: ReadForeign; readonly startAt: StartAt } | null;
 }
 
 export interface ConsumeParts {
@@ -98,16 +104,43 @@ export class Consume {
     await Promise.all([...this.#working.values()].map(async ({ capture }) => await capture?.seal(signal)));
   }
 
+  /**
+   * Seals all that consumers which have stopped have left open; the first partition last, because it publishes for all. Does
+   * not ask the broker. @throws LAKE_OWNED while one of them runs
+   */
+  async sealStopped(signal: AbortSignal): Promise<void> {
+    const producer = await this.#checkpoint(PRODUCER, signal);
+    if (producer?.bus === undefined) return;
+    const { partitions } = producer.bus;
+    for (let index = partitions - 1; index >= 0; index -= 1) {
+      const stats = newStats();
+      await using source = this.#source(index, producer, stats);
+      await this.#capture(index, partitions, source, stats, { wait: false }).sealStopped(signal);
+    }
+  }
+
   /** Where the topic begins for this pipeline is known once its producer has begun. */
   async #producer(signal: AbortSignal): Promise<Checkpoint> {
     const { clock, log, stats } = this.#parts;
     for (let told = false; ; told = true) {
+      if (this.#options.foreign !== null) await this.#begin(this.#options.foreign, signal);
       const checkpoint = await this.#checkpoint(PRODUCER, signal);
       if (checkpoint?.resume !== undefined && checkpoint.resume !== null && checkpoint.bus !== undefined) return checkpoint;
       stats.state = 'standby';
-      if (!told) log.info('waiting for `sluice run --role produce` to begin');
+      if (!told) log.info(this.#options.foreign === null ? 'waiting for `sluice run --role produce` to begin' : 'waiting for the first message');
       await clock.sleep(POLL_MS, signal);
     }
+  }
+
+  async #begin(foreign: NonNullable<ConsumeOptions['foreign']>, signal: AbortSignal): Promise<void> {
+    const { lake, bus, clock } = this.#parts;
+    if ((await this.#checkpoint(PRODUCER, signal)) !== null) return;
+    await claimPrefix(lake, this.#options.pipeline, signal);
+    await this.#patiently(
+      'looking for the first message',
+      async () => await beginForeign(lake, bus, { ...this.#options, ...foreign, nowMs: clock.now() }, signal),
+      signal,
+    );
   }
 
   async #count(producer: Checkpoint, signal: AbortSignal): Promise<number> {
@@ -181,14 +214,16 @@ export class Consume {
     const checkpoint = async (): Promise<Checkpoint | null> => await this.#checkpoint(partitionScope(index), new AbortController().signal);
     const ranges = async (signal: AbortSignal): Promise<readonly OffsetRange[]> =>
       await this.#patiently('asking for the offsets', async () => await bus.ranges(signal), signal);
-    return new PartitionSource({ bus, lake, index, producer, checkpoint, ranges, onRead: (next) => this.#commit(index, next), stats });
+    const { foreign, onBadMessage } = this.#options;
+    const onRead = (next: bigint): void => this.#commit(index, next);
+    return new PartitionSource({ bus, lake, index, producer, checkpoint, ranges, foreign: foreign?.read ?? null, onBadMessage, onRead, stats });
   }
 
-  #capture(index: number, count: number, source: PartitionSource, stats: PipelineStats): Capture {
+  #capture(index: number, count: number, source: PartitionSource, stats: PipelineStats, how: Partial<CaptureOptions> = {}): Capture {
     const { layout, partitionBy } = this.#options;
     // One collection in several partitions: each has files of its own.
     const own = partitionBy === 'document' ? layout.replace('{part}', `.${partitionScope(index)}{part}`) : layout;
-    const options: CaptureOptions = { ...this.#options, layout: own, partition: { index, count }, startAt: { kind: 'now' } };
+    const options: CaptureOptions = { ...this.#options, ...how, layout: own, partition: { index, count }, startAt: { kind: 'now' } };
     return new Capture(options, { ...this.#parts, source, stats, onOwned: () => this.#onOwned() });
   }
 
@@ -248,9 +283,10 @@ export class Consume {
 
   #tally(): void {
     const all = [...this.#stats.values()];
-    if (all.length === 0) return;
     const { stats } = this.#parts;
     for (const name of SUMS) stats[name] = this.#gone[name] + all.reduce((sum, each) => sum + each[name], 0);
+    // After a stop no partition is ours; what was done stays counted.
+    if (all.length === 0) return;
     stats.epoch = Math.max(...all.map(({ epoch }) => epoch));
     stats.watermark = lowest(all.map(({ watermark }) => watermark));
     stats.lastEventAtMs = Math.max(0, ...all.map(({ lastEventAtMs }) => lastEventAtMs ?? 0)) || null;
@@ -262,6 +298,7 @@ const SUMS = [
   'events',
   'eventBytes',
   'eventsReplayed',
+  'deadLetters',
   'batches',
   'appends',
   'checkpointSaves',

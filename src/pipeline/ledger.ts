@@ -168,6 +168,8 @@ export async function* readLedger(lake: Lake, pipeline: string, since: string, s
  */
 export async function* readFencedLedger(lake: Lake, folder: LakePath, since: string, signal: AbortSignal): AsyncGenerator<LedgerLine> {
   for await (const { text, path } of ledgerFiles(lake, folder, since, signal)) {
+    // Others write to what lies deeper.
+    if (path.lastIndexOf('/') > folder.length) continue;
     if (text !== '' && !text.endsWith('\n')) throw new SluiceError(LEDGER_BAD, `${path} ends in the middle of a line`);
     yield* parseLedger(text, path);
   }
@@ -176,7 +178,7 @@ export async function* readFencedLedger(lake: Lake, folder: LakePath, since: str
 async function* ledgerFiles(lake: Lake, folder: LakePath, since: string, signal: AbortSignal): AsyncGenerator<{ text: string; path: LakePath }> {
   const from = `${since}.jsonl`;
   for await (const { path } of lake.list(folder, signal)) {
-    // Those of partitions lie a folder deeper.
+    // Those of partitions and of the maintenance lie a folder deeper.
     if (path.slice(path.lastIndexOf('/') + 1) >= from) yield { text: (await readFile(lake, path, signal)).toString('utf8'), path };
   }
 }

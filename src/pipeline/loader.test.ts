@@ -21,7 +21,7 @@ import { WAREHOUSE_FAILED } from '../core/errors.ts';
 import type { Lake, LakePath } from '../core/lake.ts';
 import { formatNamespace, parseNamespace, type Namespace } from '../core/namespace.ts';
 import { parseHourName, type Timestamp } from '../core/time.ts';
-import type { CollectionRow, CollectionStatus, LoadResult, SealedFile, Warehouse } from '../core/warehouse.ts';
+import type { CollectionRow, CollectionStatus, LoadResult, SealedFile, Warehouse, WarehouseGap } from '../core/warehouse.ts';
 import { openMemoryLake } from '../lake/memory/memory.ts';
 import { silentLog } from '../ops/log.ts';
 import { newStats, type PipelineStats } from '../ops/stats.ts';
@@ -49,6 +49,7 @@ class FakeWarehouse implements Warehouse {
   readonly discovered: string[] = [];
   readonly behindInLearning: Namespace[] = [];
   readonly merges: string[] = [];
+  readonly gaps: [pipeline: string, gaps: readonly WarehouseGap[]][] = [];
   /** Calls of any kind. */
   asked = 0;
 
@@ -139,6 +140,15 @@ class FakeWarehouse implements Warehouse {
   }
 
   async noteSourceCounts(): Promise<void> {}
+
+  async asOf(sql: string): Promise<string> {
+    return sql;
+  }
+
+  async noteGaps(pipeline: string, gaps: readonly WarehouseGap[]): Promise<void> {
+    this.asked += 1;
+    this.gaps.push([pipeline, gaps]);
+  }
 
   async learn(): Promise<void> {}
 
@@ -369,6 +379,24 @@ describe('a loader', () => {
     expect([warehouse.asked, warehouse.complete.get('shop.carts')]).toEqual([asked + 1, later]);
     await sealOpen(lake);
     expect(await loader.catchUp(never, { retry: false })).toMatchObject({ files: 1 });
+  });
+
+  it('tells the warehouse of gaps when it starts and when they change', async () => {
+    const { lake, warehouse, loader } = await setup();
+    await loader.catchUp(never, { retry: false });
+    await loader.catchUp(never, { retry: false });
+    expect(warehouse.gaps).toEqual([['shop', []]]);
+    const gap = { from: WATERMARK, to: null, detectedAt: '2026-11-21T10:00:00.000Z', collections: ['shop.*'], cause: 'the oplog was overtaken' };
+    await replaceCheckpoint(lake, { gaps: [gap] });
+    await loader.catchUp(never, { retry: false });
+    const closed = { ...gap, to: { t: WATERMARK.t + 60, i: 1 } };
+    await replaceCheckpoint(lake, { gaps: [closed] });
+    await loader.catchUp(never, { retry: false });
+    await loader.catchUp(never, { retry: false });
+    expect(warehouse.gaps.slice(1)).toEqual([
+      ['shop', [gap]],
+      ['shop', [closed]],
+    ]);
   });
 
   it('lets a file that is rejected wait longer each time, unless a person asks', async () => {

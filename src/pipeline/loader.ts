@@ -17,16 +17,18 @@ import { hoursPerPart } from '../core/layout.ts';
 import { dataBytes, isSealedLine, type SealedLine } from '../core/ledger.ts';
 import { formatNamespace, parseNamespace, type Namespace } from '../core/namespace.ts';
 import { compareTimestamps, parseHourName, type Hour, type Timestamp } from '../core/time.ts';
-import type { CollectionRow, SealedFile, Warehouse } from '../core/warehouse.ts';
+import type { CollectionRow, LoadResult, SealedFile, Warehouse } from '../core/warehouse.ts';
 import type { Logger } from '../ops/log.ts';
 import { timed } from '../ops/histogram.ts';
-import type { PipelineStats } from '../ops/stats.ts';
-import { ledgerFolder, type Checkpoint } from './checkpoint.ts';
+import { recordLoad, type PipelineStats } from '../ops/stats.ts';
+import { isMaintenance, ledgerFolder, type Checkpoint } from './checkpoint.ts';
 import { readEvents } from './event-files.ts';
+import { isGone, readHorizon, type Horizon } from './horizon.ts';
 import { parseLedger } from './ledger.ts';
 import { inParallel } from './parallel.ts';
 import { Quarantine } from './quarantine.ts';
 import { readFile } from './read-file.ts';
+import { Replaced } from './replaced.ts';
 import { readWhole } from './whole.ts';
 
 export interface LoaderOptions {
@@ -84,6 +86,9 @@ export class Loader {
   /** Files that were rejected by the last call, with the reason: told once, not every few seconds. */
   #rejected = new Map<LakePath, string>();
   #hoursPerFile = 1;
+  /** Files of the lake may have been replaced and be gone. */
+  #maintained = false;
+  #horizon: Pick<Horizon, 'from'> = { from: null };
   /** Collections that the warehouse knows, by name. */
   readonly #known = new Map<string, Namespace>();
   readonly #quarantine = new Quarantine();
@@ -92,6 +97,8 @@ export class Loader {
   #quietExcept: { readonly paused: ReadonlySet<string>; readonly behind: ReadonlySet<string> } = { paused: new Set(), behind: new Set() };
   #markedAtMs = 0;
   readonly #marked = new Map<string, Timestamp>();
+  /** As they were told to the warehouse. */
+  #toldGaps: string | null = null;
 
   constructor(lake: Lake, warehouse: Warehouse, options: LoaderOptions) {
     this.#lake = lake;
@@ -109,13 +116,18 @@ export class Loader {
     const checkpoint = await readWhole(this.#lake, this.#options.pipeline, signal);
     const tally: Tally = { files: 0, rows: 0, merged: 0, rejected: [], behind: new Set(), failed: new Map(), retry: how.retry };
     this.#hoursPerFile = checkpoint === null ? 1 : hoursPerPart(checkpoint.layout);
+    this.#horizon = await readHorizon(this.#lake, this.#options.pipeline, signal);
     const ledgers: LakeFile[] = [];
     for await (const file of this.#lake.list(ledgerFolder(this.#options.pipeline), signal)) ledgers.push(file);
+    // What replaces other files comes before them: where none of those is loaded they never are, else it is the one that never is.
+    ledgers.sort((a, b) => Number(isMaintenance(b.path)) - Number(isMaintenance(a.path)));
+    this.#maintained = ledgers.some(({ path }) => isMaintenance(path));
     if (!how.retry && this.#isQuiet(ledgers, checkpoint)) {
       await this.#markWhileIdle(checkpoint);
       return totalsOf(tally);
     }
     this.#settled = false;
+    await this.#tellGaps(checkpoint);
     const known = await this.#registry(checkpoint);
     const paused = namesIn(known, 'PAUSED');
     for (const [index, file] of ledgers.entries()) {
@@ -143,9 +155,18 @@ export class Loader {
     return this.#warehouse.collections();
   }
 
+  /** A gap may be found, closed, or taken back. */
+  async #tellGaps(checkpoint: Checkpoint | null): Promise<void> {
+    const gaps = gapsOf(checkpoint);
+    if (checkpoint === null || gaps === this.#toldGaps) return;
+    await this.#warehouse.noteGaps(this.#options.pipeline, checkpoint.gaps);
+    this.#toldGaps = gaps;
+  }
+
   /** Nothing has come since a call that left nothing to do. */
   #isQuiet(ledgers: readonly LakeFile[], checkpoint: Checkpoint | null): boolean {
     if (!this.#settled || this.#quarantine.isDue(this.#options.clock.now())) return false;
+    if (gapsOf(checkpoint) !== this.#toldGaps) return false;
     const same = ledgers.every((file) => this.#followed.get(file.path)?.etag === file.etag);
     return same && (checkpoint?.parts ?? []).every((part) => this.#known.has(formatNamespace(part.ns)));
   }
@@ -179,7 +200,7 @@ export class Loader {
   /** Lines whose file is not loaded; what is found loaded is added to `loaded`. */
   async #unloaded(path: LakePath, loaded: Set<LakePath>, signal: AbortSignal): Promise<SealedLine[]> {
     const text = (await readFile(this.#lake, path, signal)).toString('utf8');
-    const asked = [...parseLedger(text, path)].filter(isSealedLine).filter((line) => !loaded.has(line.path));
+    const asked = [...parseLedger(text, path)].filter(isSealedLine).filter((line) => !loaded.has(line.path) && !isGone(line, this.#horizon));
     for (let at = 0; at < asked.length; at += PATHS_PER_QUESTION) {
       const paths = asked.slice(at, at + PATHS_PER_QUESTION).map((line) => line.path);
       for (const each of await this.#warehouse.loaded(paths)) loaded.add(each);
@@ -207,21 +228,26 @@ export class Loader {
   /** @returns the paths that are not loaded */
   async #load(lines: readonly SealedLine[], tally: Tally, signal: AbortSignal): Promise<ReadonlySet<string>> {
     signal.throwIfAborted();
-    const files = lines.map((line) => this.#fileOf(line));
+    const files = await this.#filesOf(lines, signal);
     const { stats, log } = this.#options;
+    const begunMs = this.#options.clock.now();
     let result;
     try {
       result = await timed(stats.loadSeconds, () => this.#warehouse.load(files, signal));
     } catch (error) {
+      if (!signal.aborted) this.#record(lines, begunMs, { files: 0, rows: 0, rejected: [] }, reasonOf(error));
       return await this.#loadApart(lines, error, tally, signal);
     }
+    this.#record(lines, begunMs, result, null);
     tally.files += result.files;
     tally.rows += result.rows;
     tally.rejected.push(...result.rejected);
     stats.filesLoaded += result.files;
     stats.rowsLoaded += result.rows;
     if (result.files > 0) stats.lastLoadAtMs = this.#options.clock.now();
-    log.info({ files: result.files, rows: result.rows, rejected: result.rejected.length }, 'loaded');
+    const names = [...new Set(lines.map(nameOf))];
+    const of = names.length === 1 ? { collection: names[0] } : { collections: names.length };
+    log.info({ ...of, files: result.files, rows: result.rows, rejected: result.rejected.length }, 'loaded');
     for (const { db, coll } of lines) this.#known.set(formatNamespace({ db, coll }), { db, coll });
     const rejected = new Set(result.rejected.map(({ path }) => path));
     const nowMs = this.#options.clock.now();
@@ -230,6 +256,15 @@ export class Loader {
       else this.#quarantine.remove(path);
     }
     return rejected;
+  }
+
+  #record(lines: readonly SealedLine[], begunMs: number, result: Pick<LoadResult, 'files' | 'rows' | 'rejected'>, error: string | null): void {
+    const { files, rows, rejected } = result;
+    if (files === 0 && rejected.length === 0 && error === null) return;
+    const names = new Set(lines.map(nameOf));
+    const of = names.size === 1 ? [...names].join() : `${names.size} collections`;
+    const atMs = this.#options.clock.now();
+    recordLoad(this.#options.stats, { atMs, seconds: (atMs - begunMs) / 1000, files, rows, rejected: rejected.length, of, error });
   }
 
   /** A statement failed and no file is to blame: each collection by itself, so that one does not hold the others. */
@@ -246,6 +281,23 @@ export class Loader {
     this.#options.log.error({ err: error, collection: name }, 'loading failed');
     tally.failed.set(name, error);
     return new Set(lines.map((line) => line.path));
+  }
+
+  /** Of a file that was compacted before it was loaded the warehouse is given the lines as they were. */
+  async #filesOf(lines: readonly SealedLine[], signal: AbortSignal): Promise<SealedFile[]> {
+    const files = lines.map((line) => this.#fileOf(line));
+    if (!this.#maintained) return files;
+    let replaced: Replaced | null = null;
+    for (const [index, line] of lines.entries()) {
+      if (line.rows === 0 || (await this.#lake.stat(line.path)) !== null) continue;
+      replaced ??= await Replaced.read(this.#lake, this.#options.pipeline, signal);
+      if (!replaced.has(line.path)) continue;
+      const from = replaced;
+      let plainBytes = 0;
+      for await (const each of from.lines(line, signal)) plainBytes += each.length;
+      files[index] = { line, localPath: null, plainBytes, read: (until) => from.lines(line, until) };
+    }
+    return files;
   }
 
   /** Of an index the warehouse is given the events that it names, as if they were one file. */
@@ -277,6 +329,7 @@ export class Loader {
         const { rows } = await timed(stats.mergeSeconds, () => this.#warehouse.merge(ns, { rebuild: false }, signal));
         tally.merged += rows;
         stats.rowsMerged += rows;
+        if (rows > 0) log.info({ collection: name, rows }, 'merged');
       } catch (error) {
         if (signal.aborted || !SluiceError.is(error, WAREHOUSE_FAILED)) throw error;
         log.error({ err: error, collection: name }, 'merging failed');
@@ -311,6 +364,10 @@ export class Loader {
     await this.#warehouse.markComplete(marks);
     for (const { namespace, through } of marks) this.#marked.set(formatNamespace(namespace), through);
   }
+}
+
+function gapsOf(checkpoint: Checkpoint | null): string {
+  return JSON.stringify(checkpoint?.gaps ?? []);
 }
 
 /** Cluster time of the first event of each collection that is in the lake and not sealed. */

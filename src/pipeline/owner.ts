@@ -41,7 +41,7 @@ export async function own(options: OwnOptions & { readonly scope: Scope }, parts
     if (!wait) throw new SluiceError(LAKE_OWNED, `${pipeline} in ${lake.description}`);
     if (!told) {
       stats.state = 'standby';
-      log.info({ pipeline, scope }, 'another process owns this pipeline: standing by, ready to take over when it stops');
+      log.info({ scope }, 'another process owns this pipeline: standing by, ready to take over when it stops');
     }
     await clock.sleep(STANDBY_POLL_MS, signal);
   }

@@ -12,7 +12,9 @@ import { MemoryStore, openMemoryLake } from '../lake/memory/memory.ts';
 import { silentLog } from '../ops/log.ts';
 import { newStats } from '../ops/stats.ts';
 import { checkpointPath, encodeCheckpoint, newCheckpoint, PRODUCER } from './checkpoint.ts';
-import { Consume } from './consume.ts';
+import { BUS_LATE, BUS_MESSAGE } from '../core/errors.ts';
+import { readForeign } from '../bus/foreign/foreign.ts';
+import { Consume, type ConsumeOptions } from './consume.ts';
 
 const T0 = 1_795_248_000; // a full hour
 
@@ -26,12 +28,21 @@ function event(stream: string, second: number, id = second): BusMessage {
 }
 
 function watermark(stream: string, second: number): BusMessage {
-  return { key: '', value: Buffer.alloc(0), headers: { watermark: `${T0 + second}.1`, position: '', fingerprint: stream } };
+  return {
+    key: '',
+    value: Buffer.alloc(0),
+    headers: { watermark: `${T0 + second}.1`, position: '', clusterTime: `${T0 + second}.1`, fingerprint: stream },
+  };
 }
+
+type How = Pick<ConsumeOptions, 'foreign' | 'onBadMessage'>;
 
 /** @returns seconds of the events in the lake, in order, after each of `parts` was in the partition when a consumer ran */
 async function consumed(...parts: readonly (readonly BusMessage[])[]): Promise<number[]> {
-  const store = new MemoryStore();
+  return await consumedInto(new MemoryStore(), { foreign: null, onBadMessage: 'stop' }, parts);
+}
+
+async function consumedInto(store: MemoryStore, how: How, parts: readonly (readonly BusMessage[])[]): Promise<number[]> {
   const lake = await openMemoryLake(store);
   const at = { t: T0, i: 0 };
   const producer = {
@@ -41,7 +52,7 @@ async function consumed(...parts: readonly (readonly BusMessage[])[]): Promise<n
     fingerprint: 'A',
     bus: { partitions: 1, partitionBy: 'collection', from: ['0'] },
   };
-  await lake.put(checkpointPath('p', PRODUCER), encodeCheckpoint(producer), 'absent');
+  if (how.foreign === null) await lake.put(checkpointPath('p', PRODUCER), encodeCheckpoint(producer), 'absent');
   const bus = new MemoryBus(1);
   for (const messages of parts) {
     await bus.send(0, messages);
@@ -66,6 +77,7 @@ async function consumed(...parts: readonly (readonly BusMessage[])[]): Promise<n
       onHistoryLost: 'fail',
       rangesAtOnce: 1,
       unavailableAfterMs: 1_000,
+      ...how,
     } as const;
     await new Consume(options, { bus, lake, clock: systemClock, stats: newStats(), log: silentLog }).run(AbortSignal.timeout(20_000));
   }
@@ -103,5 +115,45 @@ describe('a partition', () => {
 
   it('drops what comes after a watermark that covers it', async () => {
     expect(await consumed([one, two, watermark('A', 4), event('B', 3), two, five])).toEqual([1, 2, 5]);
+  });
+});
+
+describe('a partition that others write to', () => {
+  /** As Atlas Stream Processing sends it; without a token as after a `$project`. */
+  const change = (second: number, { token = true, id = second, headers = {} } = {}): BusMessage => {
+    const hex = (n: number): string => n.toString(16).padStart(8, '0').toUpperCase();
+    const _id = token ? { _id: { _data: `82${hex(T0 + second)}${hex(1)}${hex(id)}` } } : {};
+    const event = { ..._id, operationType: 'insert', ns: { db: 'd', coll: 'c' }, clusterTime: { $timestamp: { t: T0 + second, i: 1 } } };
+    const value = Buffer.from(JSON.stringify({ ...event, documentKey: { _id: String(id) }, fullDocument: { id } }));
+    return { key: 'k', value, headers };
+  };
+  const foreign: How['foreign'] = { read: (record) => readForeign('detect', record), startAt: { kind: 'oldest' } };
+  const bad: BusMessage = { key: 'k', value: Buffer.from('{"not":"an event"}'), headers: {} };
+
+  async function read(...parts: readonly (readonly BusMessage[])[]): Promise<{ ids: number[]; reasons: string[] }> {
+    const store = new MemoryStore();
+    const ids = await consumedInto(store, { foreign, onBadMessage: 'deadLetter' }, parts);
+    const letters = [...store.files].filter(([path]) => path.includes('/dead-letters/')).map(([, { bytes }]) => Buffer.from(bytes).toString());
+    return { ids: ids.map(Number), reasons: letters.map((line) => (JSON.parse(line) as { reason: string }).reason) };
+  }
+
+  it('gives once what comes again with its resume token', async () => {
+    const [one, two, three] = [change(1), change(2), change(3)];
+    expect(await read([one, two, one, two, three], [two, three, change(4)])).toEqual({ ids: [1, 2, 3, 4], reasons: [] });
+  });
+
+  it('gives once what comes again without one, but for the very last', async () => {
+    const of = (second: number, id?: number): BusMessage => change(second, { token: false, id: id ?? second });
+    expect(await read([of(1), of(2), of(1), of(2, 22), of(3)], [of(2), of(4)])).toEqual({ ids: [1, 2, 22, 3, 4], reasons: [] });
+  });
+
+  it('puts aside what cannot be read, once, and what is sent again too late', async () => {
+    const late = change(1, { headers: { 'sluice-replayed': 'true' } });
+    expect(await read([change(1), bad, change(2)], [change(3), late])).toEqual({ ids: [1, 2, 3], reasons: [BUS_MESSAGE.code, BUS_LATE.code] });
+  });
+
+  it('stops at what cannot be read when it is told to', async () => {
+    const run = consumedInto(new MemoryStore(), { foreign, onBadMessage: 'stop' }, [[change(1), bad, change(2)]]);
+    await expect(run).rejects.toMatchObject({ kind: BUS_MESSAGE });
   });
 });

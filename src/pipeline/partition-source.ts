@@ -10,17 +10,18 @@
  * cluster time, then by what the events are (floor.ts), as after any change of the stream. What is before a watermark was in
  * the partition before it, whatever stream repeats it.
  */
-import type { Bus, BusReader, BusRecord, OffsetRange } from '../core/bus.ts';
+import type { Bus, BusReader, BusRecord, OffsetRange, ReadForeign } from '../core/bus.ts';
 import { SluiceError } from '../core/error.ts';
-import { BUS_MESSAGE, BUS_OFFSET_GONE } from '../core/errors.ts';
+import { BUS_LATE, BUS_MESSAGE, BUS_OFFSET_GONE } from '../core/errors.ts';
 import { EventBatchBuilder } from '../core/event-batch.ts';
 import { asPosition, type ChangeBatch, type Position, type ResumePoint } from '../core/event.ts';
 import type { Lake } from '../core/lake.ts';
 import type { Source, SourceIdentity, StartAt } from '../core/source.ts';
 import { compareTimestamps, laterTimestamp, type Timestamp } from '../core/time.ts';
 import type { PipelineStats } from '../ops/stats.ts';
-import { receive, type Received } from './bus-message.ts';
+import { REPLAYED, receive, receiveForeign, type Received } from './bus-message.ts';
 import type { Checkpoint } from './checkpoint.ts';
+import { putDeadLetter } from './dead-letters.ts';
 import { readFile } from './read-file.ts';
 
 export interface PartitionSourceOptions {
@@ -33,6 +34,9 @@ export interface PartitionSourceOptions {
   readonly checkpoint: () => Promise<Checkpoint | null>;
   /** By partition; waits for a broker that is away. */
   readonly ranges: (signal: AbortSignal) => Promise<readonly OffsetRange[]>;
+  /** Reads what others have sent; `null`: the topic is ours. */
+  readonly foreign: ReadForeign | null;
+  readonly onBadMessage: 'deadLetter' | 'stop';
   /** Everything before this offset was handed on. */
   readonly onRead: (next: bigint) => void;
   readonly stats: PipelineStats;
@@ -92,7 +96,8 @@ export class PartitionSource implements Source {
       const builder = new EventBatchBuilder();
       let { next } = read;
       for (const record of read.records) {
-        const received = this.#receive(record);
+        const received = await this.#receiveOrPutAside(record);
+        if (received === null) continue;
         if (received.kind === 'watermark') {
           // True of the partition, whoever says so.
           watermark = laterTimestamp(watermark, received.watermark);
@@ -106,11 +111,14 @@ export class PartitionSource implements Source {
           received.position <= position ||
           compareTimestamps(received.at, laterTimestamp(from, watermark)) < 0
         ) {
-          this.#options.stats.eventsReplayed += 1;
+          if (record.header(REPLAYED) === null) this.#options.stats.eventsReplayed += 1;
+          else await this.#putAside(record, new SluiceError(BUS_LATE, `${received.position} is not behind ${position}`));
         } else {
-          await this.#add(builder, record, received, signal);
+          await this.#add(builder, received, signal);
           position = received.position;
           clusterTime = laterTimestamp(clusterTime, received.at);
+          // Others say nothing of the time. What they send comes in order; at the time of its last event there may be more.
+          if (this.#options.foreign !== null) watermark = laterTimestamp(watermark, received.at);
         }
       }
       offset = next;
@@ -139,12 +147,31 @@ export class PartitionSource implements Source {
     return resume === null ? BigInt(producer.bus!.from[index]!) : offsetOf(resume);
   }
 
-  #receive(record: BusRecord): Received {
-    return receive(record, `${this.#options.bus.description}, partition ${this.#options.index}`);
+  /** `null`: nothing that happened. @throws BUS_MESSAGE */
+  #receive(record: BusRecord): Received | null {
+    const { bus, index, foreign } = this.#options;
+    const where = `${bus.description}, partition ${index}`;
+    return foreign === null ? receive(record, where) : receiveForeign(foreign, record, index, where);
   }
 
-  async #add(builder: EventBatchBuilder, record: BusRecord, event: Received & { kind: 'event' }, signal: AbortSignal): Promise<void> {
-    const line = event.claim === null ? record.value! : await readFile(this.#options.lake, event.claim, signal);
+  async #receiveOrPutAside(record: BusRecord): Promise<Received | null> {
+    try {
+      return this.#receive(record);
+    } catch (error) {
+      if (this.#options.onBadMessage === 'stop' || !SluiceError.is(error, BUS_MESSAGE)) throw error;
+      await this.#putAside(record, error);
+      return null;
+    }
+  }
+
+  async #putAside(record: BusRecord, error: SluiceError): Promise<void> {
+    const { bus, lake, index, producer, stats } = this.#options;
+    await putDeadLetter(lake, producer.pipeline, { topic: bus.description, partition: index, record, error });
+    stats.deadLetters += 1;
+  }
+
+  async #add(builder: EventBatchBuilder, event: Received & { kind: 'event' }, signal: AbortSignal): Promise<void> {
+    const line = event.claim === null ? event.line : await readFile(this.#options.lake, event.claim, signal);
     builder.reserve(line.length + 1);
     builder.buffer.set(line, builder.length);
     builder.length += line.length;
@@ -173,7 +200,7 @@ export class PartitionSource implements Source {
     const { producer } = this.#options;
     const { first } = await this.#range(signal);
     const oldest = await this.#peek(first, signal);
-    const time = oldest === null ? producer.resume!.clusterTime : oldest.kind === 'event' ? oldest.at : oldest.watermark;
+    const time = oldest?.at ?? producer.resume!.clusterTime;
     // What was read before the gap may come again: of the same stream it is told by its position.
     const isSame = this.#checkpoint?.fingerprint === `${PREFIX}${this.#fingerprint}`;
     return point(isSame ? this.#checkpoint!.resume!.position : asPosition(''), time, first);

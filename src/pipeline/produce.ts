@@ -2,8 +2,8 @@
  * A source's changes become messages of a bus.
  *
  * Invariants: within a partition messages go out in order, one request in flight, settled before the next is sent or else
- * sent again; the checkpoint never passes the lowest position that all partitions have acknowledged; a watermark goes out
- * only after the checkpoint that covers it is durable, so that no successor reads from before it.
+ * sent again (lanes.ts); the checkpoint never passes the lowest position that all partitions have acknowledged; a watermark
+ * goes out only after the checkpoint that covers it is durable, so that no successor reads from before it.
  *
  * A crash repeats what the checkpoint had not covered; a producer that was cut off may still be heard. Both only repeat, and
  * consumers tell repetitions by their position.
@@ -19,10 +19,12 @@ import { compareTimestamps, hourOf, laterTimestamp, type Timestamp } from '../co
 import { failpoint } from '../ops/failpoint.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
-import { MessageEncoder, type PartitionBy, type ToPartition } from './bus-message.ts';
+import { MessageEncoder, type PartitionBy } from './bus-message.ts';
 import { PRODUCER } from './checkpoint.ts';
 import { Committer } from './committer.ts';
+import { Lanes, type Group } from './lanes.ts';
 import { claimPrefix, own, type OwnOptions } from './owner.ts';
+import { removeOldClaims } from './claims.ts';
 import { patiently } from './patience.ts';
 import { BatchPull } from './pull.ts';
 import { recordGap, startPoint, type StartOptions } from './start.ts';
@@ -49,18 +51,38 @@ export interface ProduceParts {
 /** Event Hubs closes the connection on a request of 1,046,528 bytes. */
 const REQUEST_BYTES_MAX = 900_000;
 const REQUEST_MESSAGES_MAX = 5_000;
+/** Messages that are not acknowledged yet, in all partitions together. */
+const UNSETTLED_BYTES_MAX = 8 * 1024 * 1024;
 /** Every partition hears of the time this often while it moves; at least every ten seconds is promised. */
-const WATERMARK_MS = 2_000;
+const WATERMARK_MS = 1_000;
 const CHECKPOINT_IDLE_MS = 10_000;
+/** Lines that no message names any more are looked for this often. */
+const CLAIMS_MS = 3_600_000;
+/** What a stop leaves to requests that are under way: given up, they would come twice. */
+const STOP_MS = 5_000;
+
+/** A batch of the source on its way. */
+interface Sent {
+  readonly batch: ChangeBatch;
+  /** Of its events; `null` without any. */
+  readonly positions: { readonly first: Position; readonly last: Position } | null;
+  readonly group: Group;
+}
 
 export class Produce {
   readonly #options: ProduceOptions;
   readonly #parts: ProduceParts;
-  #last: Position | null = null;
-  /** Requests that are not acknowledged yet. */
-  #inFlight = 0;
+  /** Of the last event that is on its way, or was. */
+  #last: Pick<ResumePoint, 'position' | 'clusterTime'> | null = null;
+  /** In the order in which they were read. */
+  readonly #sent: Sent[] = [];
+  /** Of the last event that the position has passed. */
+  #passed: Position | null = null;
   #toldAtMs = 0;
   #told: Timestamp = { t: 0, i: 0 };
+  #telling: Group = { pending: 0 };
+  #claimsAtMs = 0;
+  #tidying: Promise<void> = Promise.resolve();
   #savedPosition: Position | undefined;
 
   constructor(options: ProduceOptions, parts: ProduceParts) {
@@ -91,7 +113,7 @@ export class Produce {
     const partitions = await this.#topic(committer, signal);
     const identity = await source.open(signal);
     const fingerprint = `${identity.fingerprint} ${this.#options.partitionBy}/${partitions}`;
-    log.info({ source: identity.description, bus: bus.description, partitions, pipeline }, 'owner of the pipeline');
+    log.info({ source: identity.description, bus: bus.description, partitions }, 'owner of the pipeline');
     const { state } = committer;
     state.epoch += 1;
     state.cleanStop = false;
@@ -143,58 +165,96 @@ export class Produce {
     { start, fingerprint, partitions }: { readonly start: ResumePoint; readonly fingerprint: string; readonly partitions: number },
     signal: AbortSignal,
   ): Promise<void> {
-    const { source, clock, stats } = this.#parts;
-    const { state } = committer;
+    const { source, clock } = this.#parts;
     const { untilIdleMs, readAheadBytesMax } = this.#options;
+    using patience = new Late(signal, STOP_MS, clock);
+    const lanes = new Lanes({
+      partitions,
+      requestBytesMax: REQUEST_BYTES_MAX,
+      requestMessagesMax: REQUEST_MESSAGES_MAX,
+      bytesMax: UNSETTLED_BYTES_MAX,
+      send: (partition, messages) => this.#send(partition, messages, patience.signal),
+    });
     let heardAtMs = clock.now();
-    await using batches = new BatchPull(source, start, signal, { clock, aheadBytesMax: readAheadBytesMax });
-    for (;;) {
-      const batch = await batches.next(WATERMARK_MS);
-      if (batch === 'end') return;
-      if (batch !== 'woken') {
-        await this.#publish(encoder, batch, signal);
-        this.#assertSettled();
-        state.resume = batch.resume;
-        state.fingerprint = fingerprint;
-        state.watermark = laterTimestamp(state.watermark, batch.watermark);
-        stats.watermark = state.watermark;
-        stats.batches += 1;
-        if (batch.events.count > 0) heardAtMs = clock.now();
+    try {
+      await using batches = new BatchPull(source, start, signal, { clock, aheadBytesMax: readAheadBytesMax });
+      for (;;) {
+        const batch = await batches.next(WATERMARK_MS);
+        if (batch === 'end') break;
+        if (batch !== 'woken') {
+          await lanes.room();
+          await this.#publish(encoder, batch, lanes);
+          if (batch.events.count > 0) heardAtMs = clock.now();
+        }
+        this.#advance(committer, fingerprint);
+        await this.#save(committer, encoder, lanes);
+        this.#tidy(signal);
+        const isIdle = untilIdleMs !== null && batch !== 'woken' && batch.events.count === 0 && clock.now() - heardAtMs >= untilIdleMs;
+        if (!isIdle) continue;
+        for (const { group } of this.#sent) await lanes.done(group);
+        this.#advance(committer, fingerprint);
+        await this.#tell(committer, encoder, lanes);
+        await lanes.done(this.#telling);
+        return;
       }
-      await this.#save(committer, encoder, partitions, signal);
-      const isIdle = untilIdleMs !== null && batch !== 'woken' && batch.events.count === 0 && clock.now() - heardAtMs >= untilIdleMs;
-      if (!isIdle) continue;
-      await this.#tell(committer, encoder, partitions, signal);
-      return;
+    } catch (error) {
+      patience.end(error);
+      throw error;
+    } finally {
+      // Nothing of ours may be heard after the next owner has begun, as far as that is in our hands.
+      await lanes.settled();
+      await this.#tidying;
     }
+    this.#advance(committer, fingerprint);
   }
 
-  /** All of the batch is acknowledged when it resolves. */
-  async #publish(encoder: MessageEncoder, batch: ChangeBatch, signal: AbortSignal): Promise<void> {
-    const { stats, clock } = this.#parts;
+  /** Beside the work; what fails is tried again in an hour. */
+  #tidy(signal: AbortSignal): void {
+    const { lake, bus, clock, log } = this.#parts;
+    if (!hasPassed(CLAIMS_MS, this.#claimsAtMs, clock.now())) return;
+    this.#claimsAtMs = clock.now();
+    this.#tidying = removeOldClaims(lake, bus, this.#options.pipeline, signal)
+      .then(
+        (removed) => removed > 0 && log.info({ removed }, 'removed claims whose messages the topic has forgotten'),
+        (error: unknown) => !signal.aborted && log.warn({ err: error }, 'old claims could not be removed'),
+      )
+      .then(() => undefined);
+  }
+
+  async #publish(encoder: MessageEncoder, batch: ChangeBatch, lanes: Lanes): Promise<void> {
     const { events } = batch;
-    if (events.count > 0) {
-      this.#assertRises(batch);
-      const messages = await encoder.encode(events);
-      const byPartition = Map.groupBy(messages, ({ partition }) => partition);
-      await Promise.all([...byPartition].map(async ([partition, of]) => await this.#sendInOrder(partition, of, signal)));
-      stats.events += events.count;
-      stats.eventBytes += events.ends[events.count - 1]!;
-      stats.lastEventAtMs = clock.now();
-    }
-    batch.release?.();
+    const group: Group = { pending: 0 };
+    const positions = events.count === 0 ? null : this.#assertRises(batch);
+    await encoder.encode(events, (partition, message, bytes) => lanes.add(partition, message, bytes, group));
+    this.#sent.push({ batch, positions, group });
+    lanes.start();
   }
 
-  async #sendInOrder(partition: number, messages: readonly ToPartition[], signal: AbortSignal): Promise<void> {
-    for (const request of requestsOf(messages)) await this.#send(partition, request, signal);
+  /** The position moves over what all partitions have acknowledged. */
+  #advance({ state }: Committer, fingerprint: string): void {
+    const { stats, clock } = this.#parts;
+    while (this.#sent[0]?.group.pending === 0) {
+      const { batch, positions } = this.#sent.shift()!;
+      this.#passed = positions?.last ?? this.#passed;
+      const { events } = batch;
+      state.resume = batch.resume;
+      state.fingerprint = fingerprint;
+      state.watermark = laterTimestamp(state.watermark, batch.watermark);
+      stats.watermark = state.watermark;
+      stats.batches += 1;
+      if (events.count > 0) {
+        stats.events += events.count;
+        stats.eventBytes += events.ends[events.count - 1]!;
+        stats.lastEventAtMs = clock.now();
+      }
+      batch.release?.();
+    }
   }
 
   async #send(partition: number, messages: readonly BusMessage[], signal: AbortSignal): Promise<void> {
-    this.#inFlight += 1;
     failpoint('produce.before-send');
     await this.#patiently('sending', async () => await this.#parts.bus.send(partition, messages, signal), signal);
     failpoint('produce.after-send');
-    this.#inFlight -= 1;
     this.#parts.stats.appends += 1;
   }
 
@@ -203,13 +263,16 @@ export class Produce {
     return await patiently({ ...this.#parts, ...this.#options }, what, work, signal);
   }
 
-  async #save(committer: Committer, encoder: MessageEncoder, partitions: number, signal: AbortSignal): Promise<void> {
+  async #save(committer: Committer, encoder: MessageEncoder, lanes: Lanes): Promise<void> {
     const { clock } = this.#parts;
     const { state } = committer;
+    // Of another stream that has not moved yet: what there is to say was said by who read it, and its positions are others.
+    if (state.fingerprint !== encoder.fingerprint) return;
     const isHourOver = hourOf(state.watermark.t) > hourOf(this.#told.t);
-    if (compareTimestamps(state.watermark, this.#told) > 0 && (isHourOver || hasPassed(WATERMARK_MS, this.#toldAtMs, clock.now()))) {
-      return await this.#tell(committer, encoder, partitions, signal);
-    }
+    const isDue = isHourOver || hasPassed(WATERMARK_MS, this.#toldAtMs, clock.now());
+    // One at a time: a partition that takes nothing gets no heap of them.
+    if (isDue && this.#telling.pending === 0 && compareTimestamps(state.watermark, this.#told) > 0)
+      return await this.#tell(committer, encoder, lanes);
     const moved = this.#savedPosition !== state.resume?.position;
     if (hasPassed(moved ? this.#options.checkpointIntervalMs : CHECKPOINT_IDLE_MS, committer.savedAtMs, clock.now())) await this.#saveNow(committer);
   }
@@ -221,41 +284,64 @@ export class Produce {
   }
 
   /** The watermark, to every partition. Durable first: a successor that read from before it would contradict it. */
-  async #tell(committer: Committer, encoder: MessageEncoder, partitions: number, signal: AbortSignal): Promise<void> {
+  async #tell(committer: Committer, encoder: MessageEncoder, lanes: Lanes): Promise<void> {
     const { state } = committer;
     if (state.resume === null) return;
     await this.#saveNow(committer);
-    const message = encoder.watermark(state.watermark, state.resume);
+    // Nothing that went out before has a higher position: who finds this message first where others are gone must know.
+    const message = encoder.watermark(state.watermark, this.#last ?? state.resume);
+    const bytes = bytesOnBus(message);
     failpoint('produce.before-watermark');
-    await Promise.all(Array.from({ length: partitions }, async (_, partition) => await this.#send(partition, [message], signal)));
+    this.#telling = { pending: 0 };
+    for (let partition = 0; partition < state.bus!.partitions; partition += 1) lanes.add(partition, message, bytes, this.#telling);
+    lanes.start();
     failpoint('produce.after-watermark');
     this.#told = state.watermark;
     this.#toldAtMs = this.#parts.clock.now();
   }
 
+  /** By their positions, so that a mistake in counting acknowledgements shows. */
   #assertSettled(): void {
-    if (this.#inFlight > 0) throw new SluiceError(WRITE_ORDER, `the position would pass ${this.#inFlight} requests that are not acknowledged`);
+    const { positions, group } = this.#sent.find(({ group, positions }) => group.pending > 0 && positions !== null) ?? {};
+    if (positions === undefined || positions === null || this.#passed === null || positions.first > this.#passed) return;
+    throw new SluiceError(WRITE_ORDER, `the position would pass ${group!.pending} messages that are not acknowledged`);
   }
 
-  #assertRises({ events }: ChangeBatch): void {
+  #assertRises({ events }: ChangeBatch): { first: Position; last: Position } {
     const first = positionAt(events.lines, 0);
-    if (this.#last !== null && first <= this.#last) throw new SluiceError(WRITE_ORDER, `${first} after ${this.#last}`);
-    this.#last = positionAt(events.lines, events.count === 1 ? 0 : events.ends[events.count - 2]!);
+    if (this.#last !== null && first <= this.#last.position) throw new SluiceError(WRITE_ORDER, `${first} after ${this.#last.position}`);
+    const last = events.count - 1;
+    const clusterTime = { t: events.seconds[last]!, i: events.ordinals[last]! };
+    this.#last = { position: positionAt(events.lines, last === 0 ? 0 : events.ends[last - 1]!), clusterTime };
+    return { first, last: this.#last.position };
   }
 }
 
-/** Nothing splits a request on its way: each is kept below what a broker takes. */
-function* requestsOf(messages: readonly ToPartition[]): Generator<readonly BusMessage[]> {
-  let request: BusMessage[] = [];
-  let bytes = 0;
-  for (const { message } of messages) {
-    const more = bytesOnBus(message);
-    if (request.length > 0 && (bytes + more > REQUEST_BYTES_MAX || request.length >= REQUEST_MESSAGES_MAX)) {
-      yield request;
-      [request, bytes] = [[], 0];
-    }
-    request.push(message);
-    bytes += more;
+/** Aborts with a signal, but later: for what should still be carried through then. */
+class Late implements Disposable {
+  readonly #controller = new AbortController();
+  readonly #over = new AbortController();
+
+  constructor(signal: AbortSignal, ms: number, clock: Clock) {
+    const onAbort = (): void =>
+      void clock.sleep(ms, this.#over.signal).then(
+        () => this.#controller.abort(signal.reason),
+        () => {},
+      );
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true, signal: this.#over.signal });
   }
-  if (request.length > 0) yield request;
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** At once. */
+  end(reason: unknown): void {
+    this.#controller.abort(reason);
+  }
+
+  [Symbol.dispose](): void {
+    this.#over.abort();
+  }
 }

@@ -4,11 +4,16 @@
 import { pipeline } from 'node:stream';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
 import type { Lake, LakePath } from '../core/lake.ts';
+import { isParquet, parquetLines } from './parquet-lines.ts';
 
 const NEWLINE = 0x0a;
 
-/** The bytes of a file as they were before compression. A file without bytes has no lines, compressed or not. */
+/**
+ * The bytes of a file as they were before compression. A file without bytes has no lines, compressed or not.
+ * @param from 0 of a Parquet file: it is sealed, and no beginning of it stands for itself
+ */
 export async function* readDecoded(lake: Lake, path: LakePath, from: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  if (isParquet(path)) return yield* parquetLines(lake, path, signal);
   const decoder = path.endsWith('.gz') ? createGunzip() : path.endsWith('.zst') ? createZstdDecompress() : null;
   const stored = lake.read(path, from, signal)[Symbol.asyncIterator]();
   const first = await stored.next();

@@ -76,7 +76,7 @@ export async function recover(context: RecoveryContext, signal: AbortSignal): Pr
     const replayAt = replayPoint(context);
     const floors = await learnFloors(context, replayAt, signal);
     const hours = context.partition === null ? null : new PartitionHours(context.partition, lake, committer, ledger, clock, stats);
-    const sealer = new Sealer(lake, committer, ledger, stats, hours);
+    const sealer = new Sealer(lake, committer, ledger, stats, log, hours);
     const writer = new Writer(lake, committer, ledger, floors, context.writer, clock, stats);
     const begun = fenced.filter(({ part }) => part.record.state === 'sealing').map(({ part }) => part);
     for (const { part, asRecorded } of fenced) {

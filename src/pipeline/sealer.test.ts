@@ -6,6 +6,7 @@ import { asPosition } from '../core/event.ts';
 import { LAYOUT_PRESETS } from '../core/layout.ts';
 import { parseHourName, SECONDS_PER_HOUR } from '../core/time.ts';
 import { openMemoryLake } from '../lake/memory/memory.ts';
+import { silentLog } from '../ops/log.ts';
 import { newStats } from '../ops/stats.ts';
 import { newCheckpoint, type HourRecord } from './checkpoint.ts';
 import { Committer } from './committer.ts';
@@ -38,7 +39,7 @@ describe('an hour that is over', () => {
       nextHour: parseHourName(H7)!,
     });
     const ledger = new Ledger(lake, committer, systemClock);
-    const sealer = new Sealer(lake, committer, ledger, newStats());
+    const sealer = new Sealer(lake, committer, ledger, newStats(), silentLog);
     const writer = new Writer(lake, committer, ledger, new Floors('f', null), OPTIONS, systemClock, newStats());
     expect(await sealer.settle(writer, never)).toBe(0);
     const paths: string[] = [];

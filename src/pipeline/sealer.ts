@@ -8,8 +8,10 @@
  */
 import type { Lake } from '../core/lake.ts';
 import { hoursPerPart, partHour } from '../core/layout.ts';
+import { formatNamespace } from '../core/namespace.ts';
 import { compareTimestamps, endOfHour, hourName, hourOf } from '../core/time.ts';
 import { failpoint } from '../ops/failpoint.ts';
+import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
 import { hourKey, type Checkpoint, type PartRecord } from './checkpoint.ts';
 import type { Committer } from './committer.ts';
@@ -30,14 +32,16 @@ export class Sealer {
   readonly #stats: PipelineStats;
   /** Parts that take no more events and are not sealed yet. */
   #waiting: LivePart[] = [];
+  readonly #log: Logger;
   /** Of a bus partition, whose hours are published together with those of the others. */
   readonly #partition: PartitionHours | null;
 
-  constructor(lake: Lake, committer: Committer, ledger: Ledger, stats: PipelineStats, partition: PartitionHours | null = null) {
+  constructor(lake: Lake, committer: Committer, ledger: Ledger, stats: PipelineStats, log: Logger, partition: PartitionHours | null = null) {
     this.#lake = lake;
     this.#committer = committer;
     this.#ledger = ledger;
     this.#stats = stats;
+    this.#log = log;
     this.#partition = partition;
   }
 
@@ -106,6 +110,10 @@ export class Sealer {
     const { state } = this.#committer;
     state.parts = state.parts.filter((record) => !done.has(record));
     this.#stats.partsSealed += parts.length;
+    for (const line of lines) {
+      const { path, hour, rows, bytes } = line;
+      this.#log.info({ collection: formatNamespace(line), path, hour, rows, bytes }, 'sealed');
+    }
   }
 
   async #publishReady(signal: AbortSignal): Promise<void> {
@@ -148,6 +156,7 @@ export class Sealer {
       const next = hourName(partHour(state.layout, state.nextHour));
       if (next !== name) state.hours = state.hours.filter((h) => h.hour >= next);
       this.#stats.hoursComplete += 1;
+      this.#log.info({ hour: hourName(state.nextHour - 1), collections: collections.length }, 'an hour is complete');
     }
   }
 }

@@ -9,7 +9,7 @@
  */
 import { hash } from 'node:crypto';
 import { OPERATIONS, type ResumePoint } from '../core/event.ts';
-import { documentKeyOf, memberOf, parseLine } from '../core/line.ts';
+import { documentKeyOf, textOf, parseLine } from '../core/line.ts';
 import { formatNamespace, type Namespace } from '../core/namespace.ts';
 import type { SnapshotSource } from '../core/snapshot.ts';
 import type { Source } from '../core/source.ts';
@@ -181,7 +181,7 @@ function bucketOf(key: string): number {
 
 async function* sourceDocuments(documents: SnapshotSource, ns: Namespace, at: ResumePoint, signal: AbortSignal): AsyncGenerator<DocumentDigest> {
   for await (const { lines, release } of documents.documents(ns, WHOLE, at, signal)) {
-    for (const line of linesIn(lines)) yield { key: keyOf(line) ?? '', digest: digestOf(memberOf(line, 'fullDocument')) };
+    for (const line of linesIn(lines)) yield { key: keyOf(line) ?? '', digest: digestOf(textOf(line, 'fullDocument')) };
     release();
   }
 }

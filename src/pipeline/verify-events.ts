@@ -11,7 +11,7 @@ import type { Lake, LakePath } from '../core/lake.ts';
 import { eventFileTime, isSnapshotPath } from '../core/layout.ts';
 import type { SealedLine } from '../core/ledger.ts';
 import { documentKeyOf, parseLine } from '../core/line.ts';
-import { compareTimestamps } from '../core/time.ts';
+import { compareTimestamps, hourOf, type Hour } from '../core/time.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { eventFileOf, pathOf } from './event-files.ts';
 import { inParallel } from './parallel.ts';
@@ -94,7 +94,7 @@ function whatItNames(line: Buffer): ReturnType<typeof eventFileOf> {
 export async function proveNoOthers(
   lake: Lake,
   checkpoint: Checkpoint,
-  sealed: ReadonlySet<LakePath>,
+  { sealed, since }: { readonly sealed: ReadonlySet<LakePath>; readonly since: Hour | null },
   findings: Findings,
   signal: AbortSignal,
 ): Promise<void> {
@@ -113,7 +113,7 @@ export async function proveNoOthers(
       continue;
     }
     const at = eventFileTime(path);
-    if (at === null || known.has(path) || compareTimestamps(at, checkpoint.watermark) >= 0) continue;
+    if (at === null || (since !== null && hourOf(at.t) < since) || known.has(path) || compareTimestamps(at, checkpoint.watermark) >= 0) continue;
     findings.add('unknown-file', path, 'is an event that no index names');
   }
 }

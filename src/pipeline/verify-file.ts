@@ -17,6 +17,8 @@ import { isSnapshotPath } from '../core/layout.ts';
 import { documentKeyOf, parseLine } from '../core/line.ts';
 import { formatNamespace } from '../core/namespace.ts';
 import { hourName, hourOf, type Timestamp } from '../core/time.ts';
+import { isParquet, parquetLines } from './parquet-lines.ts';
+import { CompactedLines } from './verify-compacted.ts';
 import { LineFindings, type Findings } from './verify-findings.ts';
 
 const NEWLINE = 0x0a;
@@ -29,20 +31,30 @@ export interface FileFacts {
   bytes: number;
 }
 
-/** @param hours how many hours a file covers */
-export async function verifyFile(lake: Lake, line: SealedLine, hours: number, findings: Findings, signal: AbortSignal): Promise<FileFacts> {
-  const scan = new FileScan(line, hours);
+/**
+ * @param hours how many hours a file covers
+ * @param originals ledger lines of the files whose lines it holds, of a Parquet file
+ */
+export async function verifyFile(
+  lake: Lake,
+  line: SealedLine,
+  hours: number,
+  originals: readonly SealedLine[],
+  findings: Findings,
+  signal: AbortSignal,
+): Promise<FileFacts> {
+  const scan = new FileScan(line, hours, originals);
   const stored = { bytes: 0, hash: createHash('sha256') };
   try {
-    for await (const chunk of decoded(counted(lake.read(line.path, 0, signal), stored), line)) scan.push(chunk);
+    for await (const chunk of contentOf(lake, line, stored, signal)) scan.push(chunk);
   } catch (error) {
     signal.throwIfAborted();
     if (SluiceError.is(error, LAKE_DAMAGED)) {
       findings.add('file-missing', line.path, `the ledger says ${line.rows} rows, ${line.bytes} bytes`);
       return { rows: 0, bytes: 0 };
     }
-    // What is left is a decompressor that has stopped in the middle; the bytes are hashed all the same.
-    if (error instanceof SluiceError || !isCompressed(line.path)) throw error;
+    // What is left is a decoder that has stopped in the middle; the bytes are hashed all the same.
+    if (error instanceof SluiceError || !isEncoded(line.path)) throw error;
     scan.found.add('line', `cannot be decompressed after ${scan.rows} lines: ${reasonOf(error)}`);
     Object.assign(stored, { bytes: 0, hash: createHash('sha256') });
     for await (const _ of counted(lake.read(line.path, 0, signal), stored));
@@ -59,25 +71,39 @@ export async function verifyFile(lake: Lake, line: SealedLine, hours: number, fi
 /** Positions of a file in the order in which they are there; lines that are not ours are left out. */
 export async function* positionsOf(lake: Lake, line: SealedLine, signal: AbortSignal): AsyncGenerator<Position> {
   const cutter = new LineCutter();
-  for await (const chunk of decoded(lake.read(line.path, 0, signal), line)) {
+  for await (const chunk of contentOf(lake, line, { bytes: 0, hash: createHash('sha256') }, signal)) {
     for (const each of cutter.push(chunk)) if (begins(each)) yield positionAt(each, 0);
   }
 }
 
-function isCompressed(path: LakePath): boolean {
-  return path.endsWith('.gz') || path.endsWith('.zst');
+function isEncoded(path: LakePath): boolean {
+  return path.endsWith('.gz') || path.endsWith('.zst') || isParquet(path);
+}
+
+/** Lines of a file; its bytes as stored are counted and hashed on the way. */
+async function* contentOf(lake: Lake, line: SealedLine, stored: Stored, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  const bytes = counted(lake.read(line.path, 0, signal), stored);
+  if (!isParquet(line.path)) return yield* decompressed(bytes, line);
+  // It is decoded in pieces, beginning at its end: the whole of it is a reading of its own.
+  for await (const _ of bytes);
+  yield* parquetLines(lake, line.path, signal);
 }
 
 /** The bytes as they were before compression, by suffix. An empty file has no member at all, which is not an error. */
-function decoded(stored: AsyncIterable<Uint8Array>, { path, bytes }: SealedLine): AsyncIterable<Uint8Array> {
-  if (!isCompressed(path) || bytes === 0) return stored;
+function decompressed(stored: AsyncIterable<Uint8Array>, { path, bytes }: SealedLine): AsyncIterable<Uint8Array> {
+  if (!isEncoded(path) || bytes === 0) return stored;
   const decompress = path.endsWith('.gz') ? createGunzip() : createZstdDecompress();
   // `pipeline` and not `compose`: an error of a composed stream that comes while nobody reads ends the process.
   pipeline(Readable.from(stored), decompress, () => {});
   return decompress;
 }
 
-async function* counted(stored: AsyncIterable<Uint8Array>, sum: { bytes: number; hash: Hash }): AsyncGenerator<Uint8Array> {
+interface Stored {
+  bytes: number;
+  hash: Hash;
+}
+
+async function* counted(stored: AsyncIterable<Uint8Array>, sum: Stored): AsyncGenerator<Uint8Array> {
   for await (const chunk of stored) {
     sum.bytes += chunk.byteLength;
     sum.hash.update(chunk);
@@ -115,6 +141,7 @@ class FileScan {
   readonly found = new LineFindings();
   rows = 0;
   readonly #line: SealedLine;
+  readonly #compacted: CompactedLines | null;
   readonly #hours: number;
   readonly #ns: string;
   readonly #ops = new Uint32Array(OPERATIONS.length);
@@ -124,21 +151,26 @@ class FileScan {
   #first: { readonly position: Position; readonly at: Timestamp } | null = null;
   #last: { readonly position: Position; readonly at: Timestamp } | null = null;
 
-  constructor(line: SealedLine, hours: number) {
+  constructor(line: SealedLine, hours: number, originals: readonly SealedLine[]) {
     this.#line = line;
+    this.#compacted = line.lines === undefined ? null : new CompactedLines(line.lines, originals);
     this.#hours = hours;
     this.#isSnapshot = isSnapshotPath(line.path);
     this.#ns = formatNamespace({ db: line.db, coll: line.coll });
   }
 
   push(chunk: Uint8Array): void {
-    for (const line of this.#cutter.push(chunk)) this.#look(line);
+    for (const line of this.#cutter.push(chunk)) {
+      this.#compacted?.add(line);
+      this.#look(line);
+    }
   }
 
   end(): void {
     const { found } = this;
     const { left } = this.#cutter;
     if (left > 0) found.add('torn-line', `${left} bytes after the last newline`);
+    for (const fault of this.#compacted?.end() ?? []) found.add('same-lines', fault);
     const said = this.#line;
     if (this.rows !== said.rows) found.add('row-count', `${this.rows} rows, the ledger says ${said.rows}`);
     for (const [index, op] of OPERATIONS.entries()) {

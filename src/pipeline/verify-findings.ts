@@ -21,6 +21,7 @@ export const LAKE_CHECKS = {
   'row-count': 'every file has its number of rows',
   'op-count': 'every file has its number of rows per operation',
   'first-last': 'every file begins and ends at its positions and cluster times',
+  'same-lines': 'every Parquet file holds the lines of the files that it has replaced, byte for byte',
   hour: 'every event lies in the hour of its cluster time',
   namespace: 'every event lies with its collection',
   order: 'positions rise within each file and from file to file of a collection',
@@ -52,6 +53,12 @@ export class Findings<Check extends string = LakeCheck> {
   add(check: Check, path: LakePath, detail: string): void {
     this.count(check, 1);
     if (this.list.length < FINDINGS_MAX) this.list.push({ check, path, detail });
+  }
+
+  /** All that others have found. */
+  take({ list, counts }: Findings<Check>): void {
+    for (const [check, count] of counts) this.count(check, count);
+    this.list.push(...list.slice(0, Math.max(0, FINDINGS_MAX - this.list.length)));
   }
 
   /** Such as are not kept, because somebody else has kept the first of them. */

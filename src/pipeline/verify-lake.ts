@@ -8,13 +8,18 @@
 import { SluiceError } from '../core/error.ts';
 import { CHECKPOINT_BAD, LAKE_DAMAGED } from '../core/errors.ts';
 import type { Lake, LakePath } from '../core/lake.ts';
-import { eventFileTime, hoursPerPart, isPerEvent, isSnapshotPath, partHour, partPath } from '../core/layout.ts';
-import type { SealedLine } from '../core/ledger.ts';
+import { eventFileTime, hoursPerPart, isPerEvent, isSnapshotPath, parquetPath, partHour, partPath } from '../core/layout.ts';
+import { isSealedLine, type SealedLine } from '../core/ledger.ts';
 import { formatNamespace } from '../core/namespace.ts';
-import { compareTimestamps, parseHourName, type Hour } from '../core/time.ts';
-import { checkpointPath, openPaths, type Checkpoint } from './checkpoint.ts';
+import { compareTimestamps, hourName, parseHourName, type Hour } from '../core/time.ts';
+import { MAINTENANCE, checkpointPath, decodeCheckpoint, openPaths, type Checkpoint, type PartRecord } from './checkpoint.ts';
+import { readLedger } from './ledger.ts';
+import { isParquet } from './parquet-lines.ts';
+import { readFile } from './read-file.ts';
 import { proveEvents, proveNoOthers } from './verify-events.ts';
 import { positionsOf, verifyFile } from './verify-file.ts';
+import { dumpPaths } from './dump-record.ts';
+import { readHorizon, type Horizon } from './horizon.ts';
 import { Findings, type LakeCheck, type LakeFinding } from './verify-findings.ts';
 import { viewLedger, type LedgerView } from './verify-ledger.ts';
 import { listLake, PublishedProof } from './verify-published.ts';
@@ -31,6 +36,8 @@ export interface LakeReport {
   readonly hours: number;
   readonly collections: number;
   readonly openParts: number;
+  /** `YYYYMMDD-HH`: retention has removed all hours before it; `null`: none. */
+  readonly removedBefore: string | null;
   /** The first thousand. */
   readonly findings: readonly LakeFinding[];
   readonly findingsTotal: number;
@@ -58,28 +65,45 @@ const OVERLAPS_COMPARED_MAX = 16;
 
 /** @throws CHECKPOINT_NEWER, and what the lake throws when it cannot be read; what is wrong in it is in the report */
 export async function verifyLake(lake: Lake, pipeline: string, options: VerifyLakeOptions): Promise<LakeReport> {
+  for (;;) {
+    const horizon = await readHorizon(lake, pipeline, options.signal);
+    const report = await proveLake(lake, pipeline, horizon, options);
+    // What retention took away while it was looked for is not missing: looked at again, without it.
+    if (report.ok || (await readHorizon(lake, pipeline, options.signal)).from === horizon.from) return report;
+  }
+}
+
+async function proveLake(lake: Lake, pipeline: string, horizon: Horizon, options: VerifyLakeOptions): Promise<LakeReport> {
   const { signal } = options;
   const findings = new Findings();
   // Of this first reading nothing is told: the second one sees the same and more.
   const before = await readCheckpoint(lake, pipeline, new Findings(), signal);
   const layout = before?.layout ?? null;
-  const since = options.since === undefined ? null : layout === null ? options.since : partHour(layout, options.since);
+  // What retention has removed is not missing.
+  const asked = options.since === undefined ? horizon.from : Math.max(options.since, horizon.from ?? 0);
+  const since = asked === null || layout === null ? asked : partHour(layout, asked);
   const ledger = await viewLedger(lake, pipeline, since, before, new Findings(), signal);
   await proveOpenParts(lake, before, findings);
-  const sums = await proveFiles(lake, ledger, before, findings, options);
+  const sums = await proveFiles(lake, pipeline, ledger, before, findings, options);
 
   const open = new Set(openPaths(before));
   // Files of single events are many: they are looked at folder by folder, by a listing of their own.
   const isEvent = (path: LakePath): boolean => layout !== null && isPerEvent(layout) && eventFileTime(path) !== null;
   const listing = await listLake(lake, pipeline, (path) => open.has(path) || ledger.paths.has(path) || isEvent(path), signal);
+  // A dump's record names its files before it makes them.
+  const dumps = await dumpPaths(lake, pipeline, signal);
+  const found = { ...listing, unknown: listing.unknown.filter((path) => !dumps.has(path)) };
   const after = await readCheckpoint(lake, pipeline, findings, signal);
   const ledgerAfter = await viewLedger(lake, pipeline, since, after, findings, signal);
   // Against the older view: a running owner moves both on.
   if (after !== null && ledger.epochLast > after.epoch) {
     findings.add('checkpoint', checkpointPath(pipeline), `is of epoch ${after.epoch}, the ledger of ${ledger.epochLast}`);
   }
-  await new PublishedProof(lake, pipeline, after, ledgerAfter, since, findings).prove(listing, signal);
-  if (after !== null && isPerEvent(after.layout)) await proveNoOthers(lake, after, ledgerAfter.paths, findings, signal);
+  const maintained = await maintenance(lake, pipeline, findings, signal);
+  const reread = async (): Promise<LedgerView> => await viewLedger(lake, pipeline, since, after, new Findings(), signal);
+  const now = { ledger: ledgerAfter, reread, maintained };
+  await new PublishedProof(lake, pipeline, after, now, since, findings).prove(found, signal);
+  if (after !== null && isPerEvent(after.layout)) await proveNoOthers(lake, after, { sealed: ledgerAfter.paths, since }, findings, signal);
   return {
     pipeline,
     ok: findings.total === 0,
@@ -87,6 +111,7 @@ export async function verifyLake(lake: Lake, pipeline: string, options: VerifyLa
     hours: new Set(ledger.lines.filter(({ path }) => !isSnapshotPath(path)).map((line) => line.hour)).size,
     collections: new Set(ledger.lines.map(collectionOf)).size,
     openParts: after?.parts.length ?? 0,
+    removedBefore: horizon.from === null ? null : hourName(horizon.from),
     findings: findings.list,
     findingsTotal: findings.total,
     checks: Object.fromEntries(findings.counts),
@@ -105,6 +130,18 @@ async function readCheckpoint(lake: Lake, pipeline: string, findings: Findings, 
   }
 }
 
+/** What whoever compacts has named and may be about to do. */
+async function maintenance(lake: Lake, pipeline: string, findings: Findings, signal: AbortSignal): Promise<readonly PartRecord[]> {
+  const path = checkpointPath(pipeline, MAINTENANCE);
+  try {
+    return (await lake.stat(path)) === null ? [] : decodeCheckpoint(await readFile(lake, path, signal), path).parts;
+  } catch (error) {
+    if (!SluiceError.is(error, CHECKPOINT_BAD)) throw error;
+    findings.add('checkpoint', path, error.message);
+    return [];
+  }
+}
+
 /** A part of length 0 may not have been made yet: the checkpoint names it first. */
 async function proveOpenParts(lake: Lake, checkpoint: Checkpoint | null, findings: Findings): Promise<void> {
   const snapshots = checkpoint?.snapshots.flatMap(({ parts }) => parts) ?? [];
@@ -116,8 +153,14 @@ async function proveOpenParts(lake: Lake, checkpoint: Checkpoint | null, finding
   }
 }
 
+async function isSuperseded(lake: Lake, pipeline: string, { path }: SealedLine, signal: AbortSignal): Promise<boolean> {
+  for await (const line of readLedger(lake, pipeline, '', signal)) if (isSealedLine(line) && line.supersedes?.includes(path) === true) return true;
+  return false;
+}
+
 async function proveFiles(
   lake: Lake,
+  pipeline: string,
   ledger: LedgerView,
   checkpoint: Checkpoint | null,
   findings: Findings,
@@ -134,7 +177,12 @@ async function proveFiles(
     signal.throwIfAborted();
     onProgress?.({ ...sums, ...total });
     const isSnapshot = isSnapshotPath(line.path);
-    const facts = await verifyFile(lake, line, layout === null || isSnapshot ? 1 : hoursPerPart(layout), findings, signal);
+    const own = new Findings();
+    const originals = (line.supersedes ?? []).flatMap((path) => ledger.superseded.get(path) ?? []);
+    const facts = await verifyFile(lake, line, layout === null || isSnapshot ? 1 : hoursPerPart(layout), originals, own, signal);
+    // A compaction has put another file in its place meanwhile: the next proof proves that one.
+    if (own.counts.has('file-missing') && (await isSuperseded(lake, pipeline, line, signal))) continue;
+    findings.take(own);
     if (layout !== null && isPerEvent(layout) && !isSnapshot) facts.bytes += await proveEvents(lake, line, findings, signal);
     sums.files += 1;
     sums.rows += facts.rows;
@@ -219,12 +267,15 @@ async function commonPositions(lake: Lake, a: SealedLine, b: SealedLine, signal:
 function pathProof(layout: string | null): (line: SealedLine) => string | null {
   if (layout === null) return () => null;
   const regex = layoutRegex(layout);
+  const ofParquet = layoutRegex(`${layout.replace('{part}', '').replace(/\.jsonl?$/, '')}{part}.parquet`);
   return (line) => {
-    const groups = regex.exec(line.path)?.groups;
+    const isMade = isParquet(line.path);
+    const groups = (isMade ? ofParquet : regex).exec(line.path)?.groups;
     const hour = parseHourName(line.hour);
     if (groups === undefined || hour === null) return null;
     const number = Number(groups['part']?.slice('.part-'.length) ?? 0);
-    const expected = partPath(layout, { db: line.db, coll: line.coll }, hour, number, groups['suffix'] ?? '');
+    const part = partPath(layout, { db: line.db, coll: line.coll }, hour, isMade ? 0 : number, groups['suffix'] ?? '');
+    const expected = isMade ? parquetPath(part, number) : part;
     return expected === line.path ? null : expected;
   };
 }

@@ -6,7 +6,7 @@
 import type { Lake, LakePath } from '../core/lake.ts';
 import { isSealedLine, readLedgerLine, type LedgerLine, type SealedLine } from '../core/ledger.ts';
 import { parseHourName, type Hour } from '../core/time.ts';
-import { hourKey, ledgerFolder } from './checkpoint.ts';
+import { hourKey, isMaintenance, ledgerFolder } from './checkpoint.ts';
 import { readFile } from './read-file.ts';
 import type { Findings } from './verify-findings.ts';
 import type { WholePipeline } from './whole.ts';
@@ -16,6 +16,9 @@ export interface LedgerView {
   readonly paths: ReadonlySet<LakePath>;
   /** What is in force: lines of the hours that were asked for, without those that another file supersedes. */
   readonly lines: readonly SealedLine[];
+  /** Lines that another file supersedes, of whatever hour. */
+  readonly superseded: ReadonlyMap<LakePath, SealedLine>;
+  /** Of the owners; who maintains the lake counts by itself. */
   readonly epochLast: number;
 }
 
@@ -36,7 +39,7 @@ export async function viewLedger(
   for await (const file of lake.list(folder, signal)) files.push(file.path);
   const paths = new Set<LakePath>();
   const superseded = new Set<LakePath>();
-  const kept: SealedLine[] = [];
+  const all = new Map<LakePath, SealedLine>();
   /** Last epoch, per folder: bus partitions and maintenance have sequences of their own. */
   const epochs = new Map<string, number>();
   for (const [index, path] of files.entries()) {
@@ -55,13 +58,19 @@ export async function viewLedger(
       // A line may be of an earlier epoch: a new owner writes what its predecessor had sealed and could not tell any more.
       if (line.epoch > epoch) findings.add('ledger-epoch', path, `${where}: a file of epoch ${line.epoch}, but the owner is ${epoch}`);
       if (paths.has(line.path)) findings.add('ledger-duplicate', line.path, `again in ${path}, ${where}`);
-      else if (since === null || (parseHourName(line.hour) ?? 0) >= since) kept.push(line);
+      else all.set(line.path, line);
       paths.add(line.path);
       for (const old of line.supersedes ?? []) superseded.add(old);
     }
   }
   for (const old of superseded) if (!paths.has(old)) findings.add('ledger-line', old, 'is superseded, but has no line of its own');
-  return { paths, lines: kept.filter((line) => !superseded.has(line.path)), epochLast: Math.max(0, ...epochs.values()) };
+  const isAskedFor = ({ hour }: SealedLine): boolean => since === null || (parseHourName(hour) ?? 0) >= since;
+  return {
+    paths,
+    lines: [...all.values()].filter((line) => !superseded.has(line.path) && isAskedFor(line)),
+    superseded: new Map([...all].filter(([path]) => superseded.has(path))),
+    epochLast: Math.max(0, ...[...epochs].filter(([inFolder]) => !isMaintenance(`${inFolder}/`)).map(([, epoch]) => epoch)),
+  };
 }
 
 function folderOf(path: LakePath): LakePath {

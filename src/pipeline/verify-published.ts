@@ -13,7 +13,8 @@ import { hoursPerPart, isSnapshotPath, partHour } from '../core/layout.ts';
 import type { SealedLine } from '../core/ledger.ts';
 import { formatNamespace, parseNamespace, type Namespace } from '../core/namespace.ts';
 import { hourName, hourOf, parseHourName, SECONDS_PER_HOUR, type Hour } from '../core/time.ts';
-import { hourFilePath, hourKey, openPaths, type Checkpoint } from './checkpoint.ts';
+import { hourFilePath, hourKey, openPaths, type Checkpoint, type PartRecord } from './checkpoint.ts';
+import { isParquet } from './parquet-lines.ts';
 import { readFile } from './read-file.ts';
 import { manifestPath } from './publish.ts';
 import type { Findings } from './verify-findings.ts';
@@ -44,14 +45,28 @@ export async function listLake(lake: Lake, pipeline: string, isKnown: (path: Lak
   return listing;
 }
 
+/** The ledger, which a compaction may change while this proof is under way. */
+export interface LedgerNow {
+  /** Read after the listing that is proved. */
+  readonly ledger: LedgerView;
+  readonly reread: () => Promise<LedgerView>;
+  /** What a compaction has named, read after the ledger. */
+  readonly maintained: readonly PartRecord[];
+}
+
+/** How often a manifest that is being replaced is looked at again. */
+const LOOKS_MAX = 5;
+
 export class PublishedProof {
   readonly #lake: Lake;
   readonly #pipeline: string;
   readonly #checkpoint: Checkpoint | null;
-  readonly #ledger: LedgerView;
+  #ledger: LedgerView;
   readonly #since: Hour | null;
   readonly #findings: Findings;
-  readonly #groups: ReadonlyMap<string, readonly SealedLine[]>;
+  readonly #reread: () => Promise<LedgerView>;
+  readonly #maintained: ReadonlySet<LakePath>;
+  #groups: ReadonlyMap<string, readonly SealedLine[]>;
   /** Collections with files, by hour. */
   readonly #sealed = new Map<string, Set<string>>();
   /** Collection-hours with a part that is not sealed. */
@@ -62,11 +77,14 @@ export class PublishedProof {
   readonly #complete = new Map<string, boolean>();
 
   /** `checkpoint` and then `ledger` were read after the listing that is proved. */
-  constructor(lake: Lake, pipeline: string, checkpoint: Checkpoint | null, ledger: LedgerView, since: Hour | null, findings: Findings) {
+  constructor(lake: Lake, pipeline: string, checkpoint: Checkpoint | null, now: LedgerNow, since: Hour | null, findings: Findings) {
+    const { ledger } = now;
     this.#lake = lake;
     this.#pipeline = pipeline;
     this.#checkpoint = checkpoint;
     this.#ledger = ledger;
+    this.#reread = now.reread;
+    this.#maintained = new Set(now.maintained.map(({ path }) => path));
     this.#since = since;
     this.#findings = findings;
     const events = ledger.lines.filter(({ path }) => !isSnapshotPath(path));
@@ -87,7 +105,7 @@ export class PublishedProof {
     await this.#proveHours(listing, signal);
     const open = new Set(openPaths(this.#checkpoint));
     for (const path of listing.unknown) {
-      if (open.has(path) || this.#ledger.paths.has(path) || (await this.#lake.stat(path)) === null) continue;
+      if (open.has(path) || this.#ledger.paths.has(path) || this.#maintained.has(path) || (await this.#lake.stat(path)) === null) continue;
       this.#findings.add('unknown-file', path, 'is in neither the ledger nor the checkpoint');
     }
   }
@@ -105,13 +123,43 @@ export class PublishedProof {
     if (other !== undefined) this.#findings.add('manifest', path, `${other} is the manifest of ${key} already`);
     this.#manifests.set(key, path);
     if (!this.#isAskedFor(hour)) return;
-    const difference = differenceOf(files, this.#groups.get(key) ?? []);
+    const difference = await this.#manifestFault(path, key, files, signal);
     if (difference !== null) this.#findings.add('manifest', path, difference);
     if (this.#open.has(key)) this.#findings.add('manifest', path, `a part of ${key} is open`);
     if (!path.endsWith('/_manifest.json')) return;
     const folder = path.slice(0, path.lastIndexOf('/') + 1);
     const elsewhere = files.find((file) => !file.path.startsWith(folder));
     if (elsewhere !== undefined) this.#findings.add('manifest', path, `names ${elsewhere.path}, which lies in another folder`);
+  }
+
+  /**
+   * What parts a manifest from the ledger, or `null`. A compaction writes its ledger lines first: until it comes to the manifest, that
+   * tells the files as they were before. While it works the two are looked at again.
+   */
+  async #manifestFault(path: LakePath, key: string, files: readonly SealedLine[], signal: AbortSignal): Promise<string | null> {
+    let listed = files;
+    for (let look = 1; ; look += 1) {
+      const lines = this.#groups.get(key) ?? [];
+      const difference = differenceOf(listed, lines);
+      if (difference === null || look === LOOKS_MAX || ![...listed, ...lines].some((file) => isParquet(file.path))) return difference;
+      if (this.#isUnderWay(lines) && differenceOf(listed, this.#before(lines)) === null) return null;
+      const [was, ledgerWas] = [JSON.stringify(listed), this.#ledger.paths.size];
+      this.#ledger = await this.#reread();
+      this.#groups = byCollectionHour(this.#ledger.lines);
+      listed = (JSON.parse((await readFile(this.#lake, path, signal)).toString('utf8')) as { files: SealedLine[] }).files;
+      if (JSON.stringify(listed) === was && this.#ledger.paths.size === ledgerWas) return difference;
+    }
+  }
+
+  #isUnderWay(lines: readonly SealedLine[]): boolean {
+    return lines.some(({ path }) => this.#maintained.has(path));
+  }
+
+  /** The files of an hour as they were before its compaction. */
+  #before(lines: readonly SealedLine[]): SealedLine[] {
+    return lines.flatMap((line) =>
+      this.#maintained.has(line.path) ? (line.supersedes ?? []).flatMap((path) => this.#ledger.superseded.get(path) ?? []) : [line],
+    );
   }
 
   async #proveSuccess({ path, size }: LakeFile): Promise<void> {

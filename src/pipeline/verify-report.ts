@@ -9,13 +9,14 @@ import type { WarehouseReport } from './verify-warehouse.ts';
 const EXAMPLES_PER_CHECK = 20;
 
 export function lakeReportText(report: LakeReport): string {
-  const { files, rows, bytes, hours, collections, openParts } = report;
+  const { files, rows, bytes, hours, collections, openParts, removedBefore } = report;
   const head = [
     report.ok
       ? `The lake of pipeline ${report.pipeline} is complete and correct.`
       : `The lake of pipeline ${report.pipeline} is NOT as it should be: ${count(report.findingsTotal, 'finding')}.`,
     `Read ${count(files, 'sealed file')} with ${count(rows, 'row')}, ${bytesText(bytes)}: ${count(collections, 'collection')}, ${count(hours, 'hour')}.`,
     ...(openParts === 0 ? [] : [`${count(openParts, 'part is', 'parts are')} open: proved once sealed.`]),
+    ...(removedBefore === null ? [] : [`Hours before ${removedBefore} were removed on purpose, by retention.`]),
   ];
   return reportText(head, LAKE_CHECKS, report.checks, report.findings);
 }

@@ -11,7 +11,7 @@ import { OPERATIONS } from '../core/event.ts';
 import type { Lake, LakePath } from '../core/lake.ts';
 import { isSnapshotPath } from '../core/layout.ts';
 import { isSealedLine } from '../core/ledger.ts';
-import { documentKeyOf, memberOf, parseLine, type LineFacts } from '../core/line.ts';
+import { documentKeyOf, textOf, parseLine, type LineFacts } from '../core/line.ts';
 import { formatNamespace } from '../core/namespace.ts';
 import type { Source } from '../core/source.ts';
 import { compareTimestamps, laterTimestamp, type Timestamp } from '../core/time.ts';
@@ -148,7 +148,7 @@ async function readLake(
 /** Of what must be the same each time. */
 function digestOf({ op }: LineFacts, line: Buffer): string {
   const isLookedUp = OPERATIONS[op] === 'update';
-  const text = isLookedUp ? `${documentKeyOf(line) ?? ''} ${memberOf(line, 'updateDescription') ?? ''}` : line.toString('utf8').trimEnd();
+  const text = isLookedUp ? `${documentKeyOf(line) ?? ''} ${textOf(line, 'updateDescription') ?? ''}` : line.toString('utf8').trimEnd();
   return hash('md5', text, 'base64');
 }
 

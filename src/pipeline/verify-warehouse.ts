@@ -14,8 +14,10 @@ import { formatNamespace, type Namespace } from '../core/namespace.ts';
 import { digestOf, LineSum, type LoadedFile, type LoadRecord, type WarehouseCheck } from '../core/warehouse-proof.ts';
 import type { Warehouse } from '../core/warehouse.ts';
 import { sealedEvents } from './event-files.ts';
+import { isGone, readHorizon, type Horizon } from './horizon.ts';
 import { readLedger } from './ledger.ts';
 import { inParallel } from './parallel.ts';
+import { Replaced } from './replaced.ts';
 import { Findings, type Finding } from './verify-findings.ts';
 
 export interface WarehouseReport {
@@ -53,18 +55,24 @@ class WarehouseProof {
   readonly #notLoaded = new Map<LakePath, SealedLine>();
   /** Files of the warehouse that the lake did not know when its ledger was read. */
   readonly #unknown: LoadedFile[] = [];
+  #replaced: Replaced;
   #rows = 0;
+  /** What the lake has no longer cannot be compared; it stays in the warehouse. */
+  #horizon: Pick<Horizon, 'from'> = { from: null };
 
   constructor(lake: Lake, pipeline: string, warehouse: Warehouse, signal: AbortSignal) {
     this.#lake = lake;
     this.#pipeline = pipeline;
     this.#warehouse = warehouse;
     this.#signal = signal;
+    this.#replaced = Replaced.of(lake, []);
   }
 
   async run(): Promise<WarehouseReport> {
     const waiting = new Set((await this.#warehouse.unmerged()).map(formatNamespace));
+    this.#horizon = await readHorizon(this.#lake, this.#pipeline, this.#signal);
     const lines = await this.#ledger();
+    this.#replaced = Replaced.of(this.#lake, lines.values());
     const byCollection = Map.groupBy(lines.values(), (line) => formatNamespace(line));
     const namespaces = new Map<string, Namespace>();
     for (const [name, [line]] of byCollection) if (line !== undefined) namespaces.set(name, { db: line.db, coll: line.coll });
@@ -104,9 +112,9 @@ class WarehouseProof {
       expected.delete(file.path);
       this.#rows += file.rows;
       if (line === undefined) this.#unknown.push(file);
-      else known.push({ file, line });
+      else if (!isGone(line, this.#horizon)) known.push({ file, line });
     }
-    for (const line of expected.values()) this.#notLoaded.set(line.path, line);
+    for (const line of expected.values()) if (!isGone(line, this.#horizon)) this.#notLoaded.set(line.path, line);
     await inParallel(known, FILES_AT_ONCE, ({ file, line }) => this.#proveFile(ns, file, line));
   }
 
@@ -138,7 +146,17 @@ class WarehouseProof {
 
   /** Each line without its newline. */
   async *#linesOf(sealed: SealedLine): AsyncGenerator<Uint8Array> {
-    for await (const line of sealedEvents(this.#lake, sealed, this.#signal)) yield line.subarray(0, line.length - NEWLINE_BYTES);
+    const lines = await this.#whereItsLinesAre(sealed);
+    for await (const line of lines) yield line.subarray(0, line.length - NEWLINE_BYTES);
+  }
+
+  /** A file that was compacted may be gone, also since the ledger was read. */
+  async #whereItsLinesAre(sealed: SealedLine): Promise<AsyncIterable<Uint8Array>> {
+    if (!this.#replaced.has(sealed.path)) {
+      if ((await this.#lake.stat(sealed.path)) !== null) return sealedEvents(this.#lake, sealed, this.#signal);
+      this.#replaced = Replaced.of(this.#lake, (await this.#ledger()).values());
+    }
+    return this.#replaced.has(sealed.path) ? this.#replaced.lines(sealed, this.#signal) : sealedEvents(this.#lake, sealed, this.#signal);
   }
 
   /** Says which lines differ, now that some are known to. */
@@ -185,7 +203,18 @@ class WarehouseProof {
     for (let at = 0; at < paths.length; at += PATHS_PER_QUESTION) {
       for (const path of await this.#warehouse.loaded(paths.slice(at, at + PATHS_PER_QUESTION))) this.#notLoaded.delete(path);
     }
+    await this.#settleReplacing();
     for (const { path, rows } of this.#notLoaded.values()) this.#findings.add('file-not-loaded', path, `${rows} rows`);
+  }
+
+  /** A file whose lines came with those that it has replaced need not be loaded, nor need those whose lines came with it. */
+  async #settleReplacing(): Promise<void> {
+    for (const line of this.#notLoaded.values()) {
+      const { supersedes = [] } = line;
+      if (line.lines === undefined || supersedes.length === 0) continue;
+      const known = await this.#warehouse.loaded(supersedes);
+      if (supersedes.every((path) => known.has(path))) this.#notLoaded.delete(line.path);
+    }
   }
 
   async #settleUnknown(): Promise<void> {

@@ -3,7 +3,7 @@
  * would have made. Positions are numbers here: event `n` happens `n` seconds after a fixed start.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createReadStream } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
@@ -12,6 +12,7 @@ import type { SealedLine } from '../../src/core/ledger.ts';
 import type { Namespace } from '../../src/core/namespace.ts';
 import { hourName, hourOf, type Timestamp } from '../../src/core/time.ts';
 import type { SealedFile } from '../../src/core/warehouse.ts';
+import { openParquetWriter } from '../../src/warehouse/duckdb/parquet.ts';
 
 /** 2026-11-21T00:00:00Z. */
 export const START_SECONDS = 1_795_219_200;
@@ -66,6 +67,8 @@ export function lineOf(ns: Namespace, event: TestEvent): string {
 export interface SealHow {
   readonly path?: string;
   readonly compression?: 'gz' | 'zst';
+  /** As `sluice compact` writes it. */
+  readonly parquet?: boolean;
   /** Lines per compressed member. */
   readonly linesPerMember?: number;
   readonly supersedes?: readonly string[];
@@ -107,11 +110,12 @@ export class SealedFiles {
     how: SealHow,
   ): Promise<SealedFile> {
     this.#count += 1;
-    const suffix = how.compression === undefined ? '' : `.${how.compression}`;
-    const path = how.path ?? `${encodeURIComponent(ns.db)}/${encodeURIComponent(ns.coll ?? '_database')}/part-${this.#count}.jsonl${suffix}`;
-    const bytes = encode(lines, how);
+    const suffix = how.parquet === true ? '.parquet' : how.compression === undefined ? '.jsonl' : `.jsonl.${how.compression}`;
+    const path = how.path ?? `${encodeURIComponent(ns.db)}/${encodeURIComponent(ns.coll ?? '_database')}/part-${this.#count}${suffix}`;
     const local = join(this.root, path);
     await mkdir(dirname(local), { recursive: true });
+    const plain = encode(lines, how);
+    const bytes = how.parquet === true ? await this.#asParquet(plain, local) : plain;
     await writeFile(local, bytes);
     const time = (n: number | undefined): Timestamp | null => (n === undefined ? null : timeOf(n));
     const line: SealedLine = {
@@ -129,11 +133,23 @@ export class SealedFiles {
       ops: facts.ops,
       epoch: 1,
       ...(how.supersedes === undefined ? {} : { supersedes: how.supersedes }),
+      ...(how.parquet === true && { lines: { bytes: plain.length, sha256: createHash('sha256').update(plain).digest('hex') } }),
       ...how.claim,
     };
     return { line, localPath: how.remote === true ? null : local, read: (signal) => createReadStream(local, { signal }) };
   }
+
+  async #asParquet(lines: Buffer, local: string): Promise<Buffer> {
+    await using writer = await openParquetWriter(this.root);
+    const [from, to] = [`${local}.lines`, `${local}.made`];
+    await writeFile(from, lines);
+    await writer.write(from, to, ROWS_PER_GROUP, new AbortController().signal);
+    return await readFile(to);
+  }
 }
+
+/** Few, so that a file has several groups. */
+const ROWS_PER_GROUP = 2;
 
 function encode(lines: readonly string[], how: SealHow): Buffer {
   if (how.compression === undefined) return Buffer.from(lines.map((line) => `${line}\n`).join(''));

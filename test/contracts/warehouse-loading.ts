@@ -32,7 +32,7 @@ export function describeLoading(bench: Bench): void {
       );
     });
 
-    it('keeps digits, escapes and duplicate keys of a line as they came, in silver too', async () => {
+    it.each(['JSON lines', 'Parquet'])('keeps digits, escapes and duplicate keys of a line as they came, in silver too (%s)', async (stored) => {
       const keys = [
         '"a\\u00e9\\/\\u0001\\u0000"',
         '{"$numberLong":"9223372036854775807"}',
@@ -54,8 +54,8 @@ export function describeLoading(bench: Bench): void {
         doc: docs[i] ?? null,
         rest: '"updateDescription":{"x":{"fullDocument":2.50},"y":1.0}',
       }));
-      const file = await bench.files.seal(ORDERS, events);
-      expect((await bench.load(file)).rejected).toEqual([]);
+      const file = await bench.files.seal(ORDERS, events, { parquet: stored === 'Parquet' });
+      expect(await bench.load(file)).toMatchObject({ files: 1, rows: events.length, rejected: [] });
       expect(await bench.rows('select cast(doc as varchar) from bronze.shop__orders order by row_number')).toEqual(
         events.map((event) => [lineOf(ORDERS, event)]),
       );

@@ -1,9 +1,10 @@
 /** Part of the suite in warehouse.ts: what is learnt of documents, and the views that people read. */
 import { describe, expect, it } from 'vitest';
+import { SluiceError } from '../../src/core/error.ts';
 import { DocumentSchema, formatPath } from '../../src/core/document-schema.ts';
 import { formatNamespace, type Namespace } from '../../src/core/namespace.ts';
 import type { QueryResult, SchemaVersion } from '../../src/core/warehouse.ts';
-import { isoOf, type TestEvent } from './sealed-files.ts';
+import { isoOf, timeOf, type TestEvent } from './sealed-files.ts';
 import { never, ORDERS, type Bench } from './warehouse-bench.ts';
 
 const FISH: Namespace = { db: 'shop', coll: 'a"b.c $é 🐟' };
@@ -170,6 +171,35 @@ export function describeSchema(bench: Bench): void {
     });
   });
 
+  describe('gaps of the history', () => {
+    it('are noted by pipeline, once, and follow what becomes of them', async () => {
+      const noted = (): Promise<unknown> =>
+        bench.rows('select pipeline, from_at, to_at, collections, cause from sluice.gaps order by pipeline, from_at');
+      const first = {
+        from: timeOf(1),
+        to: timeOf(60),
+        detectedAt: '2026-11-21T00:01:00.123Z',
+        collections: ['shop.*', 'crm.people'],
+        cause: "it's gone",
+      };
+      const second = { ...first, from: timeOf(600), to: null, detectedAt: '2026-11-21T00:20:00.000Z' };
+      const other = { ...first, collections: ['*.*'] };
+      await bench.warehouse.noteGaps('shop', [first]);
+      await bench.warehouse.noteGaps('shop', [first, second]);
+      await bench.warehouse.noteGaps('shop', [first, second]);
+      await bench.warehouse.noteGaps('other', [other]);
+      const row = (to: string | null) => (from: string, collections: string, pipeline: string) => [pipeline, from, to, collections, "it's gone"];
+      const closed = row(isoOf(60))(isoOf(1), 'shop.*, crm.people', 'shop');
+      const others = row(isoOf(60))(isoOf(1), '*.*', 'other');
+      expect(await noted()).toEqual([others, closed, row(null)(isoOf(600), 'shop.*, crm.people', 'shop')]);
+      const warehouse = await bench.reopen();
+      await warehouse.noteGaps('shop', [first]);
+      expect(await noted()).toEqual([others, closed]);
+      await warehouse.noteGaps('shop', []);
+      expect(await noted()).toEqual([others]);
+    });
+  });
+
   describe('gold', () => {
     it('has a typed column for each field, and what is changed or deleted follows', async () => {
       await takeDocs(
@@ -324,5 +354,41 @@ export function describeSchema(bench: Bench): void {
       '',
       '"k7" {"n":7}',
     ]);
+  });
+
+  it('a statement reads collections as they were at a moment, where that is known', async () => {
+    const ask = async (statement: string, moment: number): Promise<unknown> => {
+      const { rows } = await bench.warehouse.query(await bench.warehouse.asOf(statement, isoOf(moment)), 10, never);
+      return rows;
+    };
+    const reason = (statement: string, moment: number): Promise<unknown> =>
+      ask(statement, moment).catch((error: unknown) => (error instanceof SluiceError ? `${error.code} ${error.message}` : error));
+    expect(await reason('select * from shop__orders', 2)).toMatch(/^SLC-1341 .*nothing is loaded/);
+    await bench.take(ORDERS, [insert(1, '{"n":1}'), insert(2, '{"n":2}'), { n: 3, op: 'update', key: '"k1"', doc: '{"n":3}' }]);
+    await bench.take(FISH, [insert(2, '{"fish":2}'), insert(4, '{"fish":4}')]);
+    const all = 'select key, cast(doc as varchar) from shop__orders order by key';
+    expect(await reason(all, 2)).toMatch(/^SLC-1340 .*shop\.orders is complete up to no time yet/);
+    await bench.warehouse.markComplete([ORDERS, FISH].map((namespace) => ({ namespace, through: timeOf(5) })));
+    expect(await ask(all, 2)).toEqual([
+      ['"k1"', '{"n":1}'],
+      ['"k2"', '{"n":2}'],
+    ]);
+    expect(await ask(all, 4)).toEqual([
+      ['"k1"', '{"n":3}'],
+      ['"k2"', '{"n":2}'],
+    ]);
+    // With a WITH of its own, a comment before it, a name that must be quoted, and the present beside the past.
+    const fish = '"shop__a""b.c $é 🐟"';
+    const joined = `-- then and now\nwith x as (select key from ${fish}) select count(*) from shop__orders o join x on x.key = o.key join silver.shop__orders s on s.key = o.key`;
+    expect(await ask(joined, 3)).toEqual([[1]]);
+    expect(await reason(all, 0)).toContain(`SLC-1340 What was at that moment is not known: the history of shop.orders begins at ${isoOf(1)}`);
+    expect(await reason(all, 5)).toContain(`shop.orders is complete up to ${isoOf(5)}`);
+    expect(await reason('select * from silver.shop__orders', 2)).toMatch(/^SLC-1341 .*with its schema/);
+    expect(await reason('select 1', 2)).toMatch(/^SLC-1341 .*there are .*shop__orders/);
+    await bench.warehouse.noteGaps('shop', [
+      { from: timeOf(2), to: timeOf(3), detectedAt: isoOf(4), collections: ['*.*'], cause: 'the oplog was overtaken' },
+    ]);
+    expect(await reason(all, 2)).toContain(`history is lost from ${isoOf(2)} to ${isoOf(3)}`);
+    expect(await ask(all, 1)).toHaveLength(1);
   });
 }

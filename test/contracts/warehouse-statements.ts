@@ -13,15 +13,16 @@ import {
   selectBatches,
 } from '../../src/warehouse/sql/bronze.ts';
 import { addColumns, createHistory, createTables, dropColumn } from '../../src/warehouse/sql/collection.ts';
-import { parseColumns } from '../../src/warehouse/sql/columns.ts';
+import { parseColumns, type UserColumn } from '../../src/warehouse/sql/columns.ts';
 import { SCHEMAS, type Dialect } from '../../src/warehouse/sql/dialect.ts';
 import { catalogOf, tableStem, type Catalog, type Tables } from '../../src/warehouse/sql/names.ts';
 import { countFaults, firstFaults, proofStatements, selectLoadedFiles, selectLoadedLines } from '../../src/warehouse/sql/proof.ts';
 import { countFailedCasts, createChildView, createView, insertView, selectViews } from '../../src/warehouse/sql/gold.ts';
+import * as gaps from '../../src/warehouse/sql/gaps.ts';
 import * as registry from '../../src/warehouse/sql/registry.ts';
 import * as history from '../../src/warehouse/sql/schema-history.ts';
 import { createSchema } from '../../src/warehouse/sql/schema.ts';
-import { applyBaseline, countLive, emptySilver, mergeRange, purgeDeleted, selectCurrent } from '../../src/warehouse/sql/silver.ts';
+import { applyBaseline, countLive, emptySilver, purgeDeleted, selectCurrent, type Range } from '../../src/warehouse/sql/silver.ts';
 import type { Statement } from '../../src/warehouse/sql/statement.ts';
 import type { ViewPlan } from '../../src/warehouse/sql/view-plan.ts';
 
@@ -57,6 +58,7 @@ const entry: registry.Entry = {
   complete_through: '2026-11-21T00:00:00.000Z',
 };
 
+const gap = { from: at, to: null, detectedAt: '2026-11-21T00:00:00.000Z', collections: ['shop.*'], cause: 'the oplog was overtaken' };
 const version = { version: 2, hash: 'e3b0c442', documents: 12, fields: '[]', plan: '{"columns":[],"children":[]}' };
 const items = {
   path: ['items'],
@@ -75,10 +77,11 @@ const plan: ViewPlan = {
   children: [items],
 };
 
-/** What differs: how a transaction begins, and how the rows of a file come in. */
+/** What differs: how a transaction begins, how the rows of a file come in, and how they are folded. */
 export interface OwnStatements {
   begin(catalog: Catalog): readonly Statement[];
   insert(catalog: Catalog, tables: Tables, line: SealedLine): readonly Statement[];
+  fold(catalog: Catalog, tables: Tables, range: Range, columns: readonly UserColumn[]): readonly Statement[];
 }
 
 export function statementsOf(dialect: Dialect, own: OwnStatements): Readonly<Record<string, readonly Statement[]>> {
@@ -115,7 +118,7 @@ export function statementsOf(dialect: Dialect, own: OwnStatements): Readonly<Rec
       selectBatches(catalog, ns, 3),
       countLive(tables, range),
       ...applyBaseline(dialect, tables, range, named),
-      mergeRange(dialect, catalog, tables, range, named),
+      ...own.fold(catalog, tables, range, named),
       registry.markMerged(catalog, ns, 7, position),
       emptySilver(tables),
       purgeDeleted(tables, '2026-11-21T00:00:00.000Z'),
@@ -151,6 +154,9 @@ export function statementsOf(dialect: Dialect, own: OwnStatements): Readonly<Rec
       registry.selectEntries(catalog),
       registry.selectCollections(catalog),
       registry.updateSourceCount(catalog, ns, 12),
+      gaps.selectGaps(catalog, 'shop'),
+      gaps.deleteGaps(catalog, 'shop'),
+      gaps.insertGaps(catalog, 'shop', [gaps.rowOfGap(gap)]),
       registry.updateStatus(catalog, ns, 'PAUSED', 'by hand'),
       registry.markCompleteThrough(catalog, [
         { namespace: ns, through: at },

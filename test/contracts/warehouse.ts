@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe } from 'vitest';
 import type { Warehouse } from '../../src/core/warehouse.ts';
 import { SealedFiles } from './sealed-files.ts';
 import { never, type Bench, type WarehouseUnderTest } from './warehouse-bench.ts';
+import { describeCompacted } from './warehouse-compacted.ts';
 import { describeLoading } from './warehouse-loading.ts';
 import { describePlantedFaults, describeProof } from './warehouse-proof.ts';
 import { describeReading } from './warehouse-reading.ts';
@@ -58,6 +59,7 @@ export function describeWarehouse(
       damage: (...statements) => under.damage(...statements),
     };
     describeLoading(bench);
+    describeCompacted(bench);
     describeSilver(bench, how);
     describeReading(bench);
     describeSchema(bench);

@@ -5,6 +5,7 @@
  *
  * `SLUICE_BUS_KILLS` sets how many, `SLUICE_SEED` repeats what a run did.
  */
+import { mkdir } from 'node:fs/promises';
 import type { Document, MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startShop, type ShopWrite } from '../../src/app/demo/shop.ts';
@@ -24,7 +25,7 @@ import { failpointNames } from './failpoint-names.ts';
 import { RunProcess } from './run-process.ts';
 import { provenShop } from './shop-proof.ts';
 
-const KILLS = Number(process.env['SLUICE_BUS_KILLS'] ?? 16);
+const KILLS = Number(process.env['SLUICE_BUS_KILLS'] ?? 12);
 const MS_PER_KILL_MAX = 15_000;
 const WORKS_MS_MAX = 60_000;
 const PARTITIONS = 4;
@@ -110,6 +111,8 @@ describe.skipIf(absent !== null)('a pipeline over a broker', () => {
         ledger: (write) => void writes.push(write),
         signal: new AbortController().signal,
       });
+      // The first may be killed before it has made it.
+      await mkdir(work.lake);
       const guard = new SealedGuard(work.lake);
       await killAll(configFile, random, guard, async () => {
         await jumpTo(client, (Math.floor((await clusterTime(client)).t / 3600) + 1) * 3600);

@@ -33,12 +33,16 @@ const OF_THE_WAREHOUSE = /^warehouse\./;
 /** snapshots.mongo.test.ts */
 const OF_A_SNAPSHOT = /^snapshot\.|-snapshot(?:-recovered)?$/;
 /** bus.mongo.test.ts */
-const OF_THE_BUS = /^(?:produce|claim)\./;
+const OF_THE_BUS = /^(?:produce|claim|dead-letter)\./;
+/** compaction-kills.test.ts */
+const OF_A_COMPACTION = /[.-]compact[.-]|^compact\./;
+/** test/e2e/reshape.test.ts */
+const OF_A_RESHAPING = /^reshape\./;
 /** How many pairs of failpoints, picked by the seed; `all` of them take more than an hour. */
 const PAIRS = process.env['SLUICE_PAIRS'] ?? '6';
 
 const NAMES = await failpointNames();
-const OTHERS = [OF_A_GAP, OF_THE_WAREHOUSE, OF_AN_EVENT, OF_THE_BUS, OF_A_SNAPSHOT];
+const OTHERS = [OF_A_GAP, OF_THE_WAREHOUSE, OF_AN_EVENT, OF_THE_BUS, OF_A_SNAPSHOT, OF_A_COMPACTION, OF_A_RESHAPING];
 const OF_CAPTURE = NAMES.filter((name) => !OTHERS.some((of) => of.test(name)));
 const SIMPLE = OF_CAPTURE.filter((name) => !OF_A_SUCCESSOR.test(name));
 

@@ -1,12 +1,24 @@
 /**
  * MongoDB → Kafka → lake, on a real broker.
  */
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import type { Document, MongoClient, Timestamp as BsonTimestamp } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { EJSON } from 'bson';
+import type { DemoResult } from '../../src/app/demo/demo.ts';
+import { sealPipeline } from '../../src/app/seal.ts';
 import { runDoctor } from '../../src/app/doctor.ts';
 import { silentLog } from '../../src/ops/log.ts';
 import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
-import { BUS_OFFSET_GONE, BUS_PARTITIONS, GAP_OPEN } from '../../src/core/errors.ts';
+import { BUS_LATE, BUS_MESSAGE, BUS_OFFSET_GONE, BUS_PARTITIONS, GAP_OPEN } from '../../src/core/errors.ts';
+import { KafkaBus } from '../../src/bus/kafka/kafka.ts';
+import { runCommandLine } from '../../src/cli/main.ts';
+import { testIo } from '../../src/cli/test-io.ts';
+import { systemClock } from '../../src/core/clock.ts';
 import { RunProcess } from '../crash/run-process.ts';
 import { EventHubsProxy } from '../fakes/event-hubs-proxy.ts';
 import { CONNECTION_STRING, KafkaBroker, whyNoKafka } from '../kafka.ts';
@@ -17,6 +29,11 @@ import { byPosition, linesOf, readLake } from './lake-files.ts';
 import { mark, PipelineRun } from './pipeline-run.ts';
 import { until } from './until.ts';
 import { Workspace, type Settings } from './workspace.ts';
+
+/** Messages that another program sends again. */
+const TWICE = 10;
+
+const LAUNCHER = fileURLToPath(new URL('../../bin/sluice.js', import.meta.url));
 
 const absent = await whyNoKafka();
 
@@ -82,8 +99,13 @@ describe.skipIf(absent !== null)('events over a bus', () => {
       return [...files.keys()].filter((path) => path.includes('/hours/')).length >= 3;
     });
     await produce.stop();
-    await consume.control.seal(new AbortController().signal);
+    // By whoever runs, or by a command when nobody does.
+    if (partitionBy === 'collection') await consume.control.seal(new AbortController().signal);
     await consume.stop();
+    if (partitionBy === 'document') {
+      const sealed = await sealPipeline(config, { log: silentLog }, new AbortController().signal);
+      expect(sealed.rows).toBeGreaterThan(0);
+    }
     await provenLake(work, db, from, to);
     expect(await work.verify()).toEqual([]);
   });
@@ -190,6 +212,62 @@ describe.skipIf(absent !== null)('events over a bus', () => {
     await consume.stop();
     await provenLake(work, 'streams', from, to);
     expect(await work.verify()).toEqual([]);
+  });
+
+  it('of another program reach it as our own do; what cannot be read is put aside, shown and sent again', async () => {
+    await broker.createTopic('others', 2);
+    await using work = await Workspace.make();
+    const from = await clusterTime(client);
+    const { bus = {}, ...rest } = settings('others', 'others', from);
+    const configFile = await work.writeConfig({ ...rest, bus });
+    const sluice = async (...args: string[]): Promise<{ code: number; out: string }> => {
+      const io = testIo({ cwd: dirname(configFile) });
+      return { code: await runCommandLine(io, ['--config', configFile, ...args]), out: io.out() + io.err() };
+    };
+    for (let n = 0; n < 40; n += 1) await client.db('others').collection<Document>('a').insertOne({ n, text: 'x'.repeat(n * 10) }); // prettier-ignore
+    await client.db('others').collection<Document>('a').updateMany({ n: { $lt: 10 } }, { $set: { done: true } }); // prettier-ignore
+    await client.db('others').collection<Document>('a').deleteMany({ n: { $lt: 5 } }); // prettier-ignore
+    const to = await mark(client, 'others', 'a');
+    const events = await readStream(client, { db: 'others', from, to });
+    const login = { kind: 'none' };
+    {
+      await using topic = new KafkaBus({ url: String(bus['url']), login, token: () => Promise.reject(new Error('none')) }, systemClock, silentLog);
+      const send = (key: string, text: string): Promise<void> =>
+        topic.send(topic.partitionOf(key, 2), [{ key, value: Buffer.from(text), headers: {} }], new AbortController().signal);
+      // As the MongoDB Kafka connector does it, whose tasks begin a little before where they ended.
+      const sent = events.map((event) => [EJSON.stringify(event['documentKey']), EJSON.stringify(event, { relaxed: false })] as const);
+      for (const [key, text] of [...sent.slice(0, 20 + TWICE), ['a', 'no JSON'] as const, ...sent.slice(20)]) await send(key, text);
+    }
+    const consume = async (format: string): Promise<unknown> =>
+      await new PipelineRun(work.config({ ...rest, bus: { ...bus, format } }), { role: 'consume', untilIdleMs: 300 }).done;
+    // The wrong format: nothing can be read, and nothing is lost.
+    await consume('debezium');
+    const all = JSON.parse((await sluice('dead-letters', 'list', '--json')).out) as { letters: { name: string; reason: string }[] };
+    expect([all.letters.length, new Set(all.letters.map(({ reason }) => reason))]).toEqual([events.length + TWICE + 1, new Set([BUS_MESSAGE.code])]);
+    expect((await sluice('dead-letters', 'replay')).out).toContain(`${events.length + TWICE + 1} messages sent again`);
+    expect((await sluice('dead-letters', 'list')).out).toBe('no dead letters\n');
+    await consume('detect');
+    await provenLake(work, 'others', from, to);
+    expect(await work.verify()).toEqual([]);
+    // What went twice was sent again twice: the second one comes after its time, and is not thrown away.
+    const { letters } = JSON.parse((await sluice('dead-letters', 'list', '--json')).out) as typeof all;
+    const late = letters.filter(({ reason }) => reason === BUS_LATE.code);
+    const [left, ...more] = letters.filter((letter) => !late.includes(letter));
+    expect([late.length, more]).toEqual([TWICE, []]);
+    expect((await sluice('dead-letters', 'show', left!.name)).out).toMatch(/SLC-1605.*\n\nkey: a\n.*\n\nno JSON\n$/s);
+    expect((await sluice('dead-letters', 'show', 'p000-7')).code).toBe(2);
+    expect((await sluice('status')).out).toContain('dead letters');
+  });
+
+  it('are shown by the demo with a broker of its own, and proved', async () => {
+    await using work = await Workspace.make();
+    const env = { ...process.env, XDG_STATE_HOME: work.folder, SLUICE_DEMO_MONGODB_URI: set.uri };
+    const args = [LAUNCHER, 'demo', '--bus', '--seconds', '1', '--json'];
+    const { stdout } = await promisify(execFile)(process.execPath, args, { env, cwd: work.folder });
+    const { report } = JSON.parse(stdout) as DemoResult;
+    expect(report.ok, stdout).toBe(true);
+    expect(report.checks.map(({ name }) => name)).toContain('events');
+    expect(await readFile(join(work.folder, 'sluice-demo', 'sluice.yaml'), 'utf8')).toContain('kafka://');
   });
 
   it('are shared by two consumers, and by the other one when one is killed', async () => {

@@ -48,7 +48,7 @@ async function runAll(config: Config): Promise<void> {
 }
 
 async function query(config: Config, sql: string): Promise<readonly (readonly unknown[])[]> {
-  return (await queryWarehouse(config, { sql, limit: 10_000 }, { log: silentLog }, never)).rows;
+  return (await queryWarehouse(config, { sql, limit: 10_000, asOf: null }, { log: silentLog }, never)).rows;
 }
 
 async function findings(config: Config): Promise<readonly string[]> {

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
 import { MASK_KEY } from '../../src/core/errors.ts';
 import { startMongo } from '../mongo.ts';
-import { captureDuring, PipelineRun, withoutMarks } from './pipeline-run.ts';
+import { captureDuring, mark, PipelineRun, withoutMarks } from './pipeline-run.ts';
 import { Workspace, type Settings } from './workspace.ts';
 
 let set: ReplicaSet;
@@ -112,6 +112,35 @@ describe('a mask', () => {
     expect(keys.length).toBeGreaterThan(5);
     expect(new Set(keys).size).toBe(1);
     expect(keys[0]).toMatch(/^[0-9a-f]{32}$/);
+  });
+
+  it('on `_id` leaves one row in silver for each document, which its updates and its delete still find', async () => {
+    await using work = await Workspace.make();
+    const people = client.db('silver').collection<Customer>('people');
+    const warehouse = { url: 'duckdb:./w.duckdb' };
+    const its: Settings = {
+      source: { uri: set.uri, include: ['silver.*'], mask: { 'people._id': 'hash', 'people.email': 'hash' }, maskKey: KEY },
+      warehouse,
+    };
+    await using run = await new PipelineRun(work.config(its), { role: 'all' }).running();
+    await people.insertMany([
+      { _id: 'alice@example.com', email: 'alice@example.com' },
+      { _id: 'bob@example.com', email: 'x' },
+    ]);
+    await people.updateOne({ _id: 'alice@example.com' }, { $set: { n: 2 } });
+    await people.deleteOne({ _id: 'bob@example.com' });
+    await run.reaches(await mark(client, 'silver', 'mark'));
+    await run.control.seal(new AbortController().signal);
+    await run.control.load({ hours: null }, new AbortController().signal);
+    const sql = `SELECT key, version_number, is_current, json_extract_string(doc, '$.email') = json_extract_string(doc, '$._id') FROM silver.silver__people ORDER BY is_current`;
+    const { rows } = await run.control.query({ sql, limit: 10, asOf: null }, new AbortController().signal);
+    const hash = expect.stringMatching(/^"[0-9a-f]{32}"$/) as string;
+    // Equal values have equal hashes, in a key as elsewhere.
+    expect(rows).toEqual([
+      [hash, 2, false, false],
+      [hash, 2, true, true],
+    ]);
+    expect(await run.control.verify({ lake: true, warehouse: true, source: false }, new AbortController().signal)).toMatchObject({ ok: true });
   });
 
   it('may be added to a lake, goes on at the next event after each stop, and refuses another key', async () => {

@@ -90,7 +90,10 @@ async function capture(form: Form): Promise<AsyncDisposable & { finish(): Promis
       expect((await control.load({ hours: null }, never)).rejected).toEqual([]);
       await control.merge({ collections: [], rebuild: false }, never);
       for (const coll of COLLECTIONS[form]) {
-        const { rows } = await control.query({ sql: `select key, cast(doc as varchar) from silver.${DB}__${coll}`, limit: ROWS_MAX }, never);
+        const { rows } = await control.query(
+          { sql: `select key, cast(doc as varchar) from silver.${DB}__${coll}`, limit: ROWS_MAX, asOf: null },
+          never,
+        );
         silver.set(
           `${form} ${coll}`,
           rows.map(([key, doc]) => ({ key: String(key), doc: String(doc) })),

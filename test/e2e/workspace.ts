@@ -17,6 +17,7 @@ export interface Settings {
   readonly warehouse?: Readonly<Record<string, unknown>>;
   readonly bus?: Readonly<Record<string, unknown>>;
   readonly checkpoint?: Readonly<Record<string, unknown>>;
+  readonly dump?: Readonly<Record<string, unknown>>;
 }
 
 export const PIPELINE = 'shop';

@@ -49,6 +49,7 @@ export class MemoryBus implements Bus {
   }
 }
 
-function recordOf({ value, headers }: BusMessage, offset: bigint): BusRecord {
-  return { offset, value: Buffer.from(value), header: (name) => headers[name] ?? null };
+function recordOf({ key, value, headers }: BusMessage, offset: bigint): BusRecord {
+  const all = Object.entries(headers).map(([name, text]) => [name, Buffer.from(text)] as const);
+  return { offset, timeMs: 0, key: Buffer.from(key), value: Buffer.from(value), header: (name) => headers[name] ?? null, headers: () => all };
 }

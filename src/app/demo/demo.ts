@@ -13,11 +13,13 @@ import { SluiceError } from '../../core/error.ts';
 import { CONFIG_CONFLICT, INTERRUPTED } from '../../core/errors.ts';
 import { makeFolders } from '../../core/folders.ts';
 import { loadConfig } from '../../config/load.ts';
+import type { Serve } from '../control.ts';
 import type { Config } from '../../config/config.ts';
 import type { Logger } from '../../ops/log.ts';
 import { runPipeline } from '../run.ts';
 import type { Progress, VerifyReport } from '../types.ts';
 import { startFakeAccount, type FakeAccount } from './fake-account.ts';
+import { startTestBroker, type TestBroker } from './test-broker.ts';
 import { findMongod } from './mongod.ts';
 import { prove } from './proof.ts';
 import { startReplicaSet } from './replica-set.ts';
@@ -30,10 +32,14 @@ export interface DemoOptions {
   readonly keep: boolean;
   /** The lake is in the storage account of the tests instead of on disk. */
   readonly azureFake: boolean;
+  /** MongoDB's changes go through a Kafka broker of the tests. */
+  readonly bus: boolean;
   readonly env: NodeJS.ProcessEnv;
   /** Told each step, in a sentence. */
   readonly say: (text: string) => void;
   readonly progress: ((progress: Progress) => void) | null;
+  /** The dashboard of the demo's pipeline. */
+  readonly serve: (config: Config) => Serve;
   readonly log: Logger;
 }
 
@@ -47,6 +53,10 @@ const FOLDER = 'sluice-demo';
 /** In the folder: it is ours and may be replaced. */
 const MARK = '.sluice-demo';
 const IDLE_MS = 3_000;
+/** The producer is idle from its start on, and the shop opens only once the consumer has its partitions. */
+const IDLE_BUS_MS = 10_000;
+const TOPIC = 'demo';
+const PARTITIONS = 4;
 const START_MS_MAX = 60_000;
 const STEPS_PER_SECOND = 150;
 
@@ -68,24 +78,26 @@ export async function runDemo(options: DemoOptions, signal: AbortSignal): Promis
 async function inFolder(folder: string, options: DemoOptions, signal: AbortSignal): Promise<DemoResult> {
   const { say, env } = options;
   await using account = options.azureFake ? await startFakeAccount() : null;
+  await using broker = options.bus ? await startBroker(say) : null;
   await using server = await startServer(folder, options, signal);
   const db = server.isOurs ? 'shop' : `sluice_demo_${Date.now().toString(36)}`;
-  const config = await writeConfig(folder, { db, uri: server.uri, account, env });
+  const config = await writeConfig(folder, { db, uri: server.uri, account, broker, env });
   await using client = new MongoClient(server.uri);
   await client.connect();
   const files = account === null ? 'hour files' : 'hour files in a fake of ADLS Gen2, in memory';
-  say(`Starting the pipeline: MongoDB → ${files} → DuckDB bronze and silver.`);
+  const through = broker === null ? '' : `Kafka, ${PARTITIONS} partitions → `;
+  say(`Starting the pipeline: MongoDB → ${through}${files} → DuckDB bronze and silver.`);
   const ended = new AbortController();
   const started = Promise.withResolvers<void>();
   const pipeline = runPipeline(
     config,
     {
       role: 'all',
-      untilIdleMs: IDLE_MS,
+      untilIdleMs: broker === null ? IDLE_MS : IDLE_BUS_MS,
       wait: false,
       takeOver: false,
       acceptGap: false,
-      serve: null,
+      serve: options.serve(config),
       log: options.log,
       progress: (progress) => {
         if (progress.state === 'running') started.resolve();
@@ -105,7 +117,7 @@ async function inFolder(folder: string, options: DemoOptions, signal: AbortSigna
   say('Proving it: every event against the lake, every document against silver.');
   const report = await prove({ config, client, db, writes, shop, log: options.log }, signal);
   if (!server.isOurs) await client.db(db).dropDatabase();
-  return { report, look: whereToLook(folder, { lake: account === null, mongodb: options.keep && server.isOurs }) };
+  return { report, look: whereToLook(folder, { lake: account === null, bus: broker !== null, mongodb: options.keep && server.isOurs }) };
 }
 
 async function openAndClose(client: MongoClient, db: string, writes: ShopWrite[], options: DemoOptions, signal: AbortSignal): Promise<ShopSummary> {
@@ -114,6 +126,13 @@ async function openAndClose(client: MongoClient, db: string, writes: ShopWrite[]
   await using shop = await startShop(client, { db, opsPerSecond: STEPS_PER_SECOND, ledger: (write) => writes.push(write), signal });
   await Promise.race([systemClock.sleep(options.durationMs, signal).catch(() => {}), shop.closed]);
   return await shop.stop();
+}
+
+async function startBroker(say: DemoOptions['say']): Promise<TestBroker> {
+  say('Starting a Kafka broker.');
+  const broker = await startTestBroker();
+  await broker.createTopic(TOPIC, PARTITIONS);
+  return broker;
 }
 
 interface DemoServer extends AsyncDisposable {
@@ -149,16 +168,18 @@ interface DemoPlaces {
   readonly uri: string;
   /** `null`: the lake is a folder. */
   readonly account: FakeAccount | null;
+  readonly broker: TestBroker | null;
   readonly env: NodeJS.ProcessEnv;
 }
 
-async function writeConfig(folder: string, { db, uri, account, env }: DemoPlaces): Promise<Config> {
+async function writeConfig(folder: string, { db, uri, account, broker, env }: DemoPlaces): Promise<Config> {
   const file = join(folder, 'sluice.yaml');
   const isLocal = account === null;
   // Its key is no secret: every checkout has it.
   const lake = isLocal
     ? '  url: file:./lake'
     : `  url: ${account.url}/demo/lake\n  writer: dfs\n  auth: { kind: accountKey, account: ${account.account.name}, key: "${account.account.key}" }`;
+  const bus = broker === null ? '' : `bus:\n  url: kafka://${broker.plain}/${TOPIC}\n  auth: { kind: none }\n`;
   const text = `# Made by \`sluice demo\`. ${isLocal ? 'The MongoDB of the demo is' : 'MongoDB and the storage account of the demo are'} gone when it has ended; ${isLocal ? 'lake and warehouse stay' : 'the warehouse stays'}.
 pipeline: demo
 source:
@@ -168,7 +189,7 @@ source:
 lake:
 ${lake}
   roll: { maxBytes: 1MiB, maxAge: 5s }
-warehouse:
+${bus}warehouse:
   url: duckdb:./warehouse.duckdb
   columns:
     ${db}.orders: { status: "fullDocument.status VARCHAR", total: "fullDocument.total DECIMAL(18,2)", placed_at: "fullDocument.placedAt TIMESTAMP" }
@@ -178,7 +199,7 @@ warehouse:
 }
 
 /** @param stays what is still there when the demo has ended */
-function whereToLook(folder: string, stays: { readonly lake: boolean; readonly mongodb: boolean }): string[] {
+function whereToLook(folder: string, stays: { readonly lake: boolean; readonly bus: boolean; readonly mongodb: boolean }): string[] {
   const here = relative(process.cwd(), folder) || '.';
   const config = `--config ${join(here, 'sluice.yaml')}`;
   const command = process.env['npm_lifecycle_event'] === undefined ? 'sluice' : 'npx sluice';
@@ -186,6 +207,7 @@ function whereToLook(folder: string, stays: { readonly lake: boolean; readonly m
     'Worth trying next:',
     `  ${command} query ${config} "select status, count(*) as orders, sum(total) as total from silver.shop__orders where is_current group by all order by all"`,
     ...(stays.lake ? [`  ${command} verify ${config}`, `  find ${join(here, 'lake')} -name '*.jsonl' | head`] : []),
+    ...(stays.bus ? ['', 'The broker is gone. docs/event-hubs.md says how a pipeline over one of your own is run.'] : []),
     ...(stays.mongodb ? ['', `MongoDB's data is in ${join(here, 'mongodb')}.`] : []),
   ];
 }

@@ -29,6 +29,8 @@ const REASONS_MAX = 4;
 export function busError(error: unknown, what: string): SluiceError {
   if (SluiceError.is(error)) return error;
   const all = [...within(error)];
+  const own = all.find((each) => SluiceError.is(each));
+  if (SluiceError.is(own)) return own;
   const find = (name: 'apiId' | 'code', kinds: typeof KINDS): ErrorKind | undefined =>
     kinds.find(([id]) => all.some((each: Error & { readonly apiId?: unknown; readonly code?: unknown }) => each[name] === id))?.[1];
   const kind = find('apiId', KINDS) ?? find('code', CLIENT_KINDS) ?? BUS_UNAVAILABLE;

@@ -48,7 +48,7 @@ function saslOf(brokers: readonly string[], isEventHubs: boolean, login: BusLogi
       return { sasl: { mechanism: 'PLAIN', username: login['user'] ?? '', password: login['password'] ?? '' } };
     default: {
       // Without a login given: an Entra identity on Event Hubs, none elsewhere.
-      if (!isEventHubs) return {};
+      if (!isEventHubs && login.kind === 'default') return {};
       const scope = `https://${brokers[0]!.replace(/:\d+$/, '')}/.default`;
       return { sasl: { mechanism: 'OAUTHBEARER', token: () => token(scope) } };
     }

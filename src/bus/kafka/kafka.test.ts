@@ -83,6 +83,27 @@ describe.skipIf(absent !== null)('a topic', () => {
     expect(await made.ranges(never)).toEqual([500n, 0n, 500n].map((next) => ({ first: 0n, next })));
   });
 
+  it('takes the token of an identity, for the broker that it is to be shown to', async () => {
+    const name = await topic();
+    const scopes: string[] = [];
+    const part = (content: object): string => Buffer.from(JSON.stringify(content)).toString('base64url');
+    const token = async (scope: string): Promise<string> => {
+      scopes.push(scope);
+      const now = Math.floor(Date.now() / 1000);
+      return `${part({ alg: 'none' })}.${part({ sub: 'sluice', scope: '', iat: now, exp: now + 3600 })}.`;
+    };
+    await using made = new KafkaBus({ url: `kafka://${broker.sasl}/${name}`, login: { kind: 'managedIdentity' }, token }, systemClock, silentLog);
+    await made.send(0, [message('1')], never);
+    expect(await readAll(made, 0, 1)).toEqual(['1']);
+    expect(new Set(scopes)).toEqual(new Set(['https://127.0.0.1/.default']));
+    await using refused = new KafkaBus(
+      { url: `kafka://${broker.sasl}/${name}`, login: { kind: 'azureCli' }, token: () => Promise.reject(new Error('nobody is logged in')) },
+      systemClock,
+      silentLog,
+    );
+    await expect(refused.partitions(never)).rejects.toMatchObject({ kind: BUS_DENIED });
+  });
+
   it('is spoken to in versions that Event Hubs knows', async () => {
     expect(proxy.refused).toBe(0);
     expect([...proxy.versions.keys()]).toEqual(expect.arrayContaining([0, 1, 2, 3, 18, 22]));

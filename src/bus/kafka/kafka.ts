@@ -4,21 +4,24 @@
  * The client's defaults are for small, close clusters (5 s for everything, metadata asked for every 5 s); Event Hubs is
  * neither. Nothing of it splits a request, so that whoever sends keeps each below the broker's limit.
  */
-import { Consumer, Producer, murmur2, type ConsumerOptions } from '@platformatic/kafka';
+import { Consumer, murmur2, type ConsumerOptions } from '@platformatic/kafka';
 import type { Bus, BusMembership, BusMessage, BusReader, OffsetRange } from '../../core/bus.ts';
 import type { Clock } from '../../core/clock.ts';
+import { unlessAborted } from '../../core/unless-aborted.ts';
 import type { Logger } from '../../ops/log.ts';
 import { busError, topicError } from './broker-errors.ts';
 import { targetOf, type BusLogin, type KafkaTarget, type TokenProvider } from './connection.ts';
-import { KafkaMembership } from './membership.ts';
-import { FETCH_BYTES_MAX, KafkaReader, PARTITION_BYTES_MAX, type KafkaConsumer } from './reader.ts';
+import { KafkaMembership, type KafkaConsumer } from './membership.ts';
+import { KafkaReader } from './reader.ts';
+import { KafkaSender } from './sender.ts';
 
 const EARLIEST = -2n;
 const LATEST = -1n;
 /** Of a request, by the client's own count; beyond it the caller tries again, and says so. */
 const RETRIES = 2;
 /** Event Hubs may take its time; more than this is a connection that was lost in silence. */
-const REQUEST_MS_MAX = 60_000;
+const REQUEST_MS_MAX = 30_000;
+const CONNECT_MS_MAX = 10_000;
 
 export interface KafkaBusOptions {
   readonly url: string;
@@ -31,14 +34,16 @@ export class KafkaBus implements Bus {
   readonly description: string;
   readonly #target: KafkaTarget;
   readonly #requestMsMax: number;
+  /** A connection may have to be made first. */
+  readonly #tryMsMax: number;
   readonly #clock: Clock;
   readonly #log: Logger;
-  #producer: Producer<Buffer, Buffer, Buffer, Buffer> | null = null;
+  #sender: KafkaSender | null = null;
   #admin: KafkaConsumer | null = null;
-  readonly #headerNames = new Map<string, Buffer>();
 
   constructor({ url, login, token, requestMsMax = REQUEST_MS_MAX }: KafkaBusOptions, clock: Clock, log: Logger) {
     this.#requestMsMax = requestMsMax;
+    this.#tryMsMax = requestMsMax + CONNECT_MS_MAX;
     this.#target = targetOf(url, login, token);
     this.description = `${this.#target.topic} on ${this.#target.brokers.join(',')}`;
     this.#clock = clock;
@@ -70,25 +75,16 @@ export class KafkaBus implements Bus {
 
   async send(partition: number, messages: readonly BusMessage[], signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    const { topic } = this.#target;
-    this.#producer ??= new Producer({ ...this.#options('producer'), idempotent: true, maxInflights: 1 });
-    const records = messages.map(({ key, value, headers }) => ({
-      topic,
-      partition,
-      key: Buffer.from(key),
-      value: Buffer.from(value.buffer, value.byteOffset, value.byteLength),
-      headers: new Map(Object.entries(headers).map(([name, text]) => [this.#headerName(name), Buffer.from(text)])),
-    }));
-    try {
-      await unlessAborted(this.#producer.send({ messages: records }), signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      throw busError(error, `sending to ${topic}, partition ${partition}`);
-    }
+    this.#sender ??= new KafkaSender(this.#target.topic, this.#options('producer'), this.#tryMsMax, this.#clock);
+    await unlessAborted(this.#sender.send(partition, messages), signal);
   }
 
   reader(partition: number): BusReader {
-    return new KafkaReader((how) => this.#consumer(how), this.#target.topic, partition, this.#clock);
+    return new KafkaReader(
+      { topic: this.#target.topic, partition, client: this.#options('consumer'), msMax: this.#tryMsMax },
+      this.#clock,
+      this.#log,
+    );
   }
 
   async join(group: string, onAssigned: (partitions: readonly number[]) => void, signal: AbortSignal): Promise<BusMembership> {
@@ -99,10 +95,10 @@ export class KafkaBus implements Bus {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const [producer, admin] = [this.#producer, this.#admin];
-    this.#producer = null;
+    const [sender, admin] = [this.#sender, this.#admin];
+    this.#sender = null;
     this.#admin = null;
-    await Promise.all([producer?.close(true).catch(() => {}), admin?.close(true).catch(() => {})]);
+    await Promise.all([sender?.[Symbol.asyncDispose](), admin?.close(true).catch(() => {})]);
   }
 
   async #ask<T>(question: (consumer: KafkaConsumer) => Promise<T>, signal: AbortSignal): Promise<T> {
@@ -122,8 +118,6 @@ export class KafkaBus implements Bus {
       // A client needs a group to be made, not to read.
       groupId: 'sluice-no-group',
       autocommit: false,
-      maxBytes: FETCH_BYTES_MAX,
-      maxBytesPerPartition: PARTITION_BYTES_MAX,
       ...how,
     });
   }
@@ -134,7 +128,7 @@ export class KafkaBus implements Bus {
       bootstrapBrokers: this.#target.brokers,
       ...this.#target.options,
       timeout: 30_000,
-      connectTimeout: 10_000,
+      connectTimeout: CONNECT_MS_MAX,
       requestTimeout: this.#requestMsMax,
       metadataMaxAge: 180_000,
       retries: RETRIES,
@@ -142,24 +136,5 @@ export class KafkaBus implements Bus {
       autocreateTopics: false,
       strict: true,
     };
-  }
-
-  #headerName(name: string): Buffer {
-    let bytes = this.#headerNames.get(name);
-    if (bytes === undefined) this.#headerNames.set(name, (bytes = Buffer.from(name)));
-    return bytes;
-  }
-}
-
-async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = (): void => aborted.reject(signal.reason);
-  if (signal.aborted) onAbort();
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    return await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-    promise.catch(() => {});
   }
 }

@@ -5,11 +5,14 @@
  * The client gives up for good when it cannot join again after the broker was away: then a new one takes its place. What was
  * ours stays ours meanwhile.
  */
+import type { Consumer, ConsumerOptions } from '@platformatic/kafka';
 import type { BusMembership } from '../../core/bus.ts';
 import type { Clock } from '../../core/clock.ts';
 import type { Logger } from '../../ops/log.ts';
 import { busError } from './broker-errors.ts';
-import type { KafkaConsumer, MakeConsumer } from './reader.ts';
+
+export type KafkaConsumer = Consumer<Buffer, Buffer, Buffer, Buffer>;
+export type MakeConsumer = (how: Partial<ConsumerOptions<Buffer, Buffer, Buffer, Buffer>>) => KafkaConsumer;
 
 /** A member that says nothing for so long is gone: its partitions move. */
 const SESSION_MS = 10_000;

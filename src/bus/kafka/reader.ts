@@ -4,45 +4,56 @@
  * Fetches of our own instead of the client's stream, which begins anew at every rebalance. A fetch may return records
  * before the offset that was asked for (the batch that holds it is sent whole): they are left out here.
  */
-import type { Consumer, ConsumerOptions, KafkaRecord } from '@platformatic/kafka';
-import type { BusRead, BusReader, BusRecord } from '../../core/bus.ts';
+import { Base, type BaseOptions } from '@platformatic/kafka';
+import type { BusRead, BusReader } from '../../core/bus.ts';
 import type { Clock } from '../../core/clock.ts';
 import { SluiceError } from '../../core/error.ts';
 import { BUS_UNAVAILABLE } from '../../core/errors.ts';
+import { unlessAborted } from '../../core/unless-aborted.ts';
+import type { Logger } from '../../ops/log.ts';
 import { busError } from './broker-errors.ts';
+import { leaderOf } from './leader.ts';
+import { fetchBatches } from './requests.ts';
+import { within } from './within.ts';
 
-export type KafkaConsumer = Consumer<Buffer, Buffer, Buffer, Buffer>;
-export type MakeConsumer = (how: Partial<ConsumerOptions<Buffer, Buffer, Buffer, Buffer>>) => KafkaConsumer;
-
-export const FETCH_BYTES_MAX = 8 * 1024 * 1024;
-export const PARTITION_BYTES_MAX = 1024 * 1024;
+const FETCH_BYTES_MAX = 4 * 1024 * 1024;
 const WAIT_MS = 1_000;
 const BACKOFF_MS = 500;
-/** Bit of a batch's attributes: markers of transactions, not messages. */
-const IS_CONTROL = 0x20;
+
+export interface ReaderOptions {
+  readonly topic: string;
+  readonly partition: number;
+  readonly client: BaseOptions;
+  /** For one try. */
+  readonly msMax: number;
+}
 
 export class KafkaReader implements BusReader {
-  readonly #make: MakeConsumer;
-  readonly #topic: string;
-  readonly #partition: number;
+  readonly #options: ReaderOptions;
   readonly #clock: Clock;
-  #consumer: KafkaConsumer | null = null;
+  readonly #log: Logger;
+  #client: Base | null = null;
+  #isAway = false;
 
-  constructor(make: MakeConsumer, topic: string, partition: number, clock: Clock) {
-    this.#make = make;
-    this.#topic = topic;
-    this.#partition = partition;
+  constructor(options: ReaderOptions, clock: Clock, log: Logger) {
+    this.#options = options;
     this.#clock = clock;
+    this.#log = log;
   }
 
   async read(offset: bigint, signal: AbortSignal): Promise<BusRead> {
     signal.throwIfAborted();
     try {
-      return await this.#fetch(offset);
+      const read = await unlessAborted(within(this.#options.msMax, this.#fetch(offset), this.#clock), signal);
+      this.#isAway = false;
+      return read;
     } catch (error) {
       signal.throwIfAborted();
-      const told = busError(error, `${this.#topic}, partition ${this.#partition}`);
+      const { topic, partition } = this.#options;
+      const told = busError(error, `reading ${topic}, partition ${partition}`);
       if (!SluiceError.is(told, BUS_UNAVAILABLE)) throw told;
+      if (!this.#isAway) this.#log.warn({ err: told }, 'the broker does not answer, trying again');
+      this.#isAway = true;
       // A client whose connection was lost in silence would wait for its time-out again and again.
       await this.#close();
       await this.#clock.sleep(BACKOFF_MS, signal);
@@ -55,71 +66,17 @@ export class KafkaReader implements BusReader {
   }
 
   async #close(): Promise<void> {
-    const consumer = this.#consumer;
-    this.#consumer = null;
-    await consumer?.close(true).catch(() => {});
+    const client = this.#client;
+    this.#client = null;
+    await client?.close().catch(() => {});
   }
 
   async #fetch(offset: bigint): Promise<BusRead> {
-    this.#consumer ??= this.#newConsumer();
-    const { topics } = await this.#consumer.metadata({ topics: [this.#topic] });
-    const { id, partitions } = topics.get(this.#topic)!;
-    const leader = partitions[this.#partition]?.leader ?? -1;
-    if (leader < 0) throw new SluiceError(BUS_UNAVAILABLE, `${this.#topic}, partition ${this.#partition} has no leader`);
-    const wanted = {
-      partition: this.#partition,
-      fetchOffset: offset,
-      currentLeaderEpoch: -1,
-      lastFetchedEpoch: -1,
-      partitionMaxBytes: PARTITION_BYTES_MAX,
-    };
-    const response = await this.#consumer.fetch({
-      node: leader,
-      minBytes: 1,
-      maxBytes: FETCH_BYTES_MAX,
-      maxWaitTime: WAIT_MS,
-      topics: [{ topicId: id, partitions: [wanted] }],
-    });
-    const records: BusRecord[] = [];
-    let next = offset;
-    for (const { partitions: read } of response.responses) {
-      for (const { partitionIndex, records: batches } of read) {
-        if (partitionIndex !== this.#partition) continue;
-        for (const batch of batches ?? []) {
-          next = batch.firstOffset + BigInt(batch.lastOffsetDelta) + 1n;
-          if ((batch.attributes & IS_CONTROL) !== 0) continue;
-          for (const record of batch.records) {
-            const at = batch.firstOffset + BigInt(record.offsetDelta);
-            if (at >= offset) records.push(new ReadRecord(at, record));
-          }
-        }
-      }
-    }
-    return { records, next };
-  }
-
-  #newConsumer(): KafkaConsumer {
-    const consumer = this.#make({});
-    consumer.topics.track(this.#topic);
-    return consumer;
-  }
-}
-
-class ReadRecord implements BusRecord {
-  readonly offset: bigint;
-  readonly value: Buffer | null;
-  readonly #headers: KafkaRecord['headers'];
-
-  constructor(offset: bigint, record: KafkaRecord) {
-    this.offset = offset;
-    this.value = record.value;
-    this.#headers = record.headers;
-  }
-
-  header(name: string): string | null {
-    for (const [key, value] of this.#headers) {
-      if (key !== null && key.length === name.length && key.toString('latin1') === name) return value?.toString('utf8') ?? null;
-    }
-    return null;
+    const { topic, partition, client } = this.#options;
+    this.#client ??= new Base(client);
+    const connection = await leaderOf(this.#client, topic, partition);
+    const read = await fetchBatches.async(connection, { topic, partition, offset, waitMs: WAIT_MS, bytesMax: FETCH_BYTES_MAX });
+    const before = read.records.findIndex((record) => record.offset >= offset);
+    return { records: before > 0 ? read.records.slice(before) : before < 0 ? [] : read.records, next: read.next ?? offset };
   }
 }

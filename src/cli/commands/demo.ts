@@ -1,9 +1,8 @@
 import { Option, type Command } from 'commander';
-import { SluiceError } from '../../core/error.ts';
-import { NOT_BUILT } from '../../core/errors.ts';
 import { seconds } from '../args.ts';
 import { globalsOf, logFor, printJson, type Io } from '../io.ts';
 import { ProgressLine } from '../progress.ts';
+import { serveRun } from '../serve.ts';
 import { renderReport } from './verify.ts';
 
 const SECONDS_DEFAULT = 20;
@@ -27,10 +26,9 @@ export function demoCommand(program: Command, io: Io): void {
     .addOption(
       new Option('--seconds <count>', 'how long the shop is open').argParser(seconds).default(SECONDS_DEFAULT * 1000, String(SECONDS_DEFAULT)),
     )
-    .option('--bus', 'through Kafka (not built yet)', false)
+    .option('--bus', 'through a Kafka broker of its own; in a checkout alone, needs Java 17', false)
     .option('--azure-fake', 'with the lake in a fake of Azure storage; in a checkout alone', false)
     .action(async (flags: DemoFlags, command: Command) => {
-      if (flags.bus) throw new SluiceError(NOT_BUILT, '`demo --bus`', { next: 'Leave `--bus` out.' });
       const { json } = globalsOf(command);
       const line = io.stderr.isTTY && !json ? new ProgressLine(io.stderr) : null;
       const log = await logFor(io, command, 'warn', line?.log);
@@ -40,11 +38,17 @@ export function demoCommand(program: Command, io: Io): void {
           durationMs: flags.seconds,
           keep: flags.keep,
           azureFake: flags.azureFake,
+          bus: flags.bus,
           env: io.env,
           say: (text) => {
             line?.end();
             io.stderr.write(`${text}\n`);
           },
+          serve: (config) =>
+            serveRun(io, config, 'all', log, (url) => {
+              line?.end();
+              io.stderr.write(`Dashboard, while it runs: ${url}/\n`);
+            }),
           progress: line === null ? null : (progress) => line.show(progress),
           log,
         },

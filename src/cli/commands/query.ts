@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { QueryResult } from '../../core/warehouse.ts';
-import { wholeNumber } from '../args.ts';
+import { isoTime, wholeNumber } from '../args.ts';
 import { globalsOf, loadConfigFor, logFor, type Io } from '../io.ts';
 import { askOwnerOr } from '../owner.ts';
 import { countOf, formatCount, renderTable } from '../table.ts';
@@ -8,6 +8,10 @@ import { countOf, formatCount, renderTable } from '../table.ts';
 /** More scrolls past anybody. */
 const ROWS_ON_TERMINAL = 1000;
 const ROWS_MAX = 1_000_000;
+const EXAMPLES = `Examples:
+  sluice query "select * from gold.shop__orders where total > 100"
+  sluice query --as-of 2026-11-21T07:45:00Z "select key, doc from shop__orders"
+`;
 
 export function queryCommand(program: Command, io: Io): void {
   program
@@ -16,11 +20,17 @@ export function queryCommand(program: Command, io: Io): void {
     .description('Runs one statement that reads. A table on a terminal; one JSON object a row with --json or in a pipe.')
     .argument('<sql>', 'the statement, in quotes')
     .option('--limit <rows>', `rows at most; ${ROWS_ON_TERMINAL} on a terminal, ${ROWS_MAX} otherwise, unless it is given`, wholeNumber(1, ROWS_MAX))
-    .action(async (sql: string, flags: { readonly limit?: number }, command: Command) => {
+    .option(
+      '--as-of <time>',
+      'collections as they were then: a table that is named without its schema (`from shop__orders`) has the documents of that time (key, doc, …)',
+      isoTime,
+    )
+    .addHelpText('after', `\n${EXAMPLES}`)
+    .action(async (sql: string, flags: { readonly limit?: number; readonly asOf?: string }, command: Command) => {
       const config = await loadConfigFor(io, command);
       const log = await logFor(io, command, 'warn');
       const table = io.stdout.isTTY && !globalsOf(command).json;
-      const args = { sql, limit: flags.limit ?? (table ? ROWS_ON_TERMINAL : ROWS_MAX) };
+      const args = { sql, limit: flags.limit ?? (table ? ROWS_ON_TERMINAL : ROWS_MAX), asOf: flags.asOf ?? null };
       const result = await askOwnerOr<QueryResult>(io, config, '/api/query', args, async () => {
         const { queryWarehouse } = await import('../../app/query.ts');
         return await queryWarehouse(config, args, { log }, io.signal);

@@ -1,6 +1,8 @@
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
+import { renderAdfCommand, renderTerraformCommand } from './render-azure.ts';
 import { renderAspCommand, renderEventHubsCommand } from './render-bus.ts';
+import { renderFunctionCommand } from './render-function.ts';
 import { renderSnowflakeCommand } from './render-snowflake.ts';
 
 export function renderCommand(program: Command, io: Io): void {
@@ -11,4 +13,7 @@ export function renderCommand(program: Command, io: Io): void {
   renderSnowflakeCommand(render, io);
   renderEventHubsCommand(render, io);
   renderAspCommand(render, io);
+  renderTerraformCommand(render, io);
+  renderAdfCommand(render, io);
+  renderFunctionCommand(render, io);
 }

@@ -1,5 +1,7 @@
 import { Option, type Command } from 'commander';
 import { ROLES, type Progress, type Role } from '../../app/types.ts';
+import type { Control } from '../../app/control.ts';
+import type { Logger } from '../../ops/log.ts';
 import { seconds } from '../args.ts';
 import { globalsOf, loadConfigFor, logFor, printJson, type Io } from '../io.ts';
 import { ProgressLine } from '../progress.ts';
@@ -33,6 +35,7 @@ export function runCommand(program: Command, io: Io): void {
       const line = io.stderr.isTTY && !json ? new ProgressLine(io.stderr) : null;
       const log = await logFor(io, command, 'info', line?.log);
       const { runPipeline } = await import('../../app/run.ts');
+      const dumps = dumpOnSignal(log, io.signal);
       let result: Progress;
       try {
         result = await runPipeline(
@@ -44,17 +47,42 @@ export function runCommand(program: Command, io: Io): void {
             takeOver: flags.takeOver,
             acceptGap: flags.acceptGap,
             progress: line === null ? null : (progress) => line.show(progress),
-            serve: serveRun(io, config, flags.role, log),
+            serve: async (control) => {
+              dumps.control = control;
+              return await serveRun(io, config, flags.role, log)(control);
+            },
             log,
           },
           io.signal,
         );
       } finally {
         line?.end();
+        dumps.release();
       }
       if (json) printJson(io, result);
       else io.stdout.write(`${summary(result)}\n`);
     });
+}
+
+interface DumpOnSignal {
+  /** Who is asked; `null` until the run has begun. */
+  control: Control | null;
+  release(): void;
+}
+
+/** SIGUSR1 asks for a dump now. */
+function dumpOnSignal(log: Logger, stop: AbortSignal): DumpOnSignal {
+  const dumps: DumpOnSignal = { control: null, release: () => void process.off('SIGUSR1', onSignal) };
+  const onSignal = (): void => {
+    if (dumps.control === null) return log.warn('SIGUSR1 before the run has begun: nothing is dumped');
+    dumps.control.dump({ collections: [], hour: null, layout: null, content: null }, stop).then(
+      ({ dumps: done }) =>
+        log.info({ dumps: done.length, failed: done.filter(({ outcome }) => outcome === 'failed').length }, 'dumped, as SIGUSR1 asked'),
+      (error: unknown) => log.error({ err: error }, 'the dump that SIGUSR1 asked for failed'),
+    );
+  };
+  process.on('SIGUSR1', onSignal);
+  return dumps;
 }
 
 function summary({ events, partsSealed, rowsLoaded, rowsMerged }: Progress): string {

@@ -28,7 +28,8 @@ export function statusCommand(program: Command, io: Io): void {
         });
       const show = (status: PipelineStatus): void => {
         if (json) printJson(io, status);
-        else io.stdout.write(`${flags.watch && io.stdout.isTTY ? CLEAR_SCREEN : ''}${renderStatus(status, io.stdout)}`);
+        else if (flags.watch && io.stdout.isTTY) io.stdout.write(`${CLEAR_SCREEN}${renderScreen(status, io.stdout)}`);
+        else io.stdout.write(renderStatus(status, io.stdout));
       };
       show(await read());
       while (flags.watch && !io.signal.aborted) {
@@ -36,6 +37,17 @@ export function statusCommand(program: Command, io: Io): void {
         if (!io.signal.aborted) show(await read());
       }
     });
+}
+
+/** As much as fits: what is not well first, the end of a long list not at all. */
+export function renderScreen(status: PipelineStatus, to: Terminal): string {
+  const isWell = ({ status: is }: CollectionReport): boolean => is === null || is === 'ACTIVE' || is === 'DISCOVERED';
+  const sorted = status.collections.toSorted((a, b) => Number(isWell(a)) - Number(isWell(b)));
+  const others = renderStatus({ ...status, collections: [] }, to).split('\n').length;
+  const room = Math.max(1, to.rows - others - 4);
+  const hidden = Math.max(0, sorted.length - room);
+  const more = hidden === 0 ? '' : `and ${formatCount(hidden)} more: \`sluice status\`, or the dashboard\n`;
+  return `${renderStatus({ ...status, collections: sorted.slice(0, room) }, to)}${more}`;
 }
 
 export function renderStatus(status: PipelineStatus, to: Terminal): string {
@@ -54,6 +66,10 @@ export function renderStatus(status: PipelineStatus, to: Terminal): string {
     ['position', status.position],
     ['checkpoint', status.checkpointSavedAt === null ? 'none' : `saved ${status.checkpointSavedAt}`],
     ['storage', status.storage === null ? null : storageText(status.storage)],
+    [
+      'dead letters',
+      status.deadLetters === null || status.deadLetters === 0 ? null : `${formatCount(status.deadLetters)}: see \`sluice dead-letters list\``,
+    ],
     ['oplog', status.oplogHours === null ? null : oplogText(status.oplogHours, status.oplogHeadroomSeconds)],
   ];
   const width = Math.max(...facts.map(([name]) => name.length));
@@ -108,8 +124,13 @@ function renderCollections(collections: readonly CollectionReport[], to: Termina
     row.filesSealed,
     formatCount(row.rowsSealed),
     formatSize(row.bytesSealed),
-    ...(warehouse ? [row.rowsLoaded === null ? '' : formatCount(row.rowsLoaded), row.completeThrough] : []),
-    row.lastEventAt,
+    ...(warehouse ? [row.rowsLoaded === null ? '' : formatCount(row.rowsLoaded), row.completeThrough && seconds(row.completeThrough)] : []),
+    row.lastEventAt && seconds(row.lastEventAt),
   ]);
   return renderTable(columns, rows, to);
+}
+
+/** To the second: a terminal has no room for more. */
+function seconds(iso: string): string {
+  return iso.replace(/\.\d+Z$/, 'Z');
 }

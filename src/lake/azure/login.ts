@@ -3,7 +3,7 @@
  */
 import type { TokenCredential } from '@azure/identity';
 import { SluiceError, reasonOf } from '../../core/error.ts';
-import { CONFIG_INVALID, LAKE_LOGIN } from '../../core/errors.ts';
+import { BUS_UNAVAILABLE, CONFIG_INVALID, LAKE_LOGIN } from '../../core/errors.ts';
 
 /** A way to log in: its kind and the keys that go with it, as the configuration has it. */
 export interface AzureAuth {
@@ -26,6 +26,26 @@ export async function loginOf(auth: AzureAuth, account: string, urlSas: string |
   if (kind === 'sas') return { is: 'sas', shown: 'sas', token: (auth['token'] ?? '').replace(/^\?/, '') };
   if (kind === 'connectionString') return fromConnectionString(auth['value'] ?? '');
   return { is: 'token', shown: kind, credential: steady(await credentialOf(auth)) };
+}
+
+/**
+ * Tokens of an Entra identity for another service of Azure, by its scope. The identity is found when the first is asked for, and
+ * keeps them until they are nearly over.
+ */
+export function azureTokens(auth: AzureAuth): (scope: string) => Promise<string> {
+  let found: Promise<TokenCredential> | null = null;
+  let hasWorked = false;
+  return async (scope) => {
+    try {
+      const token = await (await (found ??= credentialOf(auth))).getToken(scope);
+      if (token === null) throw new Error(`no token for ${scope}`);
+      hasWorked = true;
+      return token.token;
+    } catch (cause) {
+      // As in `steady`: what has worked once will work again.
+      throw hasWorked ? new SluiceError(BUS_UNAVAILABLE, `no token at this moment: ${reasonOf(cause)}`, { cause }) : cause;
+    }
+  };
 }
 
 function keyLogin(shown: string, account: string, key: string): Login {

@@ -30,7 +30,7 @@ import type { Logger } from '../../ops/log.ts';
 import type { PipelineStats } from '../../ops/stats.ts';
 import { canTakeConnection } from './connection.ts';
 import { LineEncoder } from './encode/line.ts';
-import { assertRising, encodeReply, resumeAfter } from './encode/reply.ts';
+import { assertRising, encodeReply, resumeAfter, slicesOfReply } from './encode/reply.ts';
 import { ExhaustCursor } from './exhaust-cursor.ts';
 import { hostsOf, makeClient } from './inspect.ts';
 import { LARGE_STEPS, type LargeStep } from './large-events.ts';
@@ -57,6 +57,8 @@ export interface MongoSourceOptions extends StreamOptions {
 /** A server may search its oplog for long before it finds an event: more patience than this is given to no search. */
 const SILENCE_MS_MAX = 4 * 60 * 60_000;
 const POOL_BYTES_MAX = 32 * 1024 * 1024;
+/** A few milliseconds of encoding; a reply of usual events is smaller. */
+const SLICE_BYTES_MAX = 2 * 1024 * 1024;
 const BACKOFF_MS_MIN = 100;
 const BACKOFF_MS_MAX = 10_000;
 /** For the look at the oplog's beginning, which takes no time; the search for the first event after it may. */
@@ -228,15 +230,17 @@ export class MongoSource implements Source {
         // The driver writes to the socket in a later turn: without this the server would idle while we encode. And a reply that has
         // come in may be taken without a wait: the event loop must have its turn all the same.
         await setImmediate();
-        const encoded = encodeReply(raw, encoder, this.#pool);
-        assertRising(encoded, point);
-        point = resumeAfter(encoded, point, (token) => this.#seal.pointOf(token));
-        // Others count there, too.
-        this.#stats.linesLossy += encoder.lossy - told.lossy;
-        this.#stats.linesOversize += encoder.oversize - told.oversize;
-        [told.lossy, told.oversize] = [encoder.lossy, encoder.oversize];
-        const { events } = encoded;
-        yield { events, resume: point, watermark: point.clusterTime, release: () => this.#pool.give(events.lines) };
+        for (const encoded of slicesOfReply(raw, encoder, SLICE_BYTES_MAX, this.#pool)) {
+          assertRising(encoded, point);
+          point = resumeAfter(encoded, point, (token) => this.#seal.pointOf(token));
+          // Others count there, too.
+          this.#stats.linesLossy += encoder.lossy - told.lossy;
+          this.#stats.linesOversize += encoder.oversize - told.oversize;
+          [told.lossy, told.oversize] = [encoder.lossy, encoder.oversize];
+          const { events, isLast } = encoded;
+          yield { events, resume: point, watermark: point.clusterTime, release: () => this.#pool.give(events.lines) };
+          if (!isLast) await setImmediate();
+        }
         raw = await next;
       }
       isWhole = true;

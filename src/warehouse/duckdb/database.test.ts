@@ -286,6 +286,22 @@ describe('a load', () => {
     });
   });
 
+  it('of many collections takes few transactions, and one that is spoilt keeps none of the others', async () => {
+    const warehouse = await open();
+    const names = Array.from({ length: 30 }, (_, i) => ({ db: 'shop', coll: `c${i}` }));
+    const sealed = await Promise.all(names.map((ns, i) => files.seal(ns, [insert(i), insert(i + 100)])));
+    const bad = { ...sealed[11]!, line: { ...sealed[11]!.line, rows: 3 } };
+    const result = await warehouse.load(sealed.with(11, bad), never);
+    expect(result).toMatchObject({ files: 29, rows: 58, rejected: [{ path: bad.line.path }] });
+    expect(result.namespaces).toHaveLength(29);
+    // One to register all, one that fails and is undone, one for the file that spoilt it, two for those before and after it.
+    expect((await warehouse.query('select last_batch from sluice.control', 1, never)).rows).toEqual([[4]]);
+    for (const namespace of result.namespaces) expect(await warehouse.merge(namespace, { rebuild: false }, never)).toEqual({ rows: 2 });
+    const rows = await warehouse.collections();
+    expect(rows.map((row) => [row.rows, row.status]).filter(([rowCount, status]) => rowCount !== 2 || status !== 'ACTIVE')).toEqual([[0, 'ERROR']]);
+    expect(await warehouse.load([sealed[11]!], never)).toMatchObject({ files: 1, rejected: [] });
+  });
+
   it('that has too little memory for a file says so, and loads the others', async () => {
     const warehouse = await open(path, 128 * MIB);
     const big = await files.seal(ORDERS, [insert(1, `{"text":"${'y'.repeat(60 * MIB)}"}`)]);

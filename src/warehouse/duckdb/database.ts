@@ -14,10 +14,10 @@ import { dirname, join, resolve } from 'node:path';
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
 import { systemClock } from '../../core/clock.ts';
 import { SluiceError } from '../../core/error.ts';
-import { unlessAborted } from '../../core/unless-aborted.ts';
 import { WAREHOUSE_BUSY } from '../../core/errors.ts';
 import { makeFolders } from '../../core/folders.ts';
 import type { Statement } from '../sql/statement.ts';
+import { Line } from '../steps/line.ts';
 import type { Reads, Session } from '../steps/session.ts';
 import { failure, isConflict, isInterrupt, openFailure } from './errors.ts';
 import { plainValue, type Plain } from './values.ts';
@@ -26,6 +26,8 @@ export const MEMORY = ':memory:';
 
 export const MEMORY_LIMIT_BYTES = 2 * 1024 ** 3;
 const THREADS_MAX = 4;
+/** What DuckDB's documentation asks for. */
+const BYTES_PER_THREAD = 125_000_000;
 /** How long a writer waits for another one before it gives up, and how often it looks. */
 const TURN_WAIT_MS_MAX = 10 * 60_000;
 const TURN_POLL_MS = 20;
@@ -80,7 +82,7 @@ export class Database implements Reads, AsyncDisposable {
   readonly #underWay = new Set<Promise<unknown>>();
   /** Connections of iterations that nobody has ended yet. */
   readonly #streams = new Set<DuckDBConnection>();
-  #lastWrite: Promise<unknown> = Promise.resolve();
+  readonly #writers = new Line();
 
   private constructor(path: string, folder: string, instance: DuckDBInstance) {
     this.path = path;
@@ -97,7 +99,7 @@ export class Database implements Reads, AsyncDisposable {
       instance = await DuckDBInstance.fromCache(path, {
         // Older files keep their format; new ones get the one that can compress documents with zstd.
         storage_compatibility_version: 'v1.2.0',
-        threads: String(Math.min(THREADS_MAX, availableParallelism())),
+        threads: String(Math.max(1, Math.min(THREADS_MAX, availableParallelism(), Math.floor(memoryLimitBytes / BYTES_PER_THREAD)))),
         autoinstall_known_extensions: 'false',
       });
       const folder = await confine(instance, path, memoryLimitBytes);
@@ -159,17 +161,7 @@ export class Database implements Reads, AsyncDisposable {
    * every writer updates, so that a writer elsewhere has to wait. `work` may run again after such a wait, from the start.
    */
   async write<T>(begin: Statement, work: (session: Session, turn: Turn) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const before = this.#lastWrite;
-    const turn = Promise.withResolvers<undefined>();
-    // Whoever gives up waiting must not let the next one pass those that are still before it.
-    this.#lastWrite = before.then(() => turn.promise);
-    try {
-      signal?.throwIfAborted();
-      await (signal === undefined ? before : unlessAborted(before, signal));
-      return await this.#withRetries(begin, work, signal);
-    } finally {
-      turn.resolve(undefined);
-    }
+    return this.#writers.run(() => this.#withRetries(begin, work, signal), signal);
   }
 
   async #withRetries<T>(begin: Statement, work: (session: Session, turn: Turn) => Promise<T>, signal?: AbortSignal): Promise<T> {
@@ -202,7 +194,7 @@ export class Database implements Reads, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closing.signal.aborted) return;
     this.#closing.abort(new SluiceError(WAREHOUSE_BUSY, `${this.path} is being closed`));
-    await this.#lastWrite;
+    await this.#writers.emptied();
     await Promise.allSettled(this.#underWay);
     for (const connection of this.#streams) connection.closeSync();
     this.#instance.closeSync();

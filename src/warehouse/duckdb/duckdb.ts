@@ -19,6 +19,8 @@ import type { Session, Write } from '../steps/session.ts';
 import { SqlWarehouse } from '../steps/warehouse.ts';
 import { Database, MEMORY_LIMIT_BYTES } from './database.ts';
 import { duckDbDialect } from './dialect.ts';
+import { isOutOfMemory } from './errors.ts';
+import { foldInParts } from './fold.ts';
 import { Loader } from './loader.ts';
 import { runQuery } from './query.ts';
 import { rebuildCollection, dropSpare } from './rebuild.ts';
@@ -37,12 +39,17 @@ export interface DuckDbOptions {
 
 /** @throws WAREHOUSE_COLUMNS, WAREHOUSE_BUSY, WAREHOUSE_UNAVAILABLE */
 export async function openDuckDb(options: DuckDbOptions): Promise<Warehouse> {
+  const catalog = catalogOf(duckDbDialect, SCHEMAS);
   const context: Context = {
     dialect: duckDbDialect,
-    catalog: catalogOf(duckDbDialect, SCHEMAS),
+    catalog,
     columns: parseColumns(options.columns),
     deletes: options.deletes,
     memoryLimitBytes: options.memoryLimitBytes ?? MEMORY_LIMIT_BYTES,
+    fold: {
+      statements: (tables, range, columns, parts) => foldInParts(catalog, tables, range, columns, parts),
+      isTooLarge: isOutOfMemory,
+    },
   };
   return new DuckDbWarehouse(await Database.open(options.path, context.memoryLimitBytes), context, options.log);
 }

@@ -15,7 +15,18 @@ export function openFailure(error: unknown, path: string): SluiceError {
 
 /** Anything else that went wrong inside; what is an error of ours already stays what it is. */
 export function failure(error: unknown): unknown {
-  return isDuckDbError(error) ? new SluiceError(WAREHOUSE_FAILED, headline(error), { cause: error }) : error;
+  if (!isDuckDbError(error)) return error;
+  const next = 'Raise `warehouse.memoryLimit`; what is committed stays, and a repeated call goes on from there.';
+  return new SluiceError(WAREHOUSE_FAILED, headline(error), { cause: error, ...(isMemory(error) && { next }) });
+}
+
+/** The database may not use as much memory as this took: with less at a time it may go well. */
+export function isOutOfMemory(error: unknown): boolean {
+  return SluiceError.is(error, WAREHOUSE_FAILED) && isMemory(error.cause);
+}
+
+function isMemory(error: unknown): boolean {
+  return error instanceof Error && /^Out of Memory Error|could not allocate block|failed to (allocate|pin)/i.test(error.message);
 }
 
 /** `Parser Error: …`, `IO Error: …`: errors of DuckDB are plain errors whose message begins with a kind. */

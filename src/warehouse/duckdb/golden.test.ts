@@ -9,11 +9,13 @@ import { insertRows } from '../sql/bronze.ts';
 import { takeBatch } from '../sql/schema.ts';
 import type { Statement } from '../sql/statement.ts';
 import { duckDbDialect as dialect } from './dialect.ts';
+import { foldInParts } from './fold.ts';
 
 const lines: Statement = { text: "SELECT 1 AS number, CAST('{}' AS JSON) AS line, ['', '', '', '', ''] AS facts", values: [] };
 const files = statementsOf(dialect, {
   begin: (catalog) => [takeBatch(catalog)],
   insert: (catalog, tables, line) => [insertRows(catalog, tables, line.path, 8, lines)],
+  fold: (catalog, tables, range, columns) => foldInParts(catalog, tables, range, columns, 1),
 });
 
 describe('the statements', () => {
@@ -22,7 +24,8 @@ describe('the statements', () => {
   beforeAll(async () => {
     instance = await DuckDBInstance.create(':memory:', { storage_compatibility_version: 'v1.2.0' });
     connection = await instance.connect();
-    for (const { text, values } of foundationsOf(dialect)) await connection.run(text, [...values]);
+    const between = (files['merge'] ?? []).filter(({ text }) => text.startsWith('CREATE TEMPORARY TABLE'));
+    for (const { text, values } of [...foundationsOf(dialect), ...between]) await connection.run(text, [...values]);
   });
   afterAll(() => {
     connection.closeSync();

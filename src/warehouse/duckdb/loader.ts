@@ -3,11 +3,11 @@
  *
  * Invariant: the rows of a file and its ledger line commit in one transaction, and the rows are as many as the ledger
  * line of the lake says. So a file is loaded wholly, once, whoever asks for it and however often.
- * Files of a collection share a transaction, because a commit costs more than a small file; one that cannot be loaded
+ * Files share a transaction, those of several collections too, because a commit costs more than a small file; one that cannot be loaded
  * is set aside with its reason, and the others of its group go on by themselves.
  */
 import { SluiceError } from '../../core/error.ts';
-import { formatNamespace } from '../../core/namespace.ts';
+import { formatNamespace, type Namespace } from '../../core/namespace.ts';
 import { laterTimestamp, type Timestamp } from '../../core/time.ts';
 import type { LoadResult, SealedFile } from '../../core/warehouse.ts';
 import { failpoint } from '../../ops/failpoint.ts';
@@ -17,12 +17,12 @@ import type { Tables } from '../sql/names.ts';
 import { addLoaded, clearFailures, recordFailure } from '../sql/registry.ts';
 import { takeBatch } from '../sql/schema.ts';
 import { prepareTables, register, type Context } from '../steps/collections.ts';
-import { coverage, groups, knownPaths, namespaceOf, settle, settleSnapshots, withReplaced, type Coverage, type Tally } from '../steps/loading.ts';
+import { loadGroups, knownPaths, namespaceOf, settle, settleSnapshots, withReplaced, type Coverage, type Tally } from '../steps/loading.ts';
 import type { Session } from '../steps/session.ts';
 import { FileRejected, Staging } from '../steps/staging.ts';
 import type { Database } from './database.ts';
 import { blamesFile, headline, isLineTooLong } from './errors.ts';
-import { LINE_BYTES_USUAL, selectLines, withLongerLines, type ReadableFile } from './lines.ts';
+import { selectLines, usualLineBytes, withLongerLines, type ReadableFile } from './lines.ts';
 
 /** A line is longer than the buffers were made for: the transaction is lost, a new one with larger buffers goes on. */
 class LineTooLong extends Error {
@@ -33,6 +33,17 @@ class LineTooLong extends Error {
     super('a line is longer than the buffer', { cause });
     this.staged = staged;
   }
+}
+
+/** What became of the files of a collection. */
+interface Done {
+  readonly namespace: Namespace;
+  readonly files: number;
+  readonly rows: number;
+}
+
+function byCollection(files: readonly ReadableFile[]): readonly (readonly ReadableFile[])[] {
+  return [...Map.groupBy(files, ({ file }) => formatNamespace(namespaceOf(file))).values()];
 }
 
 export class Loader {
@@ -54,17 +65,8 @@ export class Loader {
   }
 
   async load(files: readonly SealedFile[], signal: AbortSignal): Promise<LoadResult> {
-    const tally: Tally = { files: 0, rows: 0, namespaces: new Map(), rejected: [] };
     const known = await this.known(files.map((file) => file.line.path));
-    const covered = coverage(files);
-    for (const group of groups(
-      files.filter((file) => !known.has(file.line.path)),
-      covered,
-      this.#context.memoryLimitBytes,
-    )) {
-      await this.#loadGroup(group, covered, tally, signal);
-    }
-    return { files: tally.files, rows: tally.rows, namespaces: [...tally.namespaces.values()], rejected: tally.rejected };
+    return loadGroups(files, known, this.#context, (group, covered, tally) => this.#loadGroup(group, covered, tally, signal), { mixed: true });
   }
 
   async #loadGroup(files: readonly SealedFile[], covered: Coverage, tally: Tally, signal: AbortSignal): Promise<void> {
@@ -76,7 +78,7 @@ export class Loader {
           staged.push(
             file.line.rows === 0
               ? { file, path: '', lineBytesMax: 0 }
-              : { ...(await this.#staging.stage(file, signal)), lineBytesMax: LINE_BYTES_USUAL },
+              : { ...(await this.#staging.stage(file, signal)), lineBytesMax: usualLineBytes(this.#context.memoryLimitBytes) },
           );
         } catch (error) {
           if (!(error instanceof FileRejected)) throw error;
@@ -93,10 +95,11 @@ export class Loader {
   async #commit(staged: readonly ReadableFile[], covered: Coverage, tally: Tally, signal: AbortSignal): Promise<void> {
     try {
       const done = await this.#transaction(staged, covered, signal);
-      tally.files += done.files;
-      tally.rows += done.rows;
-      const ns = namespaceOf(staged[0]?.file);
-      if (done.rows > 0) tally.namespaces.set(formatNamespace(ns), ns);
+      for (const { namespace, files, rows } of done) {
+        tally.files += files;
+        tally.rows += rows;
+        if (rows > 0) tally.namespaces.set(formatNamespace(namespace), namespace);
+      }
     } catch (error) {
       if (error instanceof LineTooLong) {
         const longer = withLongerLines(error.staged);
@@ -128,39 +131,44 @@ export class Loader {
     return [];
   }
 
-  async #transaction(staged: readonly ReadableFile[], covered: Coverage, signal: AbortSignal): Promise<{ files: number; rows: number }> {
-    const { catalog, dialect } = this.#context;
-    const ns = namespaceOf(staged[0]?.file);
+  async #transaction(staged: readonly ReadableFile[], covered: Coverage, signal: AbortSignal): Promise<readonly Done[]> {
+    const { catalog } = this.#context;
     const done = await this.#database.write(
       takeBatch(catalog),
       async (session, { batch }) => {
         const plan = await settle(session, this.#context, staged, covered);
-        const { cleared, recover } = clearFailures(
-          catalog,
-          ns,
-          staged.flatMap(({ file: { line } }) => withReplaced(line.path, covered)),
-        );
-        if ((await session.run(cleared)) > 0) await session.run(recover);
-        if (plan.length === 0) return { files: 0, rows: 0 };
-        const { tables } = await prepareTables(session, this.#context, ns);
-        const sum = { rows: 0, bytes: 0, lastAt: null as Timestamp | null };
-        for (const one of plan) {
-          const { line } = one.file;
-          await this.#insert(session, tables, one, batch);
-          sum.rows += line.rows;
-          sum.bytes += line.bytes;
-          if (line.lastAt !== null) sum.lastAt = sum.lastAt === null ? line.lastAt : laterTimestamp(sum.lastAt, line.lastAt);
+        for (const own of byCollection(staged)) {
+          const paths = own.flatMap(({ file: { line } }) => withReplaced(line.path, covered));
+          const { cleared, recover } = clearFailures(catalog, namespaceOf(own[0]?.file), paths);
+          if ((await session.run(cleared)) > 0) await session.run(recover);
         }
-        if (sum.rows > 0) await session.run(insertBaselines(dialect, catalog, tables, ns, batch));
-        await settleSnapshots(session, this.#context, { ns, tables, batch }, plan, covered);
-        await session.run(addLoaded(catalog, ns, sum, sum.rows > 0 ? batch : null));
+        const each: Done[] = [];
+        for (const own of byCollection(plan)) each.push(await this.#loadCollection(session, own, covered, batch));
         failpoint('warehouse.before-load-commit');
-        return { files: plan.length, rows: sum.rows };
+        return each;
       },
       signal,
     );
     failpoint('warehouse.after-load-commit');
     return done;
+  }
+
+  async #loadCollection(session: Session, plan: readonly ReadableFile[], covered: Coverage, batch: number): Promise<Done> {
+    const { catalog, dialect } = this.#context;
+    const namespace = namespaceOf(plan[0]?.file);
+    const { tables } = await prepareTables(session, this.#context, namespace);
+    const sum = { rows: 0, bytes: 0, lastAt: null as Timestamp | null };
+    for (const one of plan) {
+      const { line } = one.file;
+      await this.#insert(session, tables, one, batch);
+      sum.rows += line.rows;
+      sum.bytes += line.bytes;
+      if (line.lastAt !== null) sum.lastAt = sum.lastAt === null ? line.lastAt : laterTimestamp(sum.lastAt, line.lastAt);
+    }
+    if (sum.rows > 0) await session.run(insertBaselines(dialect, catalog, tables, namespace, batch));
+    await settleSnapshots(session, this.#context, { ns: namespace, tables, batch }, plan, covered);
+    await session.run(addLoaded(catalog, namespace, sum, sum.rows > 0 ? batch : null));
+    return { namespace, files: plan.length, rows: sum.rows };
   }
 
   async #insert(session: Session, tables: Tables, staged: ReadableFile, batch: number): Promise<void> {

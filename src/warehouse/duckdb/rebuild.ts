@@ -10,12 +10,13 @@ import { addColumns, createTables } from '../sql/collection.ts';
 import type { Tables } from '../sql/names.ts';
 import { markMerged, type Entry } from '../sql/registry.ts';
 import { takeBatch } from '../sql/schema.ts';
-import { applyBaseline, countLive, mergeRange, type Range } from '../sql/silver.ts';
+import { applyBaseline, countLive, type Range } from '../sql/silver.ts';
 import { sql, text, type Statement } from '../sql/statement.ts';
 import { columnsOf, findEntry, tablesOf, type Context } from '../steps/collections.ts';
 import type { Session } from '../steps/session.ts';
 import type { Database } from './database.ts';
-import { endOfPiece, purgeIfComplete } from '../steps/merger.ts';
+import { untilItFits } from '../steps/fold.ts';
+import { nextPiece, purgeIfComplete } from '../steps/merger.ts';
 
 /** What the spare table holds. */
 interface Progress {
@@ -40,7 +41,7 @@ export async function rebuildCollection(database: Database, context: Context, ns
     const known: Progress = progress;
     // A load may come between: then there is one more piece before the tables change places.
     if (await within((session, entry) => swap(session, context, entry, known), true)) return known.rows;
-    progress = await within((session, entry) => foldPiece(session, context, entry, known), null);
+    progress = await untilItFits(context.fold, (factor) => within((session, entry) => foldPiece(session, context, entry, known, factor), null));
   }
   return 0;
 }
@@ -56,15 +57,15 @@ async function begin(session: Session, context: Context, entry: Entry): Promise<
   return { upTo: 0, baseline: entry.baseline, rows: 0 };
 }
 
-async function foldPiece(session: Session, context: Context, entry: Entry, progress: Progress): Promise<Progress> {
-  const { dialect, catalog } = context;
+async function foldPiece(session: Session, context: Context, entry: Entry, progress: Progress, factor: number): Promise<Progress> {
   const spare = spareOf(context, entry);
   const columns = columnsOf(context, entry);
   const { baseline } = entry;
-  if (baseline > progress.baseline) await session.runAll(applyBaseline(dialect, spare, { after: 0, upTo: progress.upTo, baseline }, columns));
-  const range: Range = { after: progress.upTo, upTo: await endOfPiece(session, context, entry, progress.upTo, entry.last_batch), baseline };
+  if (baseline > progress.baseline) await session.runAll(applyBaseline(context.dialect, spare, { after: 0, upTo: progress.upTo, baseline }, columns));
+  const piece = await nextPiece(session, context, entry, progress.upTo, entry.last_batch);
+  const range: Range = { after: progress.upTo, upTo: piece.upTo, baseline };
   const rows = (await session.all<{ rows: number }>(countLive(spare, range)))[0]?.rows ?? 0;
-  if (rows > 0) await session.run(mergeRange(dialect, catalog, spare, range, columns));
+  if (rows > 0) await session.runAll(context.fold.statements(spare, range, columns, piece.parts * factor));
   return { upTo: range.upTo, baseline, rows: progress.rows + rows };
 }
 

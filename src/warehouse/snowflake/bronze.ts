@@ -8,7 +8,7 @@
 import type { Dialect } from '../sql/dialect.ts';
 import type { Catalog, Tables } from '../sql/names.ts';
 import { join, sql, text, type Statement } from '../sql/statement.ts';
-import { compressionOf } from '../steps/staging.ts';
+import type { StoredAs } from '../steps/staging.ts';
 import { textOf } from './dialect.ts';
 
 /** The stage of a local lake: files are put there, copied, and removed. */
@@ -34,19 +34,27 @@ export function removeFiles(stage: string): Statement {
   return sql`REMOVE ${textOf(stage)}`;
 }
 
-/** Lines of files of one compression, at most 1,000 of them, exactly as they are: no escape, no quote, no delimiter within a line. */
-export function copyLines(schema: string, stage: string, names: readonly string[], compression: ReturnType<typeof compressionOf>): Statement {
-  const kind = { uncompressed: 'NONE', gzip: 'GZIP', zstd: 'ZSTD' }[compression];
+/** Lines of at most 1,000 files that are stored alike, exactly as they are: no escape, no quote, no delimiter within a line. */
+export function copyLines(schema: string, stage: string, names: readonly string[], stored: StoredAs): Statement {
+  const line = stored === 'parquet' ? text('$1:line::VARCHAR') : text('$1');
   return sql`
     COPY INTO ${text(schema)}.incoming (file, number, line)
-    FROM (SELECT METADATA$FILENAME, METADATA$FILE_ROW_NUMBER, $1 FROM ${textOf(stage)})
+    FROM (SELECT METADATA$FILENAME, METADATA$FILE_ROW_NUMBER, ${line} FROM ${textOf(stage)})
     FILES = (${names.map(textOf)})
     FILE_FORMAT = (
-      TYPE = CSV COMPRESSION = ${text(kind)} RECORD_DELIMITER = '\\n' FIELD_DELIMITER = NONE ESCAPE = NONE ESCAPE_UNENCLOSED_FIELD = NONE
-      FIELD_OPTIONALLY_ENCLOSED_BY = NONE TRIM_SPACE = FALSE EMPTY_FIELD_AS_NULL = FALSE NULL_IF = () SKIP_BLANK_LINES = FALSE
-      REPLACE_INVALID_CHARACTERS = FALSE SKIP_BYTE_ORDER_MARK = FALSE ENCODING = 'UTF8' MULTI_LINE = FALSE
+      ${stored === 'parquet' ? PARQUET_FORMAT : linesFormat(stored)}
     )
     ON_ERROR = ABORT_STATEMENT FORCE = TRUE`;
+}
+
+const PARQUET_FORMAT = text('TYPE = PARQUET COMPRESSION = AUTO BINARY_AS_TEXT = FALSE TRIM_SPACE = FALSE NULL_IF = ()');
+
+function linesFormat(stored: Exclude<StoredAs, 'parquet'>): Statement {
+  const kind = { uncompressed: 'NONE', gzip: 'GZIP', zstd: 'ZSTD' }[stored];
+  return sql`
+    TYPE = CSV COMPRESSION = ${text(kind)} RECORD_DELIMITER = '\\n' FIELD_DELIMITER = NONE ESCAPE = NONE ESCAPE_UNENCLOSED_FIELD = NONE
+    FIELD_OPTIONALLY_ENCLOSED_BY = NONE TRIM_SPACE = FALSE EMPTY_FIELD_AS_NULL = FALSE NULL_IF = () SKIP_BLANK_LINES = FALSE
+    REPLACE_INVALID_CHARACTERS = FALSE SKIP_BYTE_ORDER_MARK = FALSE ENCODING = 'UTF8' MULTI_LINE = FALSE`;
 }
 
 /** What came of each file: how many lines, and the first that cannot be taken. */

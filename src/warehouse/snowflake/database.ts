@@ -10,10 +10,10 @@
  */
 import { systemClock } from '../../core/clock.ts';
 import { SluiceError } from '../../core/error.ts';
-import { unlessAborted } from '../../core/unless-aborted.ts';
 import { WAREHOUSE_BUSY } from '../../core/errors.ts';
 import type { Catalog } from '../sql/names.ts';
 import { sql, type Statement } from '../sql/statement.ts';
+import { Line } from '../steps/line.ts';
 import type { Reads, Session } from '../steps/session.ts';
 import { SnowflakeConnection, type RunHow, type SnowflakeAuth } from './connection.ts';
 import { failure, isConnectionLost, isLockTimeout } from './errors.ts';
@@ -75,7 +75,7 @@ export class Database implements Reads, AsyncDisposable {
   /** Sessions that have the temporary table. */
   readonly #prepared = new WeakSet<SnowflakeConnection>();
   readonly #underWay = new Set<Promise<unknown>>();
-  #lastWrite: Promise<unknown> = Promise.resolve();
+  readonly #writers = new Line();
 
   constructor(target: Target, auth: SnowflakeAuth, catalog: Catalog, tag: string) {
     this.target = target;
@@ -125,7 +125,7 @@ export class Database implements Reads, AsyncDisposable {
 
   /** Statements that commit by themselves, as all DDL of Snowflake does. In line with the writers of this process. */
   async define<T>(work: (session: Session) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    return this.#inLine(async () => {
+    return this.#writers.run(async () => {
       try {
         return await this.#with('define', signal, (connection, how) => work(new Connected(connection, how)));
       } catch (error) {
@@ -136,21 +136,7 @@ export class Database implements Reads, AsyncDisposable {
 
   /** @param temporary a table of the session, which `work` needs; made before the transaction, because DDL ends one */
   async write<T>(work: (session: Session, turn: Turn) => Promise<T>, signal?: AbortSignal, temporary?: Statement): Promise<T> {
-    return this.#inLine(() => this.#again(() => this.#transaction(work, signal, temporary), signal), signal);
-  }
-
-  async #inLine<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const before = this.#lastWrite;
-    const turn = Promise.withResolvers<undefined>();
-    // Whoever gives up waiting must not let the next one pass those that are still before it.
-    this.#lastWrite = before.then(() => turn.promise);
-    try {
-      signal?.throwIfAborted();
-      await (signal === undefined ? before : unlessAborted(before, signal));
-      return await work();
-    } finally {
-      turn.resolve(undefined);
-    }
+    return this.#writers.run(() => this.#again(() => this.#transaction(work, signal, temporary), signal), signal);
   }
 
   async #transaction<T>(work: (session: Session, turn: Turn) => Promise<T>, signal?: AbortSignal, temporary?: Statement): Promise<T> {
@@ -236,7 +222,7 @@ export class Database implements Reads, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closing.signal.aborted) return;
     this.#closing.abort(new SluiceError(WAREHOUSE_BUSY, `${this.target.description} is being closed`));
-    await this.#lastWrite;
+    await this.#writers.emptied();
     await Promise.allSettled(this.#underWay);
     await Promise.all(this.#idle.splice(0).map((connection) => connection.close()));
   }

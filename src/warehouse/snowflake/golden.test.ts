@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { goldenText, statementsOf } from '../../../test/contracts/warehouse-statements.ts';
 import { syntaxError } from '../../../test/snowflake-sql.ts';
+import { mergeRange } from '../sql/silver.ts';
 import { sql } from '../sql/statement.ts';
 import { checkLines, copyLines, createIncoming, createStage, emptyIncoming, insertLines, putFiles, removeFiles } from './bronze.ts';
 import { snowflakeDialect as dialect } from './dialect.ts';
@@ -18,6 +19,7 @@ const files = statementsOf(dialect, {
       ['0f/2.jsonl', 'other.jsonl'],
     ]),
   ],
+  fold: (catalog, tables, range, columns) => [mergeRange(dialect, catalog, tables, range, columns)],
 });
 /** Commands of the driver, which no parser of SQL knows. */
 const stage = [createStage('sluice'), putFiles('/tmp/x/*', '@sluice.incoming/0f'), removeFiles('@sluice.incoming/0f')];

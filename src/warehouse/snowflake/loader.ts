@@ -19,9 +19,9 @@ import { insertBaselines, insertLedger } from '../sql/bronze.ts';
 import type { Tables } from '../sql/names.ts';
 import { addLoaded, clearFailures, recordFailure } from '../sql/registry.ts';
 import { defineTables, findEntry, register, tablesOf, type Context } from '../steps/collections.ts';
-import { coverage, groups, knownPaths, namespaceOf, settle, settleSnapshots, withReplaced, type Coverage, type Tally } from '../steps/loading.ts';
+import { loadGroups, knownPaths, namespaceOf, settle, settleSnapshots, withReplaced, type Coverage, type Tally } from '../steps/loading.ts';
 import type { Session } from '../steps/session.ts';
-import { compressionOf, FileRejected, Staging } from '../steps/staging.ts';
+import { FileRejected, Staging, storedAs } from '../steps/staging.ts';
 import { checkLines, copyLines, createIncoming, emptyIncoming, insertLines, putFiles, removeFiles } from './bronze.ts';
 import type { Database } from './database.ts';
 import { blamesFile, headline } from './errors.ts';
@@ -73,23 +73,24 @@ export class Loader {
   }
 
   async load(files: readonly SealedFile[], signal: AbortSignal): Promise<LoadResult> {
-    const tally: Tally = { files: 0, rows: 0, namespaces: new Map(), rejected: [] };
     const known = await this.known(files.map((file) => file.line.path));
-    const covered = coverage(files);
-    for (const group of groups(
-      files.filter((file) => !known.has(file.line.path)),
-      covered,
-      this.#context.memoryLimitBytes,
-    )) {
-      await this.#loadGroup(group, covered, tally, signal);
-    }
-    return { files: tally.files, rows: tally.rows, namespaces: [...tally.namespaces.values()], rejected: tally.rejected };
+    return loadGroups(files, known, this.#context, (group, covered, tally) => this.#loadGroup(group, covered, tally, signal), { mixed: false });
   }
 
   async #loadGroup(files: readonly SealedFile[], covered: Coverage, tally: Tally, signal: AbortSignal): Promise<void> {
     const { stage } = this.#database.target;
-    if (stage !== null)
-      return this.#commit({ files: files.map((file) => ({ file, name: file.line.path })), stage: `@${stage}` }, covered, tally, signal);
+    if (stage !== null) {
+      // What was replaced before it was loaded is not on the stage any more: it is put like a file of a local lake.
+      const gone = files.filter(({ plainBytes }) => plainBytes !== undefined);
+      const there = files.filter(({ plainBytes }) => plainBytes === undefined).map((file) => ({ file, name: file.line.path }));
+      await this.#commit({ files: there, stage: `@${stage}` }, covered, tally, signal);
+      if (gone.length > 0) await this.#putAndCommit(gone, covered, tally, signal);
+      return;
+    }
+    await this.#putAndCommit(files, covered, tally, signal);
+  }
+
+  async #putAndCommit(files: readonly SealedFile[], covered: Coverage, tally: Tally, signal: AbortSignal): Promise<void> {
     const folder = await mkdtemp(join(tmpdir(), 'sluice-put-'));
     const below = `@${this.#context.catalog.schemas.sluice}.incoming/${randomUUID()}`;
     try {
@@ -204,14 +205,14 @@ export class Loader {
     const full = plan.filter(({ file }) => file.line.rows > 0);
     if (full.length === 0) return;
     await session.run(emptyIncoming(sluice));
-    for (const [compression, list] of Map.groupBy(full, ({ file }) => compressionOf(file))) {
+    for (const [stored, list] of Map.groupBy(full, ({ file }) => storedAs(file))) {
       try {
         await session.all(
           copyLines(
             sluice,
             stage,
             list.map(({ name }) => name),
-            compression,
+            stored,
           ),
         );
       } catch (error) {

@@ -20,7 +20,7 @@ export async function rebuildCollection(write: Write, context: Context, ns: Name
     await session.run(markMerged(context.catalog, ns, 0, entry.baseline));
     let rows = 0;
     for (;;) {
-      const piece = await mergePiece(session, context, ns);
+      const piece = await mergePiece(session, context, ns, 1);
       rows += piece.rows;
       if (!piece.more) return rows;
     }

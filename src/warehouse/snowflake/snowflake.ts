@@ -13,6 +13,7 @@ import { failpoint } from '../../ops/failpoint.ts';
 import type { Logger } from '../../ops/log.ts';
 import { parseColumns } from '../sql/columns.ts';
 import { SCHEMAS } from '../sql/dialect.ts';
+import { mergeRange } from '../sql/silver.ts';
 import { catalogOf } from '../sql/names.ts';
 import { createSchema, SCHEMA_VERSION, selectSchemaExists, selectSchemaVersion } from '../sql/schema.ts';
 import { refreshAll, type Context } from '../steps/collections.ts';
@@ -48,6 +49,10 @@ export function openSnowflake(options: SnowflakeOptions): Warehouse {
     deletes: options.deletes,
     // Snowflake's own affair.
     memoryLimitBytes: Infinity,
+    fold: {
+      statements: (tables, range, columns) => [mergeRange(snowflakeDialect, catalog, tables, range, columns)],
+      isTooLarge: () => false,
+    },
   };
   if (options.auth === null) {
     throw new SluiceError(WAREHOUSE_REFUSED, 'there is no `warehouse.auth`', {

@@ -9,7 +9,7 @@ import type { Catalog } from './names.ts';
 import { sql, text, type Statement } from './statement.ts';
 
 /** Rises when a table changes its shape; `migrate` brings older ones up. */
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;
 
 /** A collection counts as stale when this much of its newest past is not loaded: an hour to be sealed, an hour to spare. */
 export const STALE_AFTER_SECONDS = 2 * 3600;
@@ -115,6 +115,9 @@ function createRegistry(catalog: Catalog): Statement[] {
         cause VARCHAR NOT NULL,
         repaired_by VARCHAR
       )`,
+    // Version 3.
+    sql`ALTER TABLE ${catalog.gaps} ADD COLUMN IF NOT EXISTS pipeline VARCHAR`,
+    sql`ALTER TABLE ${catalog.gaps} ADD COLUMN IF NOT EXISTS detected_at TIMESTAMPTZ`,
   ];
 }
 

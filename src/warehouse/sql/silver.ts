@@ -22,7 +22,7 @@ export interface Range {
 }
 
 /** Rows of bronze that say something of a document which no baseline has taken. */
-function live(range: Range, alias: string): Statement {
+export function live(range: Range, alias: string): Statement {
   const column = (name: string): Statement => text(`${alias}${name}`);
   return sql`${column('batch')} > ${range.after} AND ${column('batch')} <= ${range.upTo}
   AND ${column('key')} IS NOT NULL AND ${column('operation')} IN ${DOCUMENT_OPERATIONS}

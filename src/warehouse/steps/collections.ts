@@ -11,6 +11,7 @@ import { selectViews } from '../sql/gold.ts';
 import { viewsAnew } from '../sql/learner.ts';
 import { tableStem, type Catalog, type Tables } from '../sql/names.ts';
 import { insertEntry, selectCollections, selectEntries, selectEntry, selectStems, type Entry } from '../sql/registry.ts';
+import type { Fold } from './fold.ts';
 import type { Session } from './session.ts';
 
 /** What every step of load and merge needs to know. */
@@ -21,6 +22,7 @@ export interface Context {
   readonly deletes: 'soft' | 'hard';
   /** What the database may use, where that is ours to say: pieces of work are made to fit. */
   readonly memoryLimitBytes: number;
+  readonly fold: Fold;
 }
 
 export function columnsOf(context: Context, ns: Namespace): readonly UserColumn[] {
@@ -57,8 +59,11 @@ export async function register(session: Session, context: Context, namespaces: r
 
 /** The entry of a collection that is about to get rows: registered, with tables. */
 export async function prepareTables(session: Session, context: Context, ns: Namespace): Promise<{ readonly entry: Entry; readonly tables: Tables }> {
-  await register(session, context, [ns]);
-  const entry = await findEntry(session, context, ns);
+  let entry = await findEntry(session, context, ns);
+  if (entry === null) {
+    await register(session, context, [ns]);
+    entry = await findEntry(session, context, ns);
+  }
   if (entry === null) throw new Error(`${formatNamespace(ns)} was registered and is not there`);
   const tables = tablesOf(context, entry);
   if (entry.last_batch === 0) {

@@ -9,7 +9,7 @@ import { countFailedCasts } from '../sql/gold.ts';
 import { learnBatches, planOf } from '../sql/learner.ts';
 import { selectNewestSchema, type HistoryRow } from '../sql/schema-history.ts';
 import { findEntry, tablesOf, type Context } from './collections.ts';
-import { endOfPiece } from './merger.ts';
+import { nextPiece } from './merger.ts';
 import type { Reads, Write } from './session.ts';
 
 /** Learns what is merged and not learnt yet. What goes wrong is logged and tried again after the next merge. */
@@ -28,7 +28,7 @@ export async function learnCollection(
       more = await write(async (session) => {
         const entry = await findEntry(session, context, ns);
         if (entry === null || entry.learnt_batch >= entry.merged_batch) return false;
-        const upTo = await endOfPiece(session, context, entry, entry.learnt_batch, entry.merged_batch);
+        const { upTo } = await nextPiece(session, context, entry, entry.learnt_batch, entry.merged_batch);
         await learnBatches(session, context, entry, { after: entry.learnt_batch, upTo });
         return upTo < entry.merged_batch;
       });

@@ -3,7 +3,7 @@
  */
 import { isSnapshotPath } from '../../core/layout.ts';
 import { formatNamespace, type Namespace } from '../../core/namespace.ts';
-import type { SealedFile } from '../../core/warehouse.ts';
+import type { LoadResult, SealedFile } from '../../core/warehouse.ts';
 import { completeSnapshots, insertSkipped, insertSnapshots, insertSuperseded } from '../sql/bronze.ts';
 import type { Tables } from '../sql/names.ts';
 import { selectKnown } from '../sql/registry.ts';
@@ -33,7 +33,7 @@ export function namespaceOf(file: SealedFile | undefined): Namespace {
 /** For each file, the paths that it replaces, and those that they replace. */
 export type Coverage = ReadonlyMap<string, ReadonlySet<string>>;
 
-export function coverage(files: readonly SealedFile[]): Coverage {
+function coverage(files: readonly SealedFile[]): Coverage {
   const direct = new Map(files.map((file) => [file.line.path, file.line.supersedes ?? []]));
   return new Map(
     files.map(({ line }) => {
@@ -49,9 +49,25 @@ export function coverage(files: readonly SealedFile[]): Coverage {
   );
 }
 
-/** Files by collection, those that replace most first, cut where a transaction would grow too large. */
-export function groups(files: readonly SealedFile[], covered: Coverage, memoryLimitBytes: number): SealedFile[][] {
+/** Loads those of `files` that are not known, group by group. @param how.mixed groups may be of several collections */
+export async function loadGroups(
+  files: readonly SealedFile[],
+  known: ReadonlySet<string>,
+  { memoryLimitBytes }: Context,
+  load: (group: readonly SealedFile[], covered: Coverage, tally: Tally) => Promise<void>,
+  how: { readonly mixed: boolean },
+): Promise<LoadResult> {
+  const tally: Tally = { files: 0, rows: 0, namespaces: new Map(), rejected: [] };
+  const covered = coverage(files);
+  const unknown = files.filter((file) => !known.has(file.line.path));
   const bytesMax = Math.min(GROUP_BYTES_MAX, memoryLimitBytes * GROUP_SHARE_OF_MEMORY);
+  const list = groups(unknown, covered, bytesMax);
+  for (const group of how.mixed ? mixed(list, bytesMax) : list) await load(group, covered, tally);
+  return { files: tally.files, rows: tally.rows, namespaces: [...tally.namespaces.values()], rejected: tally.rejected };
+}
+
+/** Files by collection, those that replace most first, cut where a transaction would grow too large. */
+function groups(files: readonly SealedFile[], covered: Coverage, bytesMax: number): SealedFile[][] {
   const weight = (file: SealedFile): number => covered.get(file.line.path)?.size ?? 0;
   const byCollection = Map.groupBy(files, (file) => formatNamespace(namespaceOf(file)));
   const out: SealedFile[][] = [];
@@ -68,6 +84,22 @@ export function groups(files: readonly SealedFile[], covered: Coverage, memoryLi
       bytes += file.line.bytes;
     }
     out.push(group);
+  }
+  return out;
+}
+
+/** Small groups together, as long as they fit: with many new collections the commits would cost more than the rows. */
+function mixed(list: readonly SealedFile[][], bytesMax: number): SealedFile[][] {
+  const out: SealedFile[][] = [];
+  let room = { files: 0, bytes: 0 };
+  for (const group of list) {
+    const bytes = group.reduce((sum, file) => sum + file.line.bytes, 0);
+    if (group.length > room.files || bytes > room.bytes) {
+      out.push([]);
+      room = { files: GROUP_FILES_MAX, bytes: bytesMax };
+    }
+    out.at(-1)?.push(...group);
+    room = { files: room.files - group.length, bytes: room.bytes - bytes };
   }
   return out;
 }

@@ -8,11 +8,12 @@ import { failpoint } from '../../ops/failpoint.ts';
 import { selectBatches } from '../sql/bronze.ts';
 import type { Tables } from '../sql/names.ts';
 import { isUnmerged, markMerged, type Entry } from '../sql/registry.ts';
-import { applyBaseline, countLive, mergeRange, purgeDeleted, type Range } from '../sql/silver.ts';
+import { applyBaseline, countLive, purgeDeleted, type Range } from '../sql/silver.ts';
 import { columnsOf, findEntry, tablesOf, type Context } from './collections.ts';
+import { untilItFits } from './fold.ts';
 import type { Session, Write } from './session.ts';
 
-/** A piece takes batches up to these limits, at least one: its documents are held in memory. */
+/** A piece takes batches up to these limits, at least one; one that is larger is folded in parts. */
 const PIECE_ROWS_MAX = 500_000;
 const PIECE_BYTES_MAX = 512 * 1024 ** 2;
 const PIECE_SHARE_OF_MEMORY = 1 / 4;
@@ -21,15 +22,20 @@ export async function mergeCollection(write: Write, context: Context, ns: Namesp
   if (ns.coll === null) return { rows: 0 };
   let rows = 0;
   for (;;) {
-    const piece = await write((session) => mergePiece(session, context, ns));
+    const piece = await untilItFits(context.fold, (factor) => write((session) => mergePiece(session, context, ns, factor)));
     failpoint('warehouse.after-merge-commit');
     rows += piece.rows;
     if (!piece.more) return { rows };
   }
 }
 
-/** The next batches that silver lacks. */
-export async function mergePiece(session: Session, context: Context, ns: Namespace): Promise<{ readonly rows: number; readonly more: boolean }> {
+/** The next batches that silver lacks. @param factor there must be so many times more parts than their size asks for */
+export async function mergePiece(
+  session: Session,
+  context: Context,
+  ns: Namespace,
+  factor: number,
+): Promise<{ readonly rows: number; readonly more: boolean }> {
   const entry = await findEntry(session, context, ns);
   if (entry === null || !isUnmerged(entry)) return { rows: 0, more: false };
   const tables = tablesOf(context, entry);
@@ -38,13 +44,10 @@ export async function mergePiece(session: Session, context: Context, ns: Namespa
     const held: Range = { after: 0, upTo: entry.merged_batch, baseline: entry.baseline };
     await session.runAll(applyBaseline(context.dialect, tables, held, columns));
   }
-  const range: Range = {
-    after: entry.merged_batch,
-    upTo: await endOfPiece(session, context, entry, entry.merged_batch, entry.last_batch),
-    baseline: entry.baseline,
-  };
+  const piece = await nextPiece(session, context, entry, entry.merged_batch, entry.last_batch);
+  const range: Range = { after: entry.merged_batch, upTo: piece.upTo, baseline: entry.baseline };
   const rows = (await session.all<{ rows: number }>(countLive(tables, range)))[0]?.rows ?? 0;
-  if (rows > 0) await session.run(mergeRange(context.dialect, context.catalog, tables, range, columns));
+  if (rows > 0) await session.runAll(context.fold.statements(tables, range, columns, piece.parts * factor));
   await session.run(markMerged(context.catalog, ns, range.upTo, range.baseline));
   const more = range.upTo < entry.last_batch;
   if (!more) await purge(session, context, entry, tables);
@@ -52,19 +55,26 @@ export async function mergePiece(session: Session, context: Context, ns: Namespa
   return { rows, more };
 }
 
-/** Where a piece ends that begins after batch `after` and goes to `last` at most. */
-export async function endOfPiece(session: Session, context: Context, entry: Entry, after: number, last: number): Promise<number> {
+/** Where a piece ends that begins after batch `after` and goes to `last` at most, and in how many parts it should fit into memory. */
+export async function nextPiece(
+  session: Session,
+  context: Context,
+  entry: Entry,
+  after: number,
+  last: number,
+): Promise<{ readonly upTo: number; readonly parts: number }> {
   const bytesMax = Math.min(PIECE_BYTES_MAX, context.memoryLimitBytes * PIECE_SHARE_OF_MEMORY);
-  let [end, rows, bytes] = [after, 0, 0];
+  let [upTo, rows, bytes] = [after, 0, 0];
   const batches = await session.all<{ batch: number; rows: number; bytes: number }>(selectBatches(context.catalog, entry, after));
   for (const batch of batches) {
-    if (batch.batch > last) return last;
+    if (batch.batch > last) break;
+    const isFull = rows + batch.rows > PIECE_ROWS_MAX || bytes + batch.bytes > bytesMax;
+    if (upTo > after && isFull) return { upTo, parts: Math.ceil(bytes / bytesMax) };
     rows += batch.rows;
     bytes += batch.bytes;
-    if (end > after && (rows > PIECE_ROWS_MAX || bytes > bytesMax)) return end;
-    end = batch.batch;
+    upTo = batch.batch;
   }
-  return last;
+  return { upTo: last, parts: Math.max(1, Math.ceil(bytes / bytesMax)) };
 }
 
 /**

@@ -49,7 +49,8 @@ export class Staging {
       if (file.localPath === null) await pipeline(Readable.from(file.read(signal)), createWriteStream(path), { signal });
       else await linkOrCopy(file.localPath, path);
       const { size } = await stat(path);
-      if (size !== file.line.bytes) throw new Error(`it has ${size} bytes, its ledger line says ${file.line.bytes}`);
+      const expected = file.plainBytes ?? file.line.bytes;
+      if (size !== expected) throw new Error(`it has ${size} bytes, its ledger line says ${expected}`);
     } catch (error) {
       await this.drop(path);
       signal.throwIfAborted();
@@ -77,7 +78,12 @@ async function linkOrCopy(from: string, to: string): Promise<void> {
   }
 }
 
-export function compressionOf(file: SealedFile): 'gzip' | 'zstd' | 'uncompressed' {
-  if (file.line.path.endsWith('.gz')) return 'gzip';
-  return file.line.path.endsWith('.zst') ? 'zstd' : 'uncompressed';
+/** How the lines lie in a file. */
+export type StoredAs = 'gzip' | 'zstd' | 'uncompressed' | 'parquet';
+
+export function storedAs({ line, plainBytes }: SealedFile): StoredAs {
+  if (plainBytes !== undefined) return 'uncompressed';
+  if (line.path.endsWith('.parquet')) return 'parquet';
+  if (line.path.endsWith('.gz')) return 'gzip';
+  return line.path.endsWith('.zst') ? 'zstd' : 'uncompressed';
 }

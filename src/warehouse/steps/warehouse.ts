@@ -14,10 +14,13 @@ import type {
   SchemaVersion,
   SealedFile,
   Warehouse,
+  WarehouseGap,
 } from '../../core/warehouse.ts';
 import type { LoadedFile, LoadedLine, WarehouseFault } from '../../core/warehouse-proof.ts';
 import { failpoint } from '../../ops/failpoint.ts';
 import type { Logger } from '../../ops/log.ts';
+import { asOfStatement, checkSpans, namedIn, selectGapAt, selectSpans, type HistorySpan } from '../sql/as-of.ts';
+import { deleteGaps, insertGaps, rowOfGap, selectGaps, type GapRow } from '../sql/gaps.ts';
 import { extendSchema, readSchema } from '../sql/learner.ts';
 import { isUnmerged, markCompleteThrough, MARKS_MAX, updateSourceCount, updateStatus } from '../sql/registry.ts';
 import { selectCurrent } from '../sql/silver.ts';
@@ -63,6 +66,8 @@ export abstract class SqlWarehouse implements Warehouse {
   }
 
   async load(files: readonly SealedFile[], signal: AbortSignal): Promise<LoadResult> {
+    // All new ones at once: each by itself would be held against the names of all others.
+    await this.discover([...new Map(files.map(({ line: { db, coll } }) => [formatNamespace({ db, coll }), { db, coll }])).values()]);
     return this.#loader.load(files, signal);
   }
 
@@ -124,6 +129,18 @@ export abstract class SqlWarehouse implements Warehouse {
     });
   }
 
+  async noteGaps(pipeline: string, gaps: readonly WarehouseGap[]): Promise<void> {
+    const { catalog } = this.context;
+    const rows = gaps.map(rowOfGap).toSorted((a, b) => (orderOf(a) < orderOf(b) ? -1 : 1));
+    const noted = await this.database.read((session) => session.all<GapRow>(selectGaps(catalog, pipeline)));
+    // Told at every start, and seldom anything new: that must not cost a transaction.
+    if (noted.map(orderOf).join('\n') === rows.map(orderOf).join('\n')) return;
+    await this.write(async (session) => {
+      await session.run(deleteGaps(catalog, pipeline));
+      if (rows.length > 0) await session.run(insertGaps(catalog, pipeline, rows));
+    });
+  }
+
   async learn(ns: Namespace, seen: DocumentSchema): Promise<void> {
     await this.write(async (session) => {
       const entry = await findEntry(session, this.context, ns);
@@ -137,6 +154,16 @@ export abstract class SqlWarehouse implements Warehouse {
 
   async failedCasts(ns: Namespace, signal: AbortSignal): Promise<readonly { readonly column: string; readonly documents: number }[]> {
     return countFailed(this.database, this.context, ns, signal);
+  }
+
+  async asOf(statement: string, at: string): Promise<string> {
+    const { dialect, catalog } = this.context;
+    return await this.database.read(async (session) => {
+      const spans = namedIn(statement, await session.all<HistorySpan>(selectSpans(catalog)));
+      const [gap] = await session.all<{ from_at: string; to_at: string | null }>(selectGapAt(catalog, at));
+      checkSpans(at, spans, gap);
+      return asOfStatement(dialect, catalog, statement, at, spans);
+    });
   }
 
   async *silver(ns: Namespace, signal: AbortSignal): AsyncGenerator<{ readonly key: string; readonly doc: string | null }> {
@@ -161,4 +188,9 @@ export abstract class SqlWarehouse implements Warehouse {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.database[Symbol.asyncDispose]();
   }
+}
+
+/** A warehouse may write a moment otherwise than it was given. */
+function orderOf({ from_at, to_at, collections, cause, detected_at }: GapRow): string {
+  return JSON.stringify([Date.parse(from_at), Date.parse(detected_at), to_at === null ? null : Date.parse(to_at), collections, cause]);
 }

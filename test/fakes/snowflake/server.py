@@ -32,6 +32,7 @@ import duckdb
 import fakesnow.server as fs
 import fakesnow.transforms as transforms
 import pyarrow as pa
+import pyarrow.parquet as pq
 import quickjs
 import snowflake.connector.errors as errors
 import uvicorn
@@ -120,7 +121,7 @@ PUT = re.compile(r"\s*PUT\s+'file://(.*?)'\s+'?(@[^\s']+)'?", re.I)
 REMOVE = re.compile(r"\s*(?:REMOVE|RM)\s+'?(@[^\s']+)'?", re.I)
 LIST = re.compile(r"\s*(?:LIST|LS)\s+'?(@[^\s']+)'?", re.I)
 COPY = re.compile(
-    r"\s*COPY INTO (\S+) \(([^)]*)\)\s+FROM \(\s*SELECT METADATA\$FILENAME, METADATA\$FILE_ROW_NUMBER, \$1\s+FROM '?(@[^\s']+)'?\s*\)"
+    r"\s*COPY INTO (\S+) \(([^)]*)\)\s+FROM \(\s*SELECT METADATA\$FILENAME, METADATA\$FILE_ROW_NUMBER, \$1(?::(\w+)::VARCHAR)?\s+FROM '?(@[^\s']+)'?\s*\)"
     r"\s+FILES = \(((?:'(?:[^']|'')*'(?:, )?)+)\)\s+FILE_FORMAT = \((.*?)\)\s+ON_ERROR = ABORT_STATEMENT",
     re.I | re.S,
 )
@@ -150,7 +151,10 @@ def put_answer(rows):
     }
 
 
-def lines_of(path, file_format):
+def lines_of(path, file_format, column):
+    if "TYPE = PARQUET" in file_format:
+        # `$1` is then an object with the columns of the row.
+        return pq.read_table(path).column(column).to_pylist()
     with open(path, "rb") as file:
         if "COMPRESSION = GZIP" in file_format:
             file = gzip.open(file)
@@ -164,7 +168,7 @@ def lines_of(path, file_format):
 
 
 def copy(session, match):
-    table, columns, stage, files, file_format = match.groups()
+    table, columns, column, stage, files, file_format = match.groups()
     table = TEMPORARY.sub(f"sluice.incoming_{id(session)}", table)
     files = [name.replace("''", "'") for name in re.findall(r"'((?:[^']|'')*)'", files)]
     if len(files) > 1000:
@@ -175,7 +179,7 @@ def copy(session, match):
         if not os.path.exists(path):
             raise Refused("091016", "22000", f"Remote file '{name}' was not found")
         try:
-            rows = lines_of(path, file_format)
+            rows = lines_of(path, file_format, column)
         except Exception as e:
             raise Refused("100016", "22000", f"Error reading file '{name}': {e}") from e
         # As there: the path inside the stage, whatever was named in FROM.

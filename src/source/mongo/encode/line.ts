@@ -155,7 +155,10 @@ export class LineEncoder {
   #masked(at: number, bytes: number): void {
     const tape = this.#tape;
     const { input, inputView } = tape;
-    const masked = this.#mask === null ? null : this.#mask.event(input, inputView, at, bytes);
+    const { type, from, next } = this.#fields;
+    const mask = this.#mask;
+    // What carries no namespace carries no document.
+    const masked = mask === null || type[NS] !== DOCUMENT ? null : mask.event(input, inputView, at, bytes, from[NS]!, next[NS]!);
     if (masked === null) return this.#encode(bytes);
     tape.read(masked.bson);
     this.#fields.scan(tape, 0, masked.bytes - 1);

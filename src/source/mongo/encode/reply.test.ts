@@ -21,7 +21,7 @@ import {
   timestamp,
   tokenOf,
 } from './raw-bson.ts';
-import { encodeReply } from './reply.ts';
+import { encodeReply, slicesOfReply } from './reply.ts';
 import { resumePointOf } from './token.ts';
 
 const POSITION = positionOf(SECOND, 3);
@@ -42,6 +42,37 @@ const KEY = `"documentKey":{"_id":{"$numberInt":"7"}}`;
 const FULL = `"fullDocument":{"_id":7,"a":"b"}`;
 
 const encode = (events: readonly Uint8Array[], options = {}): ReturnType<typeof encodeReply> => encodeReply(cursorOf(events), encoderOf(options));
+
+describe('a reply in slices', () => {
+  const events = Array.from({ length: 9 }, (_, i) => eventOf(i + 1));
+  const eventBytes = events[0]!.length;
+
+  it.each([1, 3 * eventBytes, 4.5 * eventBytes, 8 * eventBytes, 1e9])('of at most %d bytes has the same lines and tokens as in one', (bytesMax) => {
+    const slices = [...slicesOfReply(cursorOf(events), encoderOf(), bytesMax)];
+    const whole = encode(events);
+    expect(slices.flatMap(linesOf)).toEqual(linesOf(whole));
+    expect(slices.map(({ isLast }) => isLast)).toEqual(slices.map((_, i) => i === slices.length - 1));
+    const last = slices.at(-1)!;
+    expect([last.postBatchResumeToken, last.lastToken, last.id]).toEqual([whole.postBatchResumeToken, whole.lastToken, whole.id]);
+    // The others can be resumed after their last event, and after no other.
+    let count = 0;
+    for (const slice of slices.slice(0, -1)) {
+      count += slice.events.count;
+      expect([slice.postBatchResumeToken, slice.lastToken]).toEqual([null, encode(events.slice(0, count)).lastToken]);
+      expect(slice.events.count * eventBytes).toBeLessThanOrEqual(Math.max(bytesMax, eventBytes));
+    }
+  });
+
+  it('without events is one', () => {
+    expect([...slicesOfReply(cursorOf([]), encoderOf(), 1)]).toMatchObject([{ isLast: true, events: { count: 0 }, lastToken: null }]);
+  });
+
+  it('gives those before what is broken', () => {
+    const slices = slicesOfReply(cursorOf([events[0]!, documentOf(id)]), encoderOf(), 1);
+    expect(slices.next().value).toMatchObject({ events: { count: 1 } });
+    expect(() => slices.next()).toThrow();
+  });
+});
 
 describe('a line', () => {
   it('has `_meta` first and then the other fields in the order of the server', () => {

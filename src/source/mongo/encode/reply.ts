@@ -1,5 +1,6 @@
 /**
- * Walks the raw cursor of a reply and encodes its events into one batch.
+ * Walks the raw cursor of a reply and encodes its events into one batch, or into several: a reply of 16 MB, encoded in one go, would
+ * keep health checks and everybody else waiting.
  *
  * Nothing of the reply is turned into objects: events are found by their lengths. The walk first counts them, so that the
  * batch gets arrays and a line buffer of the right size, then encodes them one after another.
@@ -22,6 +23,8 @@ export interface EncodedReply {
   readonly id: bigint;
   /** Token of the last event in `events`, `null` if there is none. */
   readonly lastToken: Uint8Array | null;
+  /** Nothing of the reply follows. */
+  readonly isLast: boolean;
 }
 
 /** Bytes of line per byte of BSON that the first reply is expected to have. */
@@ -34,26 +37,46 @@ const NO_LINES = Buffer.alloc(0);
  * @throws BSON_BROKEN, SOURCE_PROTOCOL, SOURCE_ORDER: no event of the reply may then be used
  */
 export function encodeReply(cursor: Uint8Array, encoder: LineEncoder, pool?: BufferPool): EncodedReply {
+  return slicesOfReply(cursor, encoder, Infinity, pool).next().value!;
+}
+
+/**
+ * As {@link encodeReply}, slice by slice, each encoded when it is asked for.
+ * @param sliceBytesMax of BSON; a slice has one event at least
+ * @throws as `encodeReply`; the slices before are good
+ */
+export function* slicesOfReply(
+  cursor: Uint8Array,
+  encoder: LineEncoder,
+  sliceBytesMax: number,
+  pool?: BufferPool,
+): Generator<EncodedReply, undefined> {
   const input = bufferOf(cursor);
   const view = viewOf(input);
   const { batchFrom, batchEnd, isFirst, token, id } = readCursor(input, view);
-  const { count, bytesMax } = measureBatch(view, batchFrom, batchEnd);
-  const room = Math.ceil((batchEnd - batchFrom) * EXPANSION_EXPECTED) + bytesMax * EXPANSION_MAX + META_BYTES_MAX;
-  const builder = new EventBatchBuilder(count === 0 ? NO_LINES : (pool?.take(room) ?? Buffer.allocUnsafe(room)), count);
   if (isFirst) encoder.reset();
-  encoder.start(input, builder);
-  for (let p = batchFrom; p < batchEnd;) {
-    const at = cstringEnd(view, p + 1, batchEnd) + 1;
-    const bytes = view.getInt32(at, true);
-    encoder.event(at, bytes);
-    p = at + bytes;
-  }
-  return {
-    events: builder.build(),
-    postBatchResumeToken: encoder.insideSplitEvent ? null : token,
-    id,
-    lastToken: encoder.finish(),
-  };
+  let p = batchFrom;
+  do {
+    const { count, bytesMax, end } = measureSlice(view, p, batchEnd, sliceBytesMax);
+    const room = Math.ceil((end - p) * EXPANSION_EXPECTED) + bytesMax * EXPANSION_MAX + META_BYTES_MAX;
+    const builder = new EventBatchBuilder(count === 0 ? NO_LINES : (pool?.take(room) ?? Buffer.allocUnsafe(room)), count);
+    encoder.start(input, builder);
+    while (p < end) {
+      const at = cstringEnd(view, p + 1, end) + 1;
+      const bytes = view.getInt32(at, true);
+      encoder.event(at, bytes);
+      p = at + bytes;
+    }
+    const isLast = end >= batchEnd;
+    yield {
+      events: builder.build(),
+      // It lies after all events of the reply.
+      postBatchResumeToken: !isLast || encoder.insideSplitEvent ? null : token,
+      id,
+      lastToken: encoder.finish(),
+      isLast,
+    };
+  } while (p < batchEnd);
 }
 
 /**
@@ -81,7 +104,7 @@ export function batchOf(cursor: Uint8Array): RawBatch {
   const input = bufferOf(cursor);
   const view = viewOf(input);
   const { batchFrom: from, batchEnd: end } = readCursor(input, view);
-  return { input, view, from, end, ...measureBatch(view, from, end) };
+  return { input, view, from, ...measureSlice(view, from, end, Infinity) };
 }
 
 function bufferOf(bytes: Uint8Array): Buffer {
@@ -117,19 +140,21 @@ function readCursor(input: Buffer, view: DataView): Cursor {
   return { batchFrom: batch.from, batchEnd: batch.end, isFirst: batch.isFirst, token, id };
 }
 
-/** Counts the events of the batch and finds the size of the largest; all of them are whole documents then. */
-function measureBatch(input: DataView, from: number, end: number): { count: number; bytesMax: number } {
+/** Counts the events of a slice and finds the size of the largest; all of them are whole documents then. */
+function measureSlice(input: DataView, from: number, batchEnd: number, sliceBytesMax: number): { count: number; bytesMax: number; end: number } {
   let count = 0;
   let bytesMax = 0;
-  for (let p = from; p < end;) {
+  let p = from;
+  while (p < batchEnd) {
     if (input.getUint8(p) !== DOCUMENT) throw new SluiceError(SOURCE_PROTOCOL, 'a batch that holds something else than documents');
-    const at = cstringEnd(input, p + 1, end) + 1;
-    const bytes = documentSize(input, at, end);
+    const at = cstringEnd(input, p + 1, batchEnd) + 1;
+    const bytes = documentSize(input, at, batchEnd);
+    if (count > 0 && at + bytes - from > sliceBytesMax) break;
     if (bytes > bytesMax) bytesMax = bytes;
     count++;
     p = at + bytes;
   }
-  return { count, bytesMax };
+  return { count, bytesMax, end: p };
 }
 
 /** Where a stream goes on after a reply that came at `before`. @param pointOf what is kept of a token */

@@ -15,7 +15,7 @@ import {
   timestamp,
   tokenOf,
 } from './raw-bson.ts';
-import { encodeReply } from './reply.ts';
+import { encodeReply, slicesOfReply } from './reply.ts';
 
 const id = (i: number): Buffer => element(0x03, '_id', tokenOf(positionOf(SECOND, i)));
 const split = (fragment: number, of: number): Buffer =>
@@ -55,6 +55,15 @@ describe('a split event', () => {
     expect(linesOf(third)[0]).toBe(whole[0]);
     expect(third.events.count).toBe(2);
     expect(third.postBatchResumeToken).not.toBeNull();
+  });
+
+  it('over several slices of a reply becomes one line, and none of the slices before it can be resumed from', () => {
+    const events = [eventOf(1), FIRST, SECOND_PART, THIRD, eventOf(9)];
+    const slices = [...slicesOfReply(cursorOf(events), encoderOf(), 1)];
+    expect(slices.map(({ events: { count } }) => count)).toEqual([1, 0, 0, 1, 1]);
+    expect(slices.map(({ lastToken }) => lastToken)).toEqual([1, null, null, 7, 9].map((i) => (i === null ? null : tokenOf(positionOf(SECOND, i)))));
+    expect(slices.map(({ postBatchResumeToken }) => postBatchResumeToken === null)).toEqual([true, true, true, true, false]);
+    expect(linesOf(slices[3]!)).toEqual(whole);
   });
 
   it('begins anew with a new cursor', () => {

@@ -42,6 +42,7 @@ export class Masker {
   readonly #rules: MaskRules;
   readonly #key: Buffer;
   readonly #collections = new Map<string, MaskPaths | null>();
+  readonly #byBytes = new Map<string, MaskPaths | null>();
   readonly #out = new BsonWriter();
   /** What is being masked, and by which rules. */
   #input: Buffer = Buffer.alloc(0);
@@ -56,9 +57,17 @@ export class Masker {
   /**
    * The event at `at` of `input` as it may be written, with padding after it (encode/tape.ts); `null` when nothing of its
    * collection is masked. Valid until the next call.
+   * @param nsFrom @param nsNext where its namespace stands
    */
-  event(input: Buffer, view: DataView, at: number, bytes: number): { readonly bson: Buffer; readonly bytes: number } | null {
-    const paths = this.#pathsOf(input, view, at, bytes);
+  event(
+    input: Buffer,
+    view: DataView,
+    at: number,
+    bytes: number,
+    nsFrom: number,
+    nsNext: number,
+  ): { readonly bson: Buffer; readonly bytes: number } | null {
+    const paths = this.#pathsOf(input, view, nsFrom, nsNext);
     if (paths === null) return null;
     this.#begin(input, view, paths);
     const out = this.#out;
@@ -97,15 +106,18 @@ export class Masker {
     this.#out.reset();
   }
 
-  #pathsOf(input: Buffer, view: DataView, at: number, bytes: number): MaskPaths | null {
-    for (const { key, type, from, next } of elementsOf(view, at, at + bytes - 1)) {
-      if (key !== 'ns' || type !== DOCUMENT) continue;
-      const names = new Map<string, string>();
-      for (const name of elementsOf(view, from, next - 1))
-        if (name.type === STRING) names.set(name.key, input.toString('utf8', name.from + 4, name.next - 1));
-      return this.#pathsFor({ db: names.get('db') ?? '', coll: names.get('coll') ?? null });
-    }
-    return null;
+  /** By the bytes of the namespace: most events are of a collection that was met before. */
+  #pathsOf(input: Buffer, view: DataView, from: number, next: number): MaskPaths | null {
+    const bytes = input.toString('latin1', from, next);
+    const known = this.#byBytes.get(bytes);
+    if (known !== undefined) return known;
+    const names = new Map<string, string>();
+    for (const name of elementsOf(view, from, next - 1))
+      if (name.type === STRING) names.set(name.key, input.toString('utf8', name.from + 4, name.next - 1));
+    const paths = this.#pathsFor({ db: names.get('db') ?? '', coll: names.get('coll') ?? null });
+    if (this.#byBytes.size >= COLLECTIONS_MAX) this.#byBytes.clear();
+    this.#byBytes.set(bytes, paths);
+    return paths;
   }
 
   #pathsFor(ns: Namespace): MaskPaths | null {

@@ -34,54 +34,68 @@ UPDATE silver."shop__Orders of 2026" SET doc = NULL, doc_position = NULL, total 
 WHERE doc_position < ?;
 -- ["826B00DF00000000012B0229296E04"]
 
-MERGE INTO silver."shop__Orders of 2026" AS s
-USING (
-  WITH states AS (
-    SELECT
-      key,
-      max(position) AS position,
-      max_by(operation, position) AS operation,
-      max_by("at", position) AS "at",
-      count(*) AS version_number,
-      min("at") AS first_seen_at,
-      max(CASE WHEN json_type(doc, '/fullDocument') = 'OBJECT' THEN position END) AS doc_position
-    FROM bronze."shop__Orders of 2026" WHERE batch > ? AND batch <= ?
-      AND key IS NOT NULL AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-      AND (position > ? OR (position = ? AND operation = 'snapshot'))
-    GROUP BY key
-  ), documents AS (
-    SELECT r.key, any_value(CAST(sluice.member(CAST(r.doc AS VARCHAR), 'fullDocument') AS JSON)) AS doc
-    FROM bronze."shop__Orders of 2026" r JOIN states s ON r.key = s.key AND r.position = s.doc_position
-    WHERE r.batch > ? AND r.batch <= ?
-      AND r.key IS NOT NULL AND r.operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-      AND (r.position > ? OR (r.position = ? AND r.operation = 'snapshot'))
-    GROUP BY r.key
-  )
+CREATE TEMPORARY TABLE temp.sluice_merging AS
+WITH states AS (
   SELECT
-    s.*,
-    d.doc,
-    TRY_CAST(sluice.scalar(json_extract(d.doc, '/total')) AS DECIMAL(18,2)) AS total,
-    TRY_CAST(sluice.uuid_text(json_extract(d.doc, '/items/0/order id')) AS UUID) AS "order"
-  FROM states s LEFT JOIN documents d ON d.key = s.key
-) AS b ON s.key = b.key
-WHEN MATCHED THEN UPDATE SET
-  operation = CASE WHEN b.position > s.position THEN b.operation ELSE s.operation END,
-  position = CASE WHEN b.position > s.position THEN b.position ELSE s.position END,
-  "at" = CASE WHEN b.position > s.position THEN b."at" ELSE s."at" END,
-  is_current = CASE WHEN b.position > s.position THEN b.operation <> 'delete' ELSE s.is_current END,
-  deleted_at = CASE WHEN b.position <= s.position THEN s.deleted_at WHEN b.operation = 'delete' THEN b."at" END,
-  doc = CASE WHEN b.doc_position > coalesce(s.doc_position, '') THEN b.doc ELSE s.doc END,
-  doc_position = CASE WHEN b.doc_position > coalesce(s.doc_position, '') THEN b.doc_position ELSE s.doc_position END,
-  total = CASE WHEN b.doc_position > coalesce(s.doc_position, '') THEN b.total ELSE s.total END,
-  "order" = CASE WHEN b.doc_position > coalesce(s.doc_position, '') THEN b."order" ELSE s."order" END,
-  version_number = s.version_number + b.version_number,
-  first_seen_at = least(s.first_seen_at, b.first_seen_at),
+    key,
+    max(position) AS position,
+    max_by(operation, position) AS operation,
+    max_by("at", position) AS "at",
+    count(*) AS version_number,
+    min("at") AS first_seen_at,
+    max(CASE WHEN json_type(doc, '/fullDocument') = 'OBJECT' THEN position END) AS doc_position,
+    max_by(rowid, CASE WHEN json_type(doc, '/fullDocument') = 'OBJECT' THEN position END) AS bronze_row
+  FROM bronze."shop__Orders of 2026" WHERE batch > ? AND batch <= ?
+    AND key IS NOT NULL AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
+    AND (position > ? OR (position = ? AND operation = 'snapshot'))
+  GROUP BY key
+)
+SELECT
+  b.key,
+  b.bronze_row,
+  b.doc_position,
+  s.rowid AS silver_row,
+  s.rowid IS NULL OR coalesce(b.doc_position > coalesce(s.doc_position, ''), FALSE) AS is_replaced,
+  CASE WHEN b.position <= s.position THEN s.operation ELSE b.operation END AS operation,
+  CASE WHEN b.position <= s.position THEN s.position ELSE b.position END AS position,
+  CASE WHEN b.position <= s.position THEN s."at" ELSE b."at" END AS "at",
+  CASE WHEN b.position <= s.position THEN s.is_current ELSE b.operation <> 'delete' END AS is_current,
+  CASE WHEN b.position <= s.position THEN s.deleted_at WHEN b.operation = 'delete' THEN b."at" END AS deleted_at,
+  coalesce(s.version_number, 0) + b.version_number AS version_number,
+  least(s.first_seen_at, b.first_seen_at) AS first_seen_at
+FROM states b LEFT JOIN silver."shop__Orders of 2026" s ON s.key = b.key;
+-- [3,7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04"]
+
+UPDATE silver."shop__Orders of 2026" AS s SET
+  operation = m.operation,
+  position = m.position,
+  "at" = m."at",
+  is_current = m.is_current,
+  deleted_at = m.deleted_at,
+  version_number = m.version_number,
+  first_seen_at = m.first_seen_at,
   loaded_at = CURRENT_TIMESTAMP
-WHEN NOT MATCHED THEN INSERT
-  (key, doc, doc_position, operation, position, "at", version_number, first_seen_at, total, "order", is_current, deleted_at, loaded_at)
-VALUES
-  (b.key, b.doc, b.doc_position, b.operation, b.position, b."at", b.version_number, b.first_seen_at, b.total, b."order", b.operation <> 'delete', CASE WHEN b.operation = 'delete' THEN b."at" END, CURRENT_TIMESTAMP);
--- [3,7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04",3,7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04"]
+FROM temp.sluice_merging AS m
+WHERE s.rowid = m.silver_row AND NOT m.is_replaced;
+
+DELETE FROM silver."shop__Orders of 2026"
+WHERE rowid IN (SELECT silver_row FROM temp.sluice_merging WHERE is_replaced AND silver_row IS NOT NULL);
+
+INSERT INTO silver."shop__Orders of 2026" (key, doc, doc_position, operation, position, "at", is_current, deleted_at, version_number, first_seen_at, loaded_at, total, "order")
+SELECT
+  key, doc, doc_position, operation, position, "at", is_current, deleted_at, version_number, first_seen_at, CURRENT_TIMESTAMP
+  , TRY_CAST(sluice.scalar(json_extract(doc, '/total')) AS DECIMAL(18,2))
+  , TRY_CAST(sluice.uuid_text(json_extract(doc, '/items/0/order id')) AS UUID)
+FROM (
+  SELECT m.*, CAST(sluice.member(CAST(r.doc AS VARCHAR), 'fullDocument') AS JSON) AS doc
+  FROM temp.sluice_merging m LEFT JOIN (
+    SELECT rowid AS bronze_row, doc FROM bronze."shop__Orders of 2026" WHERE batch > ? AND batch <= ?
+  ) r ON r.bronze_row = m.bronze_row
+  WHERE m.is_replaced
+);
+-- [3,7]
+
+DROP TABLE temp.sluice_merging;
 
 UPDATE sluice.collection_registry SET merged_batch = ?, baseline_applied = ?
 WHERE collection = ?;

@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS sluice.control (
   last_batch BIGINT NOT NULL
 );
 
-INSERT INTO sluice.control SELECT 2, 0 WHERE NOT EXISTS (SELECT 1 FROM sluice.control);
+INSERT INTO sluice.control SELECT 3, 0 WHERE NOT EXISTS (SELECT 1 FROM sluice.control);
 
 CREATE TABLE IF NOT EXISTS sluice.load_ledger (
   path VARCHAR PRIMARY KEY,
@@ -82,6 +82,10 @@ CREATE TABLE IF NOT EXISTS sluice.gaps (
   cause VARCHAR NOT NULL,
   repaired_by VARCHAR
 );
+
+ALTER TABLE sluice.gaps ADD COLUMN IF NOT EXISTS pipeline VARCHAR;
+
+ALTER TABLE sluice.gaps ADD COLUMN IF NOT EXISTS detected_at TIMESTAMPTZ;
 
 CREATE TABLE IF NOT EXISTS sluice.schema_history (
   collection VARCHAR NOT NULL,
@@ -183,4 +187,4 @@ FROM lags r
 LEFT JOIN loads l ON l.collection = r.collection
 LEFT JOIN failures f ON f.collection = r.collection;
 
-UPDATE sluice.control SET schema_version = 2 WHERE schema_version < 2;
+UPDATE sluice.control SET schema_version = 3 WHERE schema_version < 3;

@@ -18,6 +18,15 @@ FROM sluice.collection_registry ORDER BY collection;
 UPDATE sluice.collection_registry SET source_count = ?, source_counted_at = CURRENT_TIMESTAMP WHERE collection = ?;
 -- [12,"shop.Orders of 2026"]
 
+SELECT from_at, to_at, collections, cause, detected_at FROM sluice.gaps WHERE pipeline = ? ORDER BY from_at, detected_at;
+-- ["shop"]
+
+DELETE FROM sluice.gaps WHERE pipeline = ?;
+-- ["shop"]
+
+INSERT INTO sluice.gaps (pipeline, from_at, to_at, collections, cause, detected_at) VALUES (?, CAST(? AS TIMESTAMPTZ), CAST(? AS TIMESTAMPTZ), ?, ?, CAST(? AS TIMESTAMPTZ));
+-- ["shop","2026-11-21T00:00:00.000Z",null,"shop.*","the oplog was overtaken","2026-11-21T00:00:00.000Z"]
+
 UPDATE sluice.collection_registry SET status = ?, reason = ?
 WHERE collection = ? AND status IN (?, ?, ?, ?);
 -- ["PAUSED","by hand","shop.Orders of 2026","DISCOVERED","ACTIVE","PAUSED","ERROR"]

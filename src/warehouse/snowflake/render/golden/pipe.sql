@@ -87,7 +87,7 @@ CREATE TABLE IF NOT EXISTS sluice.control (
   last_batch BIGINT NOT NULL
 );
 
-INSERT INTO sluice.control SELECT 2, 0 WHERE NOT EXISTS (SELECT 1 FROM sluice.control);
+INSERT INTO sluice.control SELECT 3, 0 WHERE NOT EXISTS (SELECT 1 FROM sluice.control);
 
 CREATE TABLE IF NOT EXISTS sluice.load_ledger (
   path VARCHAR PRIMARY KEY,
@@ -156,6 +156,10 @@ CREATE TABLE IF NOT EXISTS sluice.gaps (
   cause VARCHAR NOT NULL,
   repaired_by VARCHAR
 );
+
+ALTER TABLE sluice.gaps ADD COLUMN IF NOT EXISTS pipeline VARCHAR;
+
+ALTER TABLE sluice.gaps ADD COLUMN IF NOT EXISTS detected_at TIMESTAMPTZ;
 
 CREATE TABLE IF NOT EXISTS sluice.schema_history (
   collection VARCHAR NOT NULL,
@@ -889,7 +893,7 @@ FROM lags r
 LEFT JOIN loads l ON l.collection = r.collection
 LEFT JOIN failures f ON f.collection = r.collection;
 
-UPDATE sluice.control SET schema_version = 2 WHERE schema_version < 2;
+UPDATE sluice.control SET schema_version = 3 WHERE schema_version < 3;
 
 -- ==== 05_stage.sql
 -- File formats and the stage of the lake.

@@ -1,0 +1,39 @@
+import type { Command } from 'commander';
+import type { RestoreArgs } from '../../app/types.ts';
+import { moment } from '../args.ts';
+import { globalsOf, loadConfigFor, logFor, printJson, type Io } from '../io.ts';
+import { countOf } from '../table.ts';
+
+interface RestoreFlags {
+  readonly asOf: RestoreArgs['asOf'];
+  readonly to: string;
+  readonly into?: string;
+}
+
+export function restoreCommand(program: Command, io: Io): void {
+  program
+    .command('restore')
+    .summary('give back a collection as it was at a moment')
+    .description(
+      'Reads the sealed files of the lake and writes the collection as it was at the end of that second, into a file of JSON lines or into a MongoDB. Changes neither the lake nor the source; what is there already at the target is never touched. Exit 1 if the content of a document is not known.',
+    )
+    .argument('<collection>', 'database.collection')
+    .requiredOption('--as-of <time>', 'moment: 2026-11-21T07:45:00Z, or a cluster time such as 1795247100.3', moment)
+    .requiredOption('--to <target>', 'file:./orders.ndjson, or mongodb://host/ with the user and password that may write there')
+    .option('--into <collection>', 'with mongodb://: another name, such as shop.orders_before')
+    .addHelpText('after', '\nExample:\n  sluice restore shop.orders --as-of 2026-11-21T07:45:00Z --to file:./orders.ndjson\n')
+    .action(async (collection: string, flags: RestoreFlags, command: Command) => {
+      const config = await loadConfigFor(io, command);
+      io.secrets.addUri(flags.to);
+      const log = await logFor(io, command, 'warn');
+      const args: RestoreArgs = { collection, asOf: flags.asOf, to: flags.to, into: flags.into ?? null };
+      const { restoreCollection } = await import('../../app/restore.ts');
+      const result = await restoreCollection(config, args, io.cwd, { log }, io.signal);
+      if (result.unknown.length > 0) io.exitCode = 1;
+      if (globalsOf(command).json) return printJson(io, result);
+      io.stdout.write(
+        `${result.collection} as of ${new Date(result.asOf.t * 1000).toISOString()}: ${countOf(result.documents, 'document')}, from ${countOf(result.events, 'line')}.\n`,
+      );
+      for (const key of result.unknown) io.stdout.write(`✗ ${key}: the lake does not hold its content at that moment\n`);
+    });
+}

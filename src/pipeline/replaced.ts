@@ -1,0 +1,77 @@
+/**
+ * Lines of sealed files that a compaction has replaced and taken away: they are in the Parquet file that stands for them, in
+ * the order in which it names what it has replaced.
+ *
+ * Who loads or proves file by file goes on as if nothing had happened: a warehouse that has loaded some of an hour's files takes the
+ * others from here, and one that has loaded all of them is held against them here.
+ */
+import type { Lake, LakePath } from '../core/lake.ts';
+import { isSealedLine, type SealedLine } from '../core/ledger.ts';
+import { sealedEvents } from './event-files.ts';
+import { readLedger } from './ledger.ts';
+
+/** Rows of a Parquet file that are those of another file. */
+interface Slice {
+  readonly of: SealedLine;
+  readonly from: number;
+}
+
+export class Replaced {
+  readonly #lake: Lake;
+  readonly #by: ReadonlyMap<LakePath, SealedLine>;
+  readonly #rows: ReadonlyMap<LakePath, number>;
+
+  private constructor(lake: Lake, by: ReadonlyMap<LakePath, SealedLine>, rows: ReadonlyMap<LakePath, number>) {
+    this.#lake = lake;
+    this.#by = by;
+    this.#rows = rows;
+  }
+
+  static of(lake: Lake, lines: Iterable<SealedLine>): Replaced {
+    const by = new Map<LakePath, SealedLine>();
+    const rows = new Map<LakePath, number>();
+    for (const line of lines) {
+      rows.set(line.path, line.rows);
+      // A file of other lines (an erasure) does not stand for what it has replaced.
+      if (line.lines !== undefined) for (const path of line.supersedes ?? []) by.set(path, line);
+    }
+    return new Replaced(lake, by, rows);
+  }
+
+  static async read(lake: Lake, pipeline: string, signal: AbortSignal): Promise<Replaced> {
+    const lines: SealedLine[] = [];
+    for await (const line of readLedger(lake, pipeline, '', signal)) if (isSealedLine(line)) lines.push(line);
+    return Replaced.of(lake, lines);
+  }
+
+  has(path: LakePath): boolean {
+    return this.#by.has(path);
+  }
+
+  /** Lines of a file that {@link has}, each with its newline. The buffer is valid until the next step. */
+  async *lines({ path, rows }: SealedLine, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    const { of, from } = this.#sliceOf(path);
+    let row = 0;
+    if (rows === 0) return;
+    for await (const line of sealedEvents(this.#lake, of, signal)) {
+      if (row >= from) yield line;
+      row += 1;
+      if (row === from + rows) return;
+    }
+  }
+
+  /** In the last file that stands for it: one that replaced it may be replaced itself. */
+  #sliceOf(path: LakePath): Slice {
+    let from = 0;
+    let at = path;
+    for (let by = this.#by.get(at); ; by = this.#by.get(at)) {
+      if (by === undefined) throw new Error(`${path} was not replaced`);
+      for (const before of by.supersedes ?? []) {
+        if (before === at) break;
+        from += this.#rows.get(before) ?? 0;
+      }
+      at = by.path;
+      if (!this.#by.has(at)) return { of: by, from };
+    }
+  }
+}

@@ -1,0 +1,350 @@
+/**
+ * What a producer has sent, captured by Event Hubs into files, reshaped into a lake: line by line what the direct way writes, whatever
+ * the files are like and however often the reshaping dies.
+ */
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Lake } from '../../src/core/lake.ts';
+import { LAYOUT_PRESETS } from '../../src/core/layout.ts';
+import { isSealedLine } from '../../src/core/ledger.ts';
+import { openAzureLake } from '../../src/lake/azure/open.ts';
+import { openLocalLake } from '../../src/lake/local/local.ts';
+import { silentLog } from '../../src/ops/log.ts';
+import { newStats } from '../../src/ops/stats.ts';
+import { listDeadLetters, readDeadLetter } from '../../src/pipeline/dead-letters.ts';
+import { sealedEvents } from '../../src/pipeline/event-files.ts';
+import { readLedger } from '../../src/pipeline/ledger.ts';
+import { Produce } from '../../src/pipeline/produce.ts';
+import { verifyLake } from '../../src/pipeline/verify-lake.ts';
+import { failpointNames } from '../crash/failpoint-names.ts';
+import { CaptureBench, HOUR, T0, events } from '../fakes/capture-bench.ts';
+import { writeCapture, type Captured, type CaptureHow } from '../fakes/capture-files.ts';
+import { startDfsServer } from '../fakes/dfs/server.ts';
+import { MemoryBus } from '../fakes/memory-bus.ts';
+
+const never = new AbortController().signal;
+const LAUNCHER = fileURLToPath(new URL('../../bin/sluice.js', import.meta.url));
+const PARTITIONS = 2;
+const AZURE: CaptureHow = {
+  pattern: '{Namespace}/{EventHub}/{PartitionId}/{Year}/{Month}/{Day}/{Hour}/{Minute}/{Second}',
+  codec: 'null',
+  perFile: 7,
+  headers: 'bytes',
+};
+const SCRIPT = {
+  events: events(
+    ...Array.from({ length: 30 }, (_, n) => [1 + n, n % 3 === 0 ? 'bb' : 'a', { bytes: 200 }] as const),
+    ...Array.from({ length: 12 }, (_, n) => [HOUR + 1 + n, 'a', { bytes: n === 3 ? 3_000 : 100 }] as const),
+    [2 * HOUR + 1, 'bb'],
+  ),
+  end: { t: T0 + 2 * HOUR + 5, i: 1 },
+  batchEvents: 5,
+  fingerprint: 'A',
+};
+const STEPS = [
+  ...(await failpointNames()).filter((name) => name.startsWith('reshape.')),
+  'part.after-append',
+  'checkpoint.after-sealing',
+  'ledger.after-append',
+  'checkpoint.before-publishing',
+];
+
+let folder: string;
+let logs: Captured[][];
+let producerLake: Lake;
+let expected: Record<string, string>;
+let count = 0;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'sluice-reshape-'));
+  producerLake = await openLocalLake(join(folder, 'producer'));
+  const bench = new CaptureBench();
+  const bus = new MemoryBus(PARTITIONS);
+  const produced = async (): Promise<void> => {
+    await using source = bench.source({ ...SCRIPT, onBatch: (_, isLast) => bench.clock.move(isLast ? 60_000 : 10) });
+    const options = {
+      pipeline: 'p',
+      startAt: { kind: 'now' as const },
+      collections: ['db.*'] as string[],
+      onHistoryLost: 'fail' as const,
+      layout: LAYOUT_PRESETS.hive,
+      partitionBy: 'collection' as const,
+      messageBytesMax: 2_000,
+      untilIdleMs: 30_000,
+      wait: false,
+      takeOver: false,
+      acceptGap: false,
+      unavailableAfterMs: 1_000,
+      checkpointIntervalMs: 0,
+      readAheadBytesMax: 0,
+    } as const;
+    await new Produce(options, { source, bus, lake: producerLake, clock: bench.clock, stats: newStats(), log: silentLog }).run(never);
+  };
+  await produced();
+  logs = bus.logs.map((log) => log.map((message, sequence) => ({ sequence, message })));
+  expect(logs.every((log) => log.length > 5)).toBe(true);
+  expect(logs.flat().some(({ message }) => message.headers['claim'] !== undefined)).toBe(true);
+  const direct = new CaptureBench();
+  await direct.run(SCRIPT);
+  expected = await linesOf(await direct.lake());
+});
+afterAll(async () => {
+  await producerLake[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** Sealed lines by collection and hour, in order. */
+async function linesOf(lake: Lake): Promise<Record<string, string>> {
+  const texts: Record<string, string> = {};
+  const sealed = [];
+  for await (const line of readLedger(lake, 'p', '', never)) if (isSealedLine(line)) sealed.push(line);
+  for (const each of sealed.toSorted((a, b) => (a.path < b.path ? -1 : 1))) {
+    for await (const line of sealedEvents(lake, each, never))
+      texts[`${each.coll} ${each.hour}`] = (texts[`${each.coll} ${each.hour}`] ?? '') + Buffer.from(line).toString();
+  }
+  return texts;
+}
+
+interface Place {
+  readonly captured: string;
+  readonly lake: string;
+  readonly config: string;
+}
+
+async function place(): Promise<Place> {
+  const root = join(folder, String((count += 1)));
+  const [captured, lake, config] = [join(root, 'captured'), join(root, 'lake'), join(root, 'sluice.yaml')];
+  await mkdir(captured, { recursive: true });
+  await writeFile(
+    config,
+    `pipeline: p\nsource: { uri: "mongodb://127.0.0.1:1", include: ["db.*"] }\nlake: { url: "file:${lake}" }\nwarehouse: { url: "duckdb:${root}/w.duckdb" }\n`,
+  );
+  return { captured, lake, config };
+}
+
+/** All that was sent, in files of `perFile` messages. */
+async function capture(at: string, how: CaptureHow = AZURE, only: (partition: number, n: number) => boolean = () => true): Promise<string[]> {
+  const paths: string[] = [];
+  for (const [partition, log] of logs.entries()) {
+    for (let n = 0; n * how.perFile < log.length; n += 1) {
+      if (only(partition, n)) paths.push(await writeCapture(at, partition, n, log.slice(n * how.perFile, (n + 1) * how.perFile), how));
+    }
+  }
+  return paths;
+}
+
+function sluice(
+  config: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+): Promise<{ code: number; signal: string | null; out: string; err: string }> {
+  return new Promise((resolve) => {
+    execFile(
+      process.execPath,
+      [LAUNCHER, '--config', config, ...args],
+      { env: { ...process.env, XDG_STATE_HOME: folder, ...env } },
+      (error, out, err) => resolve({ code: typeof error?.code === 'number' ? error.code : 0, signal: error?.signal ?? null, out, err }),
+    );
+  });
+}
+
+const reshapeArgs = ({ captured }: Place, ...more: string[]): string[] => [
+  '--json',
+  'reshape',
+  '--from',
+  `file:${captured}`,
+  '--claims',
+  `file:${join(folder, 'producer')}`,
+  ...more,
+];
+
+async function proven(lake: string): Promise<void> {
+  await using opened = await openLocalLake(lake);
+  expect(await linesOf(opened)).toEqual(expected);
+  const { findings } = await verifyLake(opened, 'p', { signal: never });
+  expect(findings).toEqual([]);
+}
+
+describe('Capture files become the lake', () => {
+  it.each([
+    ['as Azure writes them', AZURE],
+    ['deflated, headers as texts, in small blocks', { ...AZURE, codec: 'deflate', headers: 'string', blockBytes: 600 }],
+    [
+      'with dates as in the United States and parts in another order',
+      { ...AZURE, usDates: true, pattern: '{Year}-{Month}-{Day}/{EventHub}_{PartitionId}/{Namespace}/{Second}-{Minute}-{Hour}' },
+    ],
+    ['as Parquet', { ...AZURE, codec: 'parquet' }],
+  ] satisfies [string, CaptureHow][])('%s', async (_, how) => {
+    const at = await place();
+    await capture(at.captured, how);
+    // Nothing happened for a while in a partition: a container without a record; and files of others.
+    await writeCapture(at.captured, 0, 900, [], { ...AZURE, pattern: how.pattern });
+    await writeFile(join(at.captured, 'readme.txt'), 'not ours');
+    const first = await sluice(at.config, reshapeArgs(at, '--pattern', how.pattern));
+    expect(first.err).toBe('');
+    expect(JSON.parse(first.out)).toMatchObject({ events: SCRIPT.events.length, hoursComplete: 2 });
+    await proven(at.lake);
+  });
+
+  it('once, however often it is run, and goes on with new files', async () => {
+    const at = await place();
+    await capture(at.captured, AZURE, (_, n) => n < 2);
+    expect((await sluice(at.config, reshapeArgs(at))).code).toBe(0);
+    await capture(at.captured, AZURE, (_, n) => n >= 2);
+    expect((await sluice(at.config, reshapeArgs(at))).code).toBe(0);
+    expect(JSON.parse((await sluice(at.config, reshapeArgs(at))).out)).toMatchObject({ events: 0 });
+    await proven(at.lake);
+    expect((await sluice(at.config, ['load'])).out).toContain(`${SCRIPT.events.length} rows loaded`);
+    expect((await sluice(at.config, ['verify'])).code).toBe(0);
+  });
+
+  it.each(['delete', 'move'])('and then %s what was read', async (then) => {
+    const at = await place();
+    await capture(at.captured);
+    const more = then === 'move' ? ['--then', 'move', '--move-to', 'done'] : ['--then', 'delete'];
+    const { out } = await sluice(at.config, reshapeArgs(at, ...more));
+    const files = logs.reduce((sum, log) => sum + Math.ceil(log.length / AZURE.perFile), 0);
+    expect(JSON.parse(out)).toMatchObject({ filesDone: files });
+    const left = (await readdir(at.captured, { recursive: true })).filter((path) => path.endsWith('.avro'));
+    expect(left.filter((path) => !path.startsWith('done/'))).toEqual([]);
+    expect(left.length).toBe(then === 'move' ? files : 0);
+    await proven(at.lake);
+  });
+
+  it('of which one is missing: told and recorded, and gone over only when somebody says so', async () => {
+    const at = await place();
+    await capture(at.captured, AZURE, (partition, n) => partition !== 0 || n !== 1);
+    const lost = await sluice(at.config, reshapeArgs(at));
+    expect({ code: lost.code, err: lost.err }).toMatchObject({ code: 78, err: expect.stringContaining('is in no file') as string });
+    expect((await sluice(at.config, reshapeArgs(at))).code).not.toBe(0);
+    expect((await sluice(at.config, reshapeArgs(at, '--accept-gap'))).code).toBe(0);
+    await using lake = await openLocalLake(at.lake);
+    const lines =
+      Object.values(await linesOf(lake))
+        .join('')
+        .split('\n').length - 1;
+    const missing = logs[0]!.slice(AZURE.perFile, 2 * AZURE.perFile).filter(({ message }) => message.headers['watermark'] === undefined).length;
+    expect(missing).toBeGreaterThan(0);
+    expect(lines).toBe(SCRIPT.events.length - missing);
+  });
+
+  it('but for messages that cannot be read: they are put aside with the reason', async () => {
+    const at = await place();
+    await capture(at.captured);
+    const [log] = logs as [Captured[]];
+    const bad = { key: 'k', value: Buffer.from('not ours'), headers: { note: 'by somebody else' } };
+    await writeCapture(at.captured, 0, 900, [{ sequence: log.length, message: bad }], AZURE);
+    expect(await sluice(at.config, reshapeArgs(at))).toMatchObject({ code: 0 });
+    await proven(at.lake);
+    await using lake = await openLocalLake(at.lake);
+    const [letter] = await listDeadLetters(lake, 'p', never);
+    expect(await readDeadLetter(lake, letter!.path, never)).toMatchObject({
+      partition: 0,
+      at: expect.stringContaining('2026-11-21') as string,
+      value: bad.value.toString('base64'),
+    });
+  });
+
+  it('or say with a code why not', async () => {
+    const at = await place();
+    const empty = await sluice(at.config, reshapeArgs(at));
+    expect(empty.err).toContain('SLC-1633');
+    expect((await sluice(at.config, reshapeArgs(at, '--pattern', '{Year}/{Month}'))).err).toContain('SLC-1630');
+    expect((await sluice(at.config, ['reshape', '--from', `file:${at.captured}`, '--then', 'move'])).code).toBe(2);
+    const [path] = await capture(at.captured);
+    await writeFile(path!, 'no container at all');
+    const broken = await sluice(at.config, reshapeArgs(at));
+    expect(broken.err).toContain('SLC-1631');
+    // A message that is none of ours: its body is null.
+    const other = await place();
+    const [{ message }] = logs[0]! as [Captured];
+    await writeCapture(
+      other.captured,
+      0,
+      0,
+      [{ sequence: 0, message: { ...message, headers: { ...message.headers, watermark: undefined as never }, value: null } }].map(
+        ({ sequence, message: m }) => ({
+          sequence,
+          message: { ...m, headers: Object.fromEntries(Object.entries(m.headers).filter(([name]) => name !== 'watermark')) },
+        }),
+      ),
+      AZURE,
+    );
+    expect((await sluice(other.config, reshapeArgs(other))).err).toMatch(/SLC-16\d\d/);
+  });
+});
+
+describe('a storage account', () => {
+  it('may have the files, and the lake', async () => {
+    await using server = await startDfsServer();
+    const { account } = server;
+    const open = async (url: string): Promise<Lake> =>
+      await openAzureLake({ url, writer: null, auth: { kind: 'accountKey', account: account.name, key: account.key } });
+    const at = await place();
+    const paths = await capture(at.captured);
+    await using files = await open(`${server.url}/captured/hub`);
+    for (const path of paths) await files.put(path.slice(at.captured.length + 1), await readFile(path), 'absent');
+    const auth = `{ kind: accountKey, account: ${account.name}, key: "${account.key}" }`;
+    const url = `${server.url}/lake/reshaped`;
+    await writeFile(
+      at.config,
+      `pipeline: p\nsource: { uri: "mongodb://127.0.0.1:1", include: ["db.*"] }\nlake: { url: "${url}", auth: ${auth}, flush: { maxAge: 50ms } }\n`,
+    );
+    const claims = `file:${join(folder, 'producer')}`;
+    const ran = await sluice(at.config, ['reshape', '--from', `${server.url}/captured/hub`, '--claims', claims, '--then', 'delete']);
+    expect(ran.err).toBe('');
+    expect(ran.out).toContain(`${paths.length} Capture files deleted.`);
+    await using lake = await open(url);
+    expect(await linesOf(lake)).toEqual(expected);
+    expect((await verifyLake(lake, 'p', { signal: never })).findings).toEqual([]);
+    expect((await files.list('', never)[Symbol.asyncIterator]().next()).done).toBe(true);
+  });
+});
+
+describe('a reshaping that watches', () => {
+  it('takes files as they come until it is told to stop', async () => {
+    const at = await place();
+    await capture(at.captured, AZURE, (_, n) => n === 0);
+    const args = [LAUNCHER, '--config', at.config, ...reshapeArgs(at, '--watch', '0.1')];
+    const child = spawn(process.execPath, args, { env: { ...process.env, XDG_STATE_HOME: folder }, stdio: ['ignore', 'pipe', 'pipe'] });
+    try {
+      const ended = once(child, 'close');
+      const hours = async (): Promise<number> => (await readdir(join(at.lake, '_sluice/p/hours')).catch(() => [])).length;
+      await expect.poll(async () => await stat(join(at.lake, '_sluice/p/bus/p001/checkpoint.json')).then(() => true, () => false), { timeout: 30_000 }).toBe(true); // prettier-ignore
+      expect(await hours()).toBe(0);
+      await capture(at.captured, AZURE, (_, n) => n > 0);
+      await expect.poll(hours, { timeout: 30_000 }).toBe(2);
+      child.kill('SIGTERM');
+      expect((await ended)[1]).toBeNull();
+    } finally {
+      child.kill('SIGKILL');
+    }
+    expect((await sluice(at.config, reshapeArgs(at))).err).toBe('');
+    await proven(at.lake);
+  });
+});
+
+describe.each(STEPS)('a reshaping that is killed at %s', (name) => {
+  it('goes on where it was, and has every event once', async () => {
+    const at = await place();
+    const files = await capture(at.captured);
+    const died = await sluice(at.config, reshapeArgs(at, '--then', 'delete'), { SLUICE_FAILPOINT: name });
+    expect(died.signal, died.err).toBe('SIGKILL');
+    expect((await sluice(at.config, reshapeArgs(at, '--then', 'delete'))).err).toBe('');
+    await proven(at.lake);
+    const left = await Promise.all(
+      files.map((path) =>
+        stat(path).then(
+          () => true,
+          () => false,
+        ),
+      ),
+    );
+    expect(left.some(Boolean)).toBe(false);
+  });
+});

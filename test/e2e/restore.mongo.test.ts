@@ -1,0 +1,189 @@
+/**
+ * A collection given back as it was, against what a real server held at that moment.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Decimal128, Double, EJSON, Long, ObjectId } from 'bson';
+import fc from 'fast-check';
+import type { Document, MongoClient, Timestamp as BsonTimestamp } from 'mongodb';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
+import { restoreCollection } from '../../src/app/restore.ts';
+import { RESTORE_MOMENT, RESTORE_NOTHING, RESTORE_TARGET } from '../../src/core/errors.ts';
+import type { Timestamp } from '../../src/core/time.ts';
+import { silentLog } from '../../src/ops/log.ts';
+import { startMongo } from '../mongo.ts';
+import { SEED } from '../seed.ts';
+import { mark, PipelineRun, timeOf } from './pipeline-run.ts';
+import { Workspace, type Settings } from './workspace.ts';
+
+const LAUNCHER = fileURLToPath(new URL('../../bin/sluice.js', import.meta.url));
+const OPERATIONS = Number(process.env['SLUICE_RESTORES'] ?? 150);
+const never = new AbortController().signal;
+
+let set: ReplicaSet;
+let client: MongoClient;
+
+beforeAll(async () => {
+  set = await startMongo();
+  client = await set.connect();
+});
+afterAll(async () => await set.stop());
+
+/** All documents as the server sends them, in no order. */
+async function heldBy(db: string, coll: string): Promise<string[]> {
+  const raw = (await client.db(db).collection(coll).find({}, { raw: true }).toArray()) as unknown as Uint8Array[];
+  return raw.map((bytes) => Buffer.from(bytes).toString('hex')).toSorted();
+}
+
+const value = fc.oneof(
+  fc.integer({ min: -5, max: 5 }),
+  fc.constantFrom<unknown>(
+    'ß"\u0001\\',
+    null,
+    true,
+    new Date(-1),
+    new Double(3),
+    new Double(-0),
+    Long.MAX_VALUE,
+    Decimal128.fromString('1.50'),
+    [],
+    {},
+    { '2': 1, '1': 2 },
+  ),
+  fc.constantFrom<unknown>([1, { x: [2] }, 3], { d: { e: 1 }, f: [{ g: 1 }] }),
+);
+const path = fc.constantFrom('a', 'b', 'c', 'a.d.e', 'b.f', 'n.x', 'n.y.z', 'list.0', 'list.2.x', '7');
+const update = fc.oneof<fc.Arbitrary<Document | Document[]>[]>(
+  fc.tuple(path, value).map(([at, to]) => ({ $set: { [at]: to } })),
+  path.map((at) => ({ $unset: { [at]: '' } })),
+  value.map((item) => ({ $push: { list: item } })),
+  fc.constantFrom<Document>({ $pop: { list: 1 } }, { $pop: { list: -1 } }, { $inc: { count: 1 } }, { $rename: { a: 'moved' } }),
+  fc.constantFrom<Document[]>(
+    [{ $set: { list: { $slice: ['$list', 1] } } }],
+    [{ $unset: ['b', 'c'] }],
+    [{ $replaceWith: { _id: '$_id', kept: '$a' } }],
+  ),
+);
+const step = fc.oneof(
+  { weight: 3, arbitrary: fc.tuple(fc.constant('insert' as const), fc.integer({ min: 0, max: 7 }), value) },
+  { weight: 8, arbitrary: fc.tuple(fc.constant('update' as const), fc.integer({ min: 0, max: 7 }), update) },
+  { weight: 1, arbitrary: fc.tuple(fc.constant('delete' as const), fc.integer({ min: 0, max: 7 }), fc.constant(null)) },
+);
+
+interface Moment {
+  readonly at: Timestamp;
+  readonly documents: readonly string[];
+}
+
+/** One change after another, and what the collection held after each. */
+async function live(db: string): Promise<Moment[]> {
+  const coll = client.db(db).collection('orders');
+  const moments: Moment[] = [];
+  const ids: readonly unknown[] = [
+    1,
+    Long.fromNumber(2),
+    'drei',
+    new ObjectId('6b0147bd1f3c5a0012345678'),
+    { a: 1, b: [2] },
+    new Date(5),
+    true,
+    Decimal128.fromString('8'),
+  ];
+  for (const [what, which, of] of fc.sample(step, { numRuns: OPERATIONS, seed: SEED })) {
+    const filter = { _id: ids[which] } as Document;
+    // What the server refuses (a path through a number) changes nothing.
+    const done =
+      what === 'insert'
+        ? coll.insertOne({ ...filter, list: [1, 2, 3], n: { x: 1 }, a: of })
+        : what === 'delete'
+          ? coll.deleteOne(filter)
+          : coll.updateOne(filter, of);
+    await done.catch(() => undefined);
+    const { operationTime } = (await client.db(db).command({ ping: 1 })) as { operationTime: BsonTimestamp };
+    moments.push({ at: timeOf(operationTime), documents: await heldBy(db, 'orders') });
+  }
+  return moments;
+}
+
+async function captured(work: Workspace, settings: Settings, db: string, act: () => Promise<void>): Promise<void> {
+  // The first run settles the start; the second reads when all is over, so that documents are looked up late.
+  await using first = await new PipelineRun(work.config(settings)).running();
+  await first.reaches(await mark(client, db, 'mark'));
+  await first.stop();
+  await act();
+  const end = await mark(client, db, 'mark');
+  await using second = new PipelineRun(work.config(settings), { untilIdleMs: 300 });
+  await second.reaches(end);
+  await second.done;
+}
+
+describe('restore', () => {
+  it('gives back what the server held at random moments, byte for byte, although documents were looked up later', async () => {
+    await using work = await Workspace.make();
+    const settings = { source: { uri: set.uri, include: ['past.*'] }, lake: { json: 'canonical' } };
+    let moments: Moment[] = [];
+    await captured(work, settings, 'past', async () => void (moments = await live('past')));
+    const config = work.config(settings);
+    const picked = fc.sample(fc.constantFrom(...moments), { numRuns: 5, seed: SEED });
+    for (const [n, { at, documents }] of [...picked, moments.at(-1)!].entries()) {
+      const file = join(work.folder, `restored-${n}.ndjson`);
+      const args = { collection: 'past.orders', asOf: at, to: `file:${file}`, into: null };
+      const summary = await restoreCollection(config, args, work.folder, { log: silentLog }, never);
+      expect([summary.documents, summary.unknown]).toEqual([documents.length, []]);
+      const into = `as_of_${n}`;
+      await restoreCollection(config, { ...args, to: set.uri, into: `given.${into}` }, work.folder, { log: silentLog }, never);
+      expect(await heldBy('given', into)).toEqual(documents);
+      const lines = (await readFile(file, 'utf8')).split('\n').filter((line) => line !== '');
+      expect(lines.length).toBe(documents.length);
+      // A reader that keeps no order of keys gets the same values.
+      expect(lines.map((line) => EJSON.parse(line, { relaxed: false }) as Document).every((document) => '_id' in document)).toBe(true);
+    }
+    const taken = { collection: 'past.orders', asOf: moments[0]!.at, to: set.uri, into: 'given.as_of_0' };
+    await expect(restoreCollection(config, taken, work.folder, { log: silentLog }, never)).rejects.toMatchObject({ kind: RESTORE_TARGET });
+  });
+
+  it('is refused where the lake does not know, with the moments that it does know, and by the command line', async () => {
+    await using work = await Workspace.make();
+    const db = client.db('half');
+    await db.collection('old').insertOne({ there: 'before the start' });
+    const settings = { source: { uri: set.uri, include: ['half.*'] } };
+    let dropped: Timestamp = { t: 0, i: 0 };
+    await captured(work, settings, 'half', async () => {
+      await db.collection('old').insertOne({ there: 'later' });
+      await db.collection('new').insertOne({ n: 1 });
+      dropped = timeOf(((await db.command({ drop: 'new' })) as { operationTime: BsonTimestamp }).operationTime);
+      await db.collection<{ _id: number }>('new').insertOne({ _id: 2 });
+    });
+    const config = work.config(settings);
+    const at = (collection: string, asOf: Timestamp): ReturnType<typeof restoreCollection> =>
+      restoreCollection(
+        config,
+        { collection, asOf, to: `file:${work.folder}/${collection}.${asOf.t}.${asOf.i}`, into: null },
+        work.folder,
+        { log: silentLog },
+        never,
+      );
+    await expect(at('half.old', dropped)).rejects.toMatchObject({ kind: RESTORE_NOTHING });
+    await expect(at('half.new', { t: 1, i: 0 })).rejects.toMatchObject({
+      kind: RESTORE_MOMENT,
+      message: expect.stringContaining('nearest moments are from') as string,
+    });
+    await expect(at('half.new', { t: dropped.t + 1_000_000, i: 0 })).rejects.toMatchObject({
+      kind: RESTORE_MOMENT,
+      next: expect.stringContaining('sluice seal') as string,
+    });
+    expect(await at('half.new', dropped)).toMatchObject({ documents: 0 });
+    await work.writeConfig(settings);
+    const args = ['restore', 'half.new', '--as-of', `${dropped.t}.${dropped.i}`, '--to', 'file:./new.ndjson', '--json'];
+    const child = spawn(process.execPath, [LAUNCHER, ...args], { cwd: work.folder, stdio: ['ignore', 'pipe', 'ignore'] });
+    let out = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
+    const [code] = (await once(child, 'close')) as [number];
+    expect([code, JSON.parse(out)]).toEqual([0, expect.objectContaining({ collection: 'half.new', documents: 0, unknown: [] })]);
+    expect(await readFile(join(work.folder, 'new.ndjson'), 'utf8')).toBe('');
+  });
+});
