@@ -115,14 +115,14 @@ export const MUTATIONS: readonly Mutation[] = [
   ]),
   ...inFile('src/pipeline/start.ts', [
     ['lost history is not recorded', `await committer.save('gap');`, '', [CAPTURE]],
-    ['a recorded gap is passed over without anybody having said so', 'if (!acceptGap)', 'if (false)', [CAPTURE]],
+    ['a recorded gap is passed over without anybody having said so', 'if (!acceptGap && !isRepaired)', 'if (false)', [CAPTURE]],
   ]),
   ...inFile('src/pipeline/capture.ts', [
     ['a clean stop is not saved', `committer.state.cleanStop = true;`, '', [CAPTURE]],
     [
       'a stop leaves what was read unwritten',
-      'throw new SluiceError(LAKE_LOST_OWNERSHIP);\n    await this.#commit(committer, recovered, always);',
-      'throw new SluiceError(LAKE_LOST_OWNERSHIP);',
+      'await this.#snapshots?.stop(always);\n    await this.#commit(committer, recovered, always);',
+      'await this.#snapshots?.stop(always);',
       [CAPTURE],
     ],
   ]),
@@ -150,8 +150,8 @@ export const MUTATIONS: readonly Mutation[] = [
     ['complete_through passes a part that is open', 'first !== undefined && compareTimestamps(first, checkpoint.watermark) < 0', 'false', [LOADER]],
     [
       'complete_through passes a file that was rejected',
-      'if (paused.has(name) || behind.has(name)) continue;',
-      'if (paused.has(name)) continue;',
+      'if (paused.has(name) || behind.has(name) || unread.has(name)) continue;',
+      'if (paused.has(name) || unread.has(name)) continue;',
       [LOADER],
     ],
     [
