@@ -74,6 +74,7 @@ describe('a gap', () => {
       from: expect.stringMatching(/Z$/) as string,
       to: expect.stringMatching(/Z$/) as string,
       cause: expect.stringContaining('286') as string,
+      repaired: null,
     };
     expect(shown.gaps).toEqual([closed, closed]);
     const files = await readLake(work.lake);

@@ -129,6 +129,8 @@ CREATE TABLE IF NOT EXISTS sluice.baselines (
   file VARCHAR NOT NULL
 );
 
+ALTER TABLE sluice.baselines ADD COLUMN IF NOT EXISTS files BIGINT;
+
 CREATE TABLE IF NOT EXISTS sluice.gaps (
   from_at TIMESTAMPTZ,
   to_at TIMESTAMPTZ,
@@ -941,7 +943,7 @@ CREATE TABLE IF NOT EXISTS silver.shop__orders (
 CREATE OR REPLACE VIEW silver.shop__orders_history AS
 WITH ends AS (
   SELECT position, "at" FROM sluice.baselines
-  WHERE collection IN ('shop.orders', 'shop')
+  WHERE collection IN ('shop.orders', 'shop') AND files IS NULL
 ), versions AS (
   SELECT r.key, r.doc AS line, r.operation, r.position, r."at", e.position AS end_position, e."at" AS end_at
   FROM bronze.shop__orders r LEFT JOIN ends e ON e.position > r.position
@@ -1004,7 +1006,7 @@ CREATE TABLE IF NOT EXISTS silver."shop__a""b.c $é 🐟" (
 CREATE OR REPLACE VIEW silver."shop__a""b.c $é 🐟_history" AS
 WITH ends AS (
   SELECT position, "at" FROM sluice.baselines
-  WHERE collection IN ('shop.a"b.c $é 🐟', 'shop')
+  WHERE collection IN ('shop.a"b.c $é 🐟', 'shop') AND files IS NULL
 ), versions AS (
   SELECT r.key, r.doc AS line, r.operation, r.position, r."at", e.position AS end_position, e."at" AS end_at
   FROM bronze."shop__a""b.c $é 🐟" r LEFT JOIN ends e ON e.position > r.position
