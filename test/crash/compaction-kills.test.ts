@@ -62,7 +62,7 @@ async function copy(name: string): Promise<{ root: string; config: string }> {
 
 function sluice(config: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
   return new Promise((resolve) => {
-    const options = { env: { ...process.env, XDG_STATE_HOME: folder, ...env } };
+    const options = { env: { ...process.env, XDG_STATE_HOME: folder, TMPDIR: folder, ...env } };
     execFile(process.execPath, [LAUNCHER, '--config', config, ...args], options, (error, out, err) =>
       resolve({ signal: error?.signal ?? null, code: typeof error?.code === 'number' ? error.code : 0, out, err }),
     );
