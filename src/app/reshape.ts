@@ -16,21 +16,16 @@ import type { Config } from '../config/config.ts';
 import { failpoint } from '../ops/failpoint.ts';
 import { newStats } from '../ops/stats.ts';
 import { receive } from '../pipeline/bus-message.ts';
-import {
-  PRODUCER,
-  checkpointPath,
-  decodeCheckpoint,
-  encodeCheckpoint,
-  newCheckpoint,
-  partitionScope,
-  type Checkpoint,
-} from '../pipeline/checkpoint.ts';
+import { PRODUCER, checkpointPath, encodeCheckpoint, newCheckpoint, partitionScope, type Checkpoint } from '../pipeline/checkpoint.ts';
 import { Consume } from '../pipeline/consume.ts';
 import { claimPrefix } from '../pipeline/owner.ts';
+import { readCheckpoint } from '../pipeline/read-checkpoint.ts';
 import { readFile } from '../pipeline/read-file.ts';
 import { captureOptions, openLake } from './compose.ts';
 import type { CommandOptions, ReshapeArgs, ReshapeSummary } from './types.ts';
 
+/** A checkpoint is read to its end, whatever ends the run. */
+const never = new AbortController().signal;
 /** When all files are read, what is left open is sealed after so long. */
 const IDLE_MS = 500;
 const POLL_ONCE_MS = 50;
@@ -46,8 +41,7 @@ export async function reshape(config: Config, args: ReshapeArgs, options: Comman
   if (args.from.startsWith('file:') && !existsSync(localFolder(args.from))) throw new SluiceError(RESHAPE_EMPTY, `${args.from} is not there`);
   await using files = await openLake(withLake(config, args.from), { log });
   await using claims = args.claims === null ? null : await openLake(withLake(config, args.claims), { log });
-  const cursor = async (partition: number): Promise<bigint> =>
-    cursorOf(await readCheckpoint(lake, checkpointPath(pipeline, partitionScope(partition))));
+  const cursor = async (partition: number): Promise<bigint> => cursorOf(await readCheckpoint(lake, pipeline, partitionScope(partition), never));
   const pollMs = args.watchMs ?? POLL_ONCE_MS;
   await using bus = new CaptureBus({ files, pattern: args.pattern, claims: claims ?? lake, pollMs, cursor, clock: systemClock });
   const producer = await begin(config, { lake, bus, watchMs: args.watchMs }, signal);
@@ -103,11 +97,6 @@ function localFolder(url: string): string {
   return url.slice('file:'.length).replace(/^\/\/(?=\/)/, '');
 }
 
-async function readCheckpoint(lake: Lake, path: LakePath): Promise<Checkpoint | null> {
-  if ((await lake.stat(path)) === null) return null;
-  return decodeCheckpoint(await readFile(lake, path, new AbortController().signal), path);
-}
-
 function cursorOf(checkpoint: Checkpoint | null): bigint {
   const token = checkpoint?.resume?.token;
   return token === undefined ? 0n : BigInt((JSON.parse(Buffer.from(token).toString('utf8')) as { next: string }).next);
@@ -129,7 +118,7 @@ interface Beginning {
 async function begin(config: Config, { lake, bus, watchMs }: Beginning, signal: AbortSignal): Promise<Checkpoint> {
   const { pipeline } = config;
   const path = checkpointPath(pipeline, PRODUCER);
-  const known = await readCheckpoint(lake, path);
+  const known = await readCheckpoint(lake, pipeline, PRODUCER, never);
   if (known !== null && Buffer.from(known.resume?.token ?? []).equals(TOKEN)) return known;
   if (known !== null || (await lake.stat(checkpointPath(pipeline))) !== null)
     throw new SluiceError(RESHAPE_OTHER, `${pipeline} in ${lake.description}`);
@@ -157,7 +146,7 @@ async function begin(config: Config, { lake, bus, watchMs }: Beginning, signal: 
   } catch (error) {
     if (!SluiceError.is(error, LAKE_CONFLICT)) throw error;
     // Another process has begun at the same moment: what it has put stands.
-    return (await readCheckpoint(lake, path))!;
+    return (await readCheckpoint(lake, pipeline, PRODUCER, never))!;
   }
   failpoint('reshape.after-begin');
   return begun;

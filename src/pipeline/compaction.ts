@@ -17,20 +17,21 @@ import { SluiceError, reasonOf } from '../core/error.ts';
 import { COMPACT_BUSY, COMPACT_DIFFERS, COMPACT_LAYOUT, LAKE_CONFLICT, LAKE_DAMAGED, WAREHOUSE_FAILED } from '../core/errors.ts';
 import type { Lake, LakePath } from '../core/lake.ts';
 import { isPerEvent, isSnapshotPath } from '../core/layout.ts';
-import { isSealedLine, type SealedLine } from '../core/ledger.ts';
+import { type SealedLine } from '../core/ledger.ts';
 import type { ParquetWriter } from '../core/parquet.ts';
 import { failpoint } from '../ops/failpoint.ts';
 import type { Logger } from '../ops/log.ts';
 import { newStats } from '../ops/stats.ts';
-import { MAINTENANCE, checkpointPath, decodeCheckpoint, hourKey, type PartRecord } from './checkpoint.ts';
+import { MAINTENANCE, checkpointPath, hourKey, type PartRecord } from './checkpoint.ts';
 import { Committer } from './committer.ts';
 import { planCompaction, type CompactionRange, type HourPlan } from './compaction-plan.ts';
 import { isGone, readHorizon } from './horizon.ts';
-import { Ledger, readLedger } from './ledger.ts';
+import { Ledger, readLedger, readSealed } from './ledger.ts';
 import { makeParquet, type Compacted } from './parquet-file.ts';
 import { manifestPath } from './publish.ts';
 import { readFile } from './read-file.ts';
 import { readWhole, type WholePipeline } from './whole.ts';
+import { readCheckpoint } from './read-checkpoint.ts';
 
 export interface CompactionOptions extends CompactionRange {
   readonly pipeline: string;
@@ -89,9 +90,8 @@ export async function compact(options: CompactionOptions, parts: CompactionParts
 
 /** Did a compaction end in the middle? */
 async function hasBegun(lake: Lake, pipeline: string, signal: AbortSignal): Promise<boolean> {
-  const path = checkpointPath(pipeline, MAINTENANCE);
-  if ((await lake.stat(path)) === null) return false;
-  return decodeCheckpoint(await readFile(lake, path, signal), path).parts.length > 0;
+  const checkpoint = await readCheckpoint(lake, pipeline, MAINTENANCE, signal);
+  return checkpoint !== null && checkpoint.parts.length > 0;
 }
 
 /** What is wrong with this hour alone. */
@@ -162,13 +162,8 @@ class Compaction {
   }
 
   async #inForce(key: string, signal: AbortSignal): Promise<SealedLine[]> {
-    const superseded = new Set<LakePath>();
-    const lines: SealedLine[] = [];
-    for await (const line of readLedger(this.#parts.lake, this.#options.pipeline, '', signal)) {
-      if (!isSealedLine(line) || isSnapshotPath(line.path) || hourKey(line, line.hour) !== key) continue;
-      lines.push(line);
-      for (const path of line.supersedes ?? []) superseded.add(path);
-    }
+    const isOfHour = (line: SealedLine): boolean => !isSnapshotPath(line.path) && hourKey(line, line.hour) === key;
+    const { lines, superseded } = await readSealed(this.#parts.lake, this.#options.pipeline, isOfHour, signal);
     return lines.filter(({ path }) => !superseded.has(path));
   }
 

@@ -16,12 +16,12 @@ import { compareTimestamps, type Timestamp } from '../core/time.ts';
 import type { Logger } from '../ops/log.ts';
 import { newStats, type PipelineState, type PipelineStats } from '../ops/stats.ts';
 import { Capture, type CaptureOptions } from './capture.ts';
-import { PRODUCER, checkpointPath, decodeCheckpoint, partitionScope, type Checkpoint, type Scope } from './checkpoint.ts';
+import { PRODUCER, partitionScope, type Checkpoint, type Scope } from './checkpoint.ts';
 import { beginForeign } from './foreign-start.ts';
 import { claimPrefix } from './owner.ts';
 import { PartitionSource } from './partition-source.ts';
 import { patiently } from './patience.ts';
-import { readFile } from './read-file.ts';
+import { readCheckpoint } from './read-checkpoint.ts';
 
 export interface ConsumeOptions extends Omit<CaptureOptions, 'partition' | 'startAt'> {
   readonly group: string;
@@ -233,10 +233,7 @@ export class Consume {
   }
 
   async #checkpoint(scope: Scope, signal: AbortSignal): Promise<Checkpoint | null> {
-    const { lake } = this.#parts;
-    const path = checkpointPath(this.#options.pipeline, scope);
-    if ((await lake.stat(path)) === null) return null;
-    return decodeCheckpoint(await readFile(lake, path, signal), path);
+    return await readCheckpoint(this.#parts.lake, this.#options.pipeline, scope, signal);
   }
 
   async #untilEnd(signal: AbortSignal): Promise<void> {

@@ -162,6 +162,23 @@ export async function* readLedger(lake: Lake, pipeline: string, since: string, s
   for await (const { text, path } of ledgerFiles(lake, ledgerFolder(pipeline), since, signal)) yield* parseLedger(text, path);
 }
 
+/** The lines of sealed files that are asked for, and the paths that these take the place of. @throws LEDGER_BAD */
+export async function readSealed(
+  lake: Lake,
+  pipeline: string,
+  isAsked: (line: SealedLine) => boolean,
+  signal: AbortSignal,
+): Promise<{ lines: SealedLine[]; superseded: ReadonlySet<LakePath> }> {
+  const lines: SealedLine[] = [];
+  const superseded = new Set<LakePath>();
+  for await (const line of readLedger(lake, pipeline, '', signal)) {
+    if (!isSealedLine(line) || !isAsked(line)) continue;
+    lines.push(line);
+    for (const path of line.supersedes ?? []) superseded.add(path);
+  }
+  return { lines, superseded };
+}
+
 /**
  * As its owner reads it: nobody writes, so that half a line is damage. Left out, it would be taken for the beginning of the
  * line that is written next. @throws LEDGER_BAD

@@ -10,6 +10,7 @@ import type { AsyncBuffer, FileMetaData } from 'hyparquet';
 import { SluiceError } from '../core/error.ts';
 import { LAKE_DAMAGED } from '../core/errors.ts';
 import type { Lake, LakePath } from '../core/lake.ts';
+import { readRange } from '../core/read-range.ts';
 
 export const PARQUET = '.parquet';
 const LINE_COLUMN = 'line';
@@ -26,7 +27,7 @@ export function isParquet(path: LakePath): boolean {
 export async function* parquetLines(lake: Lake, path: LakePath, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   const found = await lake.stat(path);
   if (found === null) throw new SluiceError(LAKE_DAMAGED, `${path} is missing`);
-  yield* linesOfParquet({ byteLength: found.size, slice: async (from, to) => await piece(lake, path, from, to ?? found.size, signal) }, signal);
+  yield* linesOfParquet({ byteLength: found.size, slice: async (from, to) => await readRange(lake, path, from, to ?? found.size, signal) }, signal);
 }
 
 /** As {@link parquetLines}, of a file that lies anywhere. */
@@ -63,17 +64,4 @@ export async function* linesOfParquet(file: AsyncBuffer, signal: AbortSignal): A
 function assertHasLines({ schema }: FileMetaData): void {
   const column = schema.find(({ name }) => name === LINE_COLUMN);
   if (column?.type !== 'BYTE_ARRAY') throw new Error(`it has no column \`${LINE_COLUMN}\` of texts`);
-}
-
-async function piece(lake: Lake, path: LakePath, from: number, to: number, signal: AbortSignal): Promise<ArrayBuffer> {
-  const bytes = new Uint8Array(Math.max(0, to - from));
-  let length = 0;
-  for await (const chunk of lake.read(path, from, signal)) {
-    const part = chunk.subarray(0, bytes.length - length);
-    bytes.set(part, length);
-    length += part.length;
-    if (length === bytes.length) break;
-  }
-  if (length < bytes.length) throw new Error(`it ends at byte ${from + length}`);
-  return bytes.buffer;
 }

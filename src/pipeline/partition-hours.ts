@@ -14,11 +14,11 @@ import { hoursPerPart, partHour } from '../core/layout.ts';
 import { isSealedLine, type SealedLine } from '../core/ledger.ts';
 import { compareTimestamps, endOfHour, hourName, hourOf, parseHourName, type Hour } from '../core/time.ts';
 import type { PipelineStats } from '../ops/stats.ts';
-import { PRODUCER, checkpointPath, decodeCheckpoint, hourFilePath, hourKey, partitionScope, type Checkpoint, type Scope } from './checkpoint.ts';
+import { PRODUCER, hourFilePath, hourKey, partitionScope, type Checkpoint, type Scope } from './checkpoint.ts';
 import type { Committer } from './committer.ts';
 import { readLedger, type Ledger } from './ledger.ts';
 import { publishCollectionHour, publishHour } from './publish.ts';
-import { readFile } from './read-file.ts';
+import { readCheckpoint } from './read-checkpoint.ts';
 
 /** Which of how many. */
 export interface PartitionOf {
@@ -137,8 +137,6 @@ export class PartitionHours {
   }
 
   async #read(scope: Scope, signal: AbortSignal): Promise<Checkpoint | null> {
-    const path = checkpointPath(this.#committer.state.pipeline, scope);
-    if ((await this.#lake.stat(path)) === null) return null;
-    return decodeCheckpoint(await readFile(this.#lake, path, signal), path);
+    return await readCheckpoint(this.#lake, this.#committer.state.pipeline, scope, signal);
   }
 }

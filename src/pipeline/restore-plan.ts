@@ -8,15 +8,15 @@
  */
 import { SluiceError } from '../core/error.ts';
 import { RESTORE_MOMENT, RESTORE_NOTHING } from '../core/errors.ts';
-import type { Lake, LakePath } from '../core/lake.ts';
+import type { Lake } from '../core/lake.ts';
 import { isSnapshotPath } from '../core/layout.ts';
-import { isSealedLine, type SealedLine } from '../core/ledger.ts';
+import { type SealedLine } from '../core/ledger.ts';
 import { parseLine, textOf } from '../core/line.ts';
 import { formatNamespace, type Namespace } from '../core/namespace.ts';
 import { compareTimestamps, SECONDS_PER_HOUR, type Timestamp } from '../core/time.ts';
 import { sealedEvents } from './event-files.ts';
 import { isGone, readHorizon } from './horizon.ts';
-import { readLedger } from './ledger.ts';
+import { readSealed } from './ledger.ts';
 import { readWhole } from './whole.ts';
 
 /** Where a state begins. */
@@ -100,13 +100,7 @@ function shown({ t, i }: Timestamp): string {
 }
 
 async function linesInForce(lake: Lake, pipeline: string, signal: AbortSignal): Promise<SealedLine[]> {
-  const superseded = new Set<LakePath>();
-  const lines: SealedLine[] = [];
-  for await (const line of readLedger(lake, pipeline, '', signal)) {
-    if (!isSealedLine(line)) continue;
-    lines.push(line);
-    for (const path of line.supersedes ?? []) superseded.add(path);
-  }
+  const { lines, superseded } = await readSealed(lake, pipeline, () => true, signal);
   return lines.filter(({ path, rows }) => rows > 0 && !superseded.has(path));
 }
 

@@ -9,7 +9,7 @@ import { SluiceError } from '../core/error.ts';
 import { RETENTION_BUSY } from '../core/errors.ts';
 import type { Lake, LakePath } from '../core/lake.ts';
 import { partHour } from '../core/layout.ts';
-import { isSealedLine, type SealedLine } from '../core/ledger.ts';
+import { type SealedLine } from '../core/ledger.ts';
 import { formatNamespace } from '../core/namespace.ts';
 import { SECONDS_PER_HOUR, hourName, parseHourName, type Hour } from '../core/time.ts';
 import type { Logger } from '../ops/log.ts';
@@ -17,7 +17,7 @@ import { MAINTENANCE, checkpointPath, hourKey } from './checkpoint.ts';
 import { dumpLock, readRecords } from './dump-record.ts';
 import { eventFileOf } from './event-files.ts';
 import { isGone, readHorizon, saveHorizon } from './horizon.ts';
-import { readLedger } from './ledger.ts';
+import { readSealed } from './ledger.ts';
 import { inParallel } from './parallel.ts';
 import { manifestPath } from './publish.ts';
 import { linesOf, readDecoded } from './read-lines.ts';
@@ -93,7 +93,7 @@ class Retention {
     const { pipeline, hoursMs, dryRun } = this.#options;
     const horizon = await readHorizon(lake, pipeline, signal);
     if (hoursMs === null && horizon.from === horizon.removed) return { from: horizon.from, heldBy: null };
-    const { lines, superseded } = await this.#ledger(signal);
+    const { lines, superseded } = await readSealed(lake, pipeline, () => true, signal);
     const wanted = hoursMs === null ? (horizon.from ?? 0) : Math.floor((clock.now() - hoursMs) / MS_PER_HOUR);
     const { hour, heldBy } = await this.#limit(
       about,
@@ -130,17 +130,6 @@ class Retention {
         if (!isLoaded(line, known)) hold(parseHourName(line.hour)!, `the warehouse has not loaded ${line.path} of ${formatNamespace(line)}`);
     }
     return { hour, heldBy };
-  }
-
-  async #ledger(signal: AbortSignal): Promise<{ lines: SealedLine[]; superseded: ReadonlySet<LakePath> }> {
-    const lines: SealedLine[] = [];
-    const superseded = new Set<LakePath>();
-    for await (const line of readLedger(this.#parts.lake, this.#options.pipeline, '', signal)) {
-      if (!isSealedLine(line)) continue;
-      lines.push(line);
-      for (const path of line.supersedes ?? []) superseded.add(path);
-    }
-    return { lines, superseded };
   }
 
   /** `_SUCCESS` before the manifest, the files of events before their index: what is left always looks like a part of an hour. */

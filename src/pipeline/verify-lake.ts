@@ -12,10 +12,9 @@ import { eventFileTime, hoursPerPart, isPerEvent, isSnapshotPath, parquetPath, p
 import { isSealedLine, type SealedLine } from '../core/ledger.ts';
 import { formatNamespace } from '../core/namespace.ts';
 import { compareTimestamps, hourName, parseHourName, type Hour } from '../core/time.ts';
-import { MAINTENANCE, checkpointPath, decodeCheckpoint, openPaths, type Checkpoint, type PartRecord } from './checkpoint.ts';
+import { MAINTENANCE, checkpointPath, openPaths, type Checkpoint, type PartRecord } from './checkpoint.ts';
 import { readLedger } from './ledger.ts';
 import { isParquet } from './parquet-lines.ts';
-import { readFile } from './read-file.ts';
 import { proveEvents, proveNoOthers } from './verify-events.ts';
 import { positionsOf, verifyFile } from './verify-file.ts';
 import { dumpPaths } from './dump-record.ts';
@@ -24,6 +23,7 @@ import { Findings, type LakeCheck, type LakeFinding } from './verify-findings.ts
 import { viewLedger, type LedgerView } from './verify-ledger.ts';
 import { listLake, PublishedProof } from './verify-published.ts';
 import { readWhole, type WholePipeline } from './whole.ts';
+import { readCheckpoint } from './read-checkpoint.ts';
 
 export interface LakeReport {
   readonly pipeline: string;
@@ -77,7 +77,7 @@ async function proveLake(lake: Lake, pipeline: string, horizon: Horizon, options
   const { signal } = options;
   const findings = new Findings();
   // Of this first reading nothing is told: the second one sees the same and more.
-  const before = await readCheckpoint(lake, pipeline, new Findings(), signal);
+  const before = await checkpointOf(lake, pipeline, new Findings(), signal);
   const layout = before?.layout ?? null;
   // What retention has removed is not missing.
   const asked = options.since === undefined ? horizon.from : Math.max(options.since, horizon.from ?? 0);
@@ -93,7 +93,7 @@ async function proveLake(lake: Lake, pipeline: string, horizon: Horizon, options
   // A dump's record names its files before it makes them.
   const dumps = await dumpPaths(lake, pipeline, signal);
   const found = { ...listing, unknown: listing.unknown.filter((path) => !dumps.has(path)) };
-  const after = await readCheckpoint(lake, pipeline, findings, signal);
+  const after = await checkpointOf(lake, pipeline, findings, signal);
   const ledgerAfter = await viewLedger(lake, pipeline, since, after, findings, signal);
   // Against the older view: a running owner moves both on.
   if (after !== null && ledger.epochLast > after.epoch) {
@@ -118,7 +118,7 @@ async function proveLake(lake: Lake, pipeline: string, horizon: Horizon, options
   };
 }
 
-async function readCheckpoint(lake: Lake, pipeline: string, findings: Findings, signal: AbortSignal): Promise<WholePipeline | null> {
+async function checkpointOf(lake: Lake, pipeline: string, findings: Findings, signal: AbortSignal): Promise<WholePipeline | null> {
   try {
     const whole = await readWhole(lake, pipeline, signal);
     if (whole === null) findings.add('checkpoint', checkpointPath(pipeline), 'is missing');
@@ -134,7 +134,7 @@ async function readCheckpoint(lake: Lake, pipeline: string, findings: Findings, 
 async function maintenance(lake: Lake, pipeline: string, findings: Findings, signal: AbortSignal): Promise<readonly PartRecord[]> {
   const path = checkpointPath(pipeline, MAINTENANCE);
   try {
-    return (await lake.stat(path)) === null ? [] : decodeCheckpoint(await readFile(lake, path, signal), path).parts;
+    return (await readCheckpoint(lake, pipeline, MAINTENANCE, signal))?.parts ?? [];
   } catch (error) {
     if (!SluiceError.is(error, CHECKPOINT_BAD)) throw error;
     findings.add('checkpoint', path, error.message);

@@ -10,13 +10,12 @@ import type { ResumePoint } from '../core/event.ts';
 import { OPERATIONS } from '../core/event.ts';
 import type { Lake, LakePath } from '../core/lake.ts';
 import { isSnapshotPath } from '../core/layout.ts';
-import { isSealedLine } from '../core/ledger.ts';
 import { documentKeyOf, textOf, parseLine, type LineFacts } from '../core/line.ts';
 import { formatNamespace } from '../core/namespace.ts';
 import type { Source } from '../core/source.ts';
 import { compareTimestamps, laterTimestamp, type Timestamp } from '../core/time.ts';
 import { readEvents, sealedEvents } from './event-files.ts';
-import { readLedger } from './ledger.ts';
+import { readSealed } from './ledger.ts';
 import { linesOf, readDecoded } from './read-lines.ts';
 import { Findings, type Finding } from './verify-findings.ts';
 import { readWhole, type WholePipeline } from './whole.ts';
@@ -124,13 +123,7 @@ async function readLake(
   };
   const reaches = (firstAt: Timestamp | null, lastAt: Timestamp | null): boolean =>
     firstAt !== null && lastAt !== null && compareTimestamps(lastAt, from) >= 0 && compareTimestamps(firstAt, to) < 0;
-  const superseded = new Set<LakePath>();
-  const lines = [];
-  for await (const line of readLedger(lake, checkpoint.pipeline, '', signal)) {
-    if (!isSealedLine(line)) continue;
-    for (const old of line.supersedes ?? []) superseded.add(old);
-    if (!isSnapshotPath(line.path)) lines.push(line);
-  }
+  const { lines, superseded } = await readSealed(lake, checkpoint.pipeline, ({ path }) => !isSnapshotPath(path), signal);
   const sealed = new Set(lines.map(({ path }) => path));
   for (const line of lines) {
     if (superseded.has(line.path) || !reaches(line.firstAt, line.lastAt)) continue;

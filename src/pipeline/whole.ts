@@ -7,8 +7,8 @@
  */
 import type { Lake, LakePath } from '../core/lake.ts';
 import { compareTimestamps, hourOf } from '../core/time.ts';
-import { PRODUCER, checkpointPath, decodeCheckpoint, partitionScope, type Checkpoint, type HourRecord, type Scope, hourKey } from './checkpoint.ts';
-import { readFile } from './read-file.ts';
+import { PRODUCER, partitionScope, type Checkpoint, type HourRecord, type Scope, hourKey } from './checkpoint.ts';
+import { readCheckpoint } from './read-checkpoint.ts';
 
 export interface WholePipeline extends Checkpoint {
   /** Ledger files that are written to, and how much of them is durable. */
@@ -17,11 +17,7 @@ export interface WholePipeline extends Checkpoint {
 
 /** `null` when it has none. @throws CHECKPOINT_BAD, CHECKPOINT_NEWER */
 export async function readWhole(lake: Lake, pipeline: string, signal: AbortSignal): Promise<WholePipeline | null> {
-  const read = async (scope: Scope): Promise<Checkpoint | null> => {
-    const path = checkpointPath(pipeline, scope);
-    if ((await lake.stat(path)) === null) return null;
-    return decodeCheckpoint(await readFile(lake, path, signal), path);
-  };
+  const read = async (scope: Scope): Promise<Checkpoint | null> => await readCheckpoint(lake, pipeline, scope, signal);
   const only = await read(null);
   if (only !== null) return { ...only, ledgers: only.ledger === null ? [] : [only.ledger] };
   const producer = await read(PRODUCER);

@@ -10,6 +10,7 @@ import type { Clock } from '../../core/clock.ts';
 import { SluiceError, reasonOf } from '../../core/error.ts';
 import { BUS_OFFSET_GONE, CAPTURE_BROKEN } from '../../core/errors.ts';
 import type { Lake, LakePath } from '../../core/lake.ts';
+import { readRange } from '../../core/read-range.ts';
 import { readAvro, type CaptureRecord } from './avro.ts';
 import { captureFiles, patternRegex, type CaptureFile } from './files.ts';
 import { readCaptureParquet } from './parquet.ts';
@@ -158,7 +159,7 @@ export class CaptureBus implements Bus {
     const { files } = this.#options;
     if (!/\.parquet$/i.test(path)) return yield* readAvro(files.read(path, 0, signal));
     const size = (await files.stat(path))?.size ?? 0;
-    yield* readCaptureParquet({ byteLength: size, slice: async (from, to) => await piece(files, path, from, to ?? size, signal) });
+    yield* readCaptureParquet({ byteLength: size, slice: async (from, to) => await readRange(files, path, from, to ?? size, signal) });
   }
 
   /** A line that was too large for the hub is put back. */
@@ -210,18 +211,6 @@ function timeOf(text: string): number {
   const isIso = /^\d{4}-/.test(text);
   const hasZone = /Z$|[+-]\d\d:?\d\d$/.test(text);
   return Date.parse(hasZone ? text : isIso ? `${text}Z` : `${text} UTC`) || 0;
-}
-
-async function piece(lake: Lake, path: LakePath, from: number, to: number, signal: AbortSignal): Promise<ArrayBuffer> {
-  const bytes = new Uint8Array(Math.max(0, to - from));
-  let length = 0;
-  for await (const chunk of lake.read(path, from, signal)) {
-    const part = chunk.subarray(0, bytes.length - length);
-    bytes.set(part, length);
-    length += part.length;
-    if (length === bytes.length) break;
-  }
-  return bytes.buffer;
 }
 
 class CaptureReader implements BusReader {
