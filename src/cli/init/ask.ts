@@ -10,7 +10,7 @@ import type { InitFlags } from '../commands/init.ts';
 import type { Io } from '../io.ts';
 import { asSluiceError } from '../print-error.ts';
 import { countOf } from '../table.ts';
-import { DEFAULTS, defaultUri, lakeOfFlags, resolveUri, warehouseOf, type Answers, type Target } from './answers.ts';
+import { DEFAULTS, defaultUri, lakeOfFlags, resolveUri, warehouseOf, type Answers, type Start, type Target } from './answers.ts';
 import { azureAnswer, folderAnswer, LAKE_VARIABLE, needsSecret, type LakeAnswer, type LoginKind } from './lake.ts';
 
 export async function askAnswers(io: Io, flags: InitFlags, target: Target): Promise<Answers> {
@@ -34,6 +34,7 @@ export async function askAnswers(io: Io, flags: InitFlags, target: Target): Prom
     (await answered(
       text({ message: 'What should this pipeline be called?', ...orElse(nameFor(include)), validate: invalidName, signal: io.signal }),
     ));
+  const startAt = flags.startAt ?? (await askStart(io));
   const lake = flags.lake === undefined && flags.lakeAuth === undefined ? await askLake(io, folder) : await lakeOfFlags(io, flags, folder);
   const warehouse = await until(
     io,
@@ -45,7 +46,7 @@ export async function askAnswers(io: Io, flags: InitFlags, target: Target): Prom
       return path;
     },
   );
-  return { pipeline, uri, include, lake, warehouse };
+  return { pipeline, uri, include, startAt, lake, warehouse };
 }
 
 /** A flag that does not hold ends the command: nobody is there to mend it. */
@@ -94,6 +95,14 @@ async function askInclude(io: Io, deployment: Deployment | null): Promise<readon
     multiselect({ message: 'Which databases?', options, initialValues: databases.map(({ name }) => name), required: true, signal: io.signal }),
   );
   return chosen.length === databases.length && databases.length > 1 ? DEFAULTS.include : chosen.map((name) => `${name}.*`);
+}
+
+async function askStart(io: Io): Promise<Start> {
+  const options: { readonly value: Start; readonly label: string; readonly hint: string }[] = [
+    { value: 'now', label: 'with what changes from now on', hint: '`sluice snapshot` brings the rest in later' },
+    { value: 'snapshot', label: 'with what is there', hint: 'reads every collection whole, beside the changes' },
+  ];
+  return await answered(select<Start>({ message: 'What should it begin with?', options, signal: io.signal }));
 }
 
 async function askLake(io: Io, folder: string): Promise<LakeAnswer> {
