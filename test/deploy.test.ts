@@ -143,7 +143,7 @@ describe('the systemd unit', async () => {
     expect(kept).toEqual([1, 2, 78]);
   });
 
-  it.skipIf(!installed('systemd-analyze', '--version'))('is one that systemd can read (where systemd-analyze is installed)', async () => {
+  it.skipIf(!installed('systemd-analyze', '--version') && process.env['CI'] !== 'true')('is one that systemd can read (where systemd-analyze is installed, and in CI)', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'sluice-unit-'));
     try {
       const file = join(folder, 'sluice.service');
