@@ -11,9 +11,12 @@ import type { CollectionRow, Warehouse } from '../core/warehouse.ts';
 import type { Config } from '../config/config.ts';
 import type { PipelineStats } from '../ops/stats.ts';
 import { newCheckpoint } from '../pipeline/checkpoint.ts';
+import { listDeadLetters } from '../pipeline/dead-letters.ts';
 import { readWhole, type WholePipeline } from '../pipeline/whole.ts';
 import { Drawing } from './drawing.ts';
 import { HourBook } from './hour-book.ts';
+import { canSnapshot } from './snapshot.ts';
+import { snapshotReport } from './status.ts';
 import { readOplog } from './oplog-watch.ts';
 import type { Overview, VerificationOverview } from './overview-types.ts';
 import type { VerifyReport } from './types.ts';
@@ -25,6 +28,8 @@ const MADE_MS_MIN = 1_000;
 /** Reading a month of a large ledger takes a while: so much of each second. */
 const READ_MS_MAX = 300;
 const OPLOG_MS = 60_000;
+/** Dead letters that this process did not write itself: another one may have, or sent them again. */
+const LETTERS_MS = 60_000;
 /** Of a registry that nothing has changed since. */
 const REGISTRY_MS = 10_000;
 const FINDINGS_SHOWN = 20;
@@ -51,6 +56,7 @@ export class Overviews {
   #made: { readonly atMs: number; readonly overview: Promise<Overview> } | null = null;
   readonly #oplog: { askedAtMs: number; hours: number | null } = { askedAtMs: Number.NEGATIVE_INFINITY, hours: null };
   #registry: Kept<readonly CollectionRow[]> | null = null;
+  #letters: Kept<number> | null = null;
   #verification: VerificationOverview | null = null;
   /** What a former process has found is there. */
   #hasAskedLake = false;
@@ -63,14 +69,17 @@ export class Overviews {
   /** Differs whenever the overview would. */
   get revision(): string {
     const { stats } = this.#looked;
-    const { state, epoch, partsOpen, partsSealed, hoursComplete, filesLoaded, rowsMerged, loadErrors, gaps, gapsOpen } = stats;
-    return [state, epoch, partsOpen, partsSealed, hoursComplete, filesLoaded, rowsMerged, loadErrors, gaps, gapsOpen, this.#changes].join('.');
+    const { state, epoch, partsOpen, partsSealed, hoursComplete, filesLoaded, rowsMerged, loadErrors, gaps, gapsOpen, snapshotsOpen, deadLetters } =
+      stats;
+    const counts = [partsOpen, partsSealed, hoursComplete, filesLoaded, rowsMerged, loadErrors, gaps, gapsOpen, snapshotsOpen, deadLetters];
+    return [state, epoch, ...counts, this.#changes].join('.');
   }
 
   /** Something was changed that no counter tells: a collection was paused. */
   changed(): void {
     this.#changes += 1;
     this.#registry = null;
+    this.#made = null;
   }
 
   /** One at a time, whoever asks. */
@@ -137,6 +146,7 @@ export class Overviews {
   async #make(nowMs: number, signal: AbortSignal): Promise<Overview> {
     const { config, stats, lake, warehouse, capture } = this.#looked;
     this.#askOplog(nowMs);
+    const { revision } = this;
     const checkpoint = await this.#checkpoint(signal);
     if (!this.#hasAskedLake) {
       const former = await readVerification(lake, config.pipeline, signal);
@@ -147,8 +157,10 @@ export class Overviews {
     const last = Math.max(hourOf(nowMs / 1000), hourOf(watermark.t));
     const from = last - WINDOW_HOURS + 1;
     const book = await this.#read(checkpoint, from, nowMs, signal);
+    const captures = capture !== null && stats.epoch > 0;
     const registry = warehouse === null ? [] : await this.#readRegistry(warehouse, nowMs);
     return {
+      revision,
       at: new Date(nowMs).toISOString(),
       version: productVersion(),
       pipeline: config.pipeline,
@@ -158,7 +170,12 @@ export class Overviews {
       include: config.source.include,
       lake: lake.description,
       warehouse: config.warehouse === null ? null : (warehouse?.description ?? config.warehouse.kind),
-      abilities: { captures: capture !== null && stats.epoch > 0, loads: warehouse !== null },
+      abilities: {
+        captures,
+        loads: warehouse !== null,
+        snapshots: captures && canSnapshot(config),
+        sends: config.bus !== null,
+      },
       position: resume?.position ?? null,
       startedAt: isoOf(startedAt),
       watermark: isoOf(watermark),
@@ -171,7 +188,10 @@ export class Overviews {
         to: gap.to === null ? null : isoOf(gap.to),
         cause: gap.cause,
         collections: gap.collections,
+        repaired: gap.repaired ?? null,
       })),
+      snapshots: checkpoint.snapshots.map((record) => snapshotReport(record, Date.parse(checkpoint.savedAt))),
+      deadLetters: config.bus === null ? null : await this.#countLetters(nowMs, signal),
       loads: stats.loads.slice(0, 50),
       verification: this.#verification,
     };
@@ -194,6 +214,15 @@ export class Overviews {
       if (hours !== this.#oplog.hours) this.#changes += 1;
       this.#oplog.hours = hours;
     });
+  }
+
+  async #countLetters(nowMs: number, signal: AbortSignal): Promise<number> {
+    const of = `${this.#looked.stats.deadLetters}.${this.#changes}`;
+    const kept = this.#letters;
+    if (kept !== null && kept.of === of && nowMs - kept.atMs < LETTERS_MS) return kept.value;
+    const value = (await listDeadLetters(this.#looked.lake, this.#looked.config.pipeline, signal)).length;
+    this.#letters = { atMs: nowMs, of, value };
+    return value;
   }
 
   /** A warehouse that costs money while it is awake is asked only when something was loaded or changed. */

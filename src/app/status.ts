@@ -100,7 +100,7 @@ async function headroomOf(
 }
 
 /** @param savedAtMs when this was true */
-function snapshotReport(record: SnapshotRecord, savedAtMs: number): SnapshotReport {
+export function snapshotReport(record: SnapshotRecord, savedAtMs: number): SnapshotReport {
   const { ns, cause, at, begunAt, estimate, ranges, parts, failed = null } = record;
   const rows = record.rows + parts.reduce((sum, part) => sum + part.rows, 0);
   const seconds = (savedAtMs - Date.parse(begunAt)) / 1000;

@@ -334,7 +334,9 @@ export interface DeadLetterReport {
 }
 
 export interface DeadLettersReport {
+  /** Oldest first; the dashboard is given the newest of them. */
   readonly letters: readonly DeadLetterReport[];
+  readonly total: number;
 }
 
 export interface ReplaySummary {

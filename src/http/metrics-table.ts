@@ -81,6 +81,12 @@ export const METRICS: readonly Metric[] = [
     read: (s) => s.linesOversize,
   },
   {
+    name: 'sluice_dead_letters_total',
+    kind: 'counter',
+    help: 'Messages of the bus that could not be read and were put aside on the lake.',
+    read: (s) => s.deadLetters,
+  },
+  {
     name: 'sluice_last_event_timestamp_seconds',
     kind: 'gauge',
     help: 'When the last events became durable.',
