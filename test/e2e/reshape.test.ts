@@ -71,6 +71,7 @@ beforeAll(async () => {
       pipeline: 'p',
       startAt: { kind: 'now' as const },
       collections: ['db.*'] as string[],
+      excluded: [] as string[],
       onHistoryLost: 'fail' as const,
       layout: LAYOUT_PRESETS.hive,
       partitionBy: 'collection' as const,
