@@ -51,10 +51,11 @@ import type {
 } from './types.ts';
 import { verifyAll } from './verify.ts';
 
-/** Of each check; the report has them all. */
-const FINDINGS_LOGGED = 10;
 /** Of dead letters, for a page: each is a file of its own. */
 const LETTERS_MAX = 200;
+
+/** Of each check; the report has them all. */
+const FINDINGS_LOGGED = 10;
 
 export class RunControl implements Control {
   readonly #running: Running;

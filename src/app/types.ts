@@ -80,6 +80,21 @@ export interface ReshapeSummary {
   readonly filesDone: number;
 }
 
+export interface AdoptArgs {
+  /** Where the Spark job has written to, as `lake.url` is written. */
+  readonly from: string;
+  readonly takeOver: boolean;
+}
+
+export interface AdoptSummary {
+  readonly events: number;
+  readonly partsSealed: number;
+  readonly hoursComplete: number;
+  readonly deadLetters: number;
+  /** Another process adopts or reshapes them. */
+  readonly partitionsOwnedByOthers: readonly number[];
+}
+
 export interface DumpArgs {
   /** Globs over `db.collection`; empty: all that the configuration dumps. */
   readonly collections: readonly string[];
