@@ -22,7 +22,7 @@ import * as gaps from '../../src/warehouse/sql/gaps.ts';
 import * as registry from '../../src/warehouse/sql/registry.ts';
 import * as history from '../../src/warehouse/sql/schema-history.ts';
 import { createSchema } from '../../src/warehouse/sql/schema.ts';
-import { applyBaseline, countLive, emptySilver, purgeDeleted, selectCurrent, type Range } from '../../src/warehouse/sql/silver.ts';
+import { applyBaseline, emptySilver, endVanished, purgeDeleted, selectCurrent, selectRange, type Range } from '../../src/warehouse/sql/silver.ts';
 import type { Statement } from '../../src/warehouse/sql/statement.ts';
 import type { ViewPlan } from '../../src/warehouse/sql/view-plan.ts';
 
@@ -106,7 +106,7 @@ export function statementsOf(dialect: Dialect, own: OwnStatements): Readonly<Rec
       insertSkipped(catalog, line),
       insertBaselines(dialect, catalog, tables, ns, 8),
       insertSnapshots(dialect, catalog, tables, ns, 8),
-      completeSnapshots(catalog, ns),
+      completeSnapshots(catalog, ns, 8),
       registry.addLoaded(catalog, ns, { rows: 12, bytes: 4096, lastAt: at }, 8),
       ...registry.recordFailure(catalog, ns, line.path, 'it has 11 rows'),
       cleared,
@@ -116,9 +116,11 @@ export function statementsOf(dialect: Dialect, own: OwnStatements): Readonly<Rec
       ...own.begin(catalog),
       registry.selectEntry(catalog, ns),
       selectBatches(catalog, ns, 3),
-      countLive(tables, range),
+      selectRange(catalog, tables, ns, range),
       ...applyBaseline(dialect, tables, range, named),
       ...own.fold(catalog, tables, range, named),
+      endVanished(catalog, tables, ns, range, 'range'),
+      endVanished(catalog, tables, ns, range, 'all'),
       registry.markMerged(catalog, ns, 7, position),
       emptySilver(tables),
       purgeDeleted(tables, '2026-11-21T00:00:00.000Z'),
@@ -152,6 +154,7 @@ export function statementsOf(dialect: Dialect, own: OwnStatements): Readonly<Rec
       registry.selectStems(catalog),
       registry.insertEntry(catalog, ns, tables.stem),
       registry.selectEntries(catalog),
+      registry.rebuildOlder(catalog),
       registry.selectCollections(catalog),
       registry.updateSourceCount(catalog, ns, 12),
       gaps.selectGaps(catalog, 'shop'),
