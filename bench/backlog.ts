@@ -75,13 +75,13 @@ export interface Run extends Measured {
 export async function run(set: ReplicaSet, subject: Omit<Subject, 'uri' | 'folder'>): Promise<Run> {
   const folder = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
   try {
-    const before = serverCpuMs(set);
+    const before = cpuMs(set.pids);
     const child = fork(fileURLToPath(new URL('subject.ts', import.meta.url)), [JSON.stringify({ ...subject, uri: set.uri, folder })]);
     const result = Promise.withResolvers<Measured>();
     child.on('message', (message) => result.resolve(message as Measured));
     child.on('exit', (code) => result.reject(new Error(`${subject.kind} ended with ${code}`)));
     const measured = await result.promise;
-    const serverCpu = serverCpuMs(set) - before;
+    const serverCpu = cpuMs(set.pids) - before;
     if (child.exitCode === null) await once(child, 'exit');
     return { ...measured, serverCpuMs: serverCpu };
   } finally {
@@ -89,9 +89,9 @@ export async function run(set: ReplicaSet, subject: Omit<Subject, 'uri' | 'folde
   }
 }
 
-/** 0 where there is no /proc. */
-function serverCpuMs(set: ReplicaSet): number {
-  return set.pids.reduce((sum, pid) => {
+/** Processor time of processes that run, so far; 0 where there is no /proc. */
+export function cpuMs(pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => {
     try {
       const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
       return sum + ((Number(fields[11]) + Number(fields[12])) * 1000) / TICKS_PER_SECOND;

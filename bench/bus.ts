@@ -1,168 +1,255 @@
 /**
- * MongoDB → Kafka → files, with the broker beside it: how many events a second one producer and one consumer carry, each as
- * `sluice run` starts it, against a bare loop of the client that sends the same records, all replicas acknowledging.
+ * MongoDB → Kafka → files, with mongod and the broker beside it: how many events a second one producer and one consumer carry,
+ * each as `sluice run` starts it, and what each of the four processes does for an event. In the same run: a plain program of two
+ * processes that does the same with the clients' own means, and a loop that only moves bytes (bus-plain.ts).
  *
- * `npm run bench -- bus`; `BENCH_EVENTS` sets how many events of 1.2 KB. Needs Java, and Maven the first time.
+ * All have carried some events before, so that what is measured is neither the start nor the compiling. The producer is frozen
+ * while the backlog is written, and carries it when it may go on.
+ *
+ * `npm run bench -- bus [collection|document]`; `BENCH_EVENTS` sets how many events of 1.2 KB. Needs Java, and Maven the first time.
  */
-import { fork } from 'node:child_process';
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { open, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Producer, type MessageToProduce } from '@platformatic/kafka';
 import type { MongoClient } from 'mongodb';
-import { systemClock } from '../src/core/clock.ts';
-import { compareTimestamps, type Timestamp } from '../src/core/time.ts';
-import { silentLog } from '../src/ops/log.ts';
+import type { ReplicaSet } from '../src/app/demo/replica-set.ts';
 import { KafkaBus } from '../src/bus/kafka/kafka.ts';
-import { checkpointPath, decodeCheckpoint, type Checkpoint, type Scope } from '../src/pipeline/checkpoint.ts';
-import { openLocalLake } from '../src/lake/local/local.ts';
-import { readFile } from '../src/pipeline/read-file.ts';
-import { readWhole } from '../src/pipeline/whole.ts';
+import { systemClock } from '../src/core/clock.ts';
+import { silentLog } from '../src/ops/log.ts';
 import { RunProcess } from '../test/crash/run-process.ts';
-import { mark } from '../test/e2e/pipeline-run.ts';
 import { until } from '../test/e2e/until.ts';
 import { Workspace } from '../test/e2e/workspace.ts';
 import { KafkaBroker } from '../test/kafka.ts';
-import { insertDocuments, startServer } from './backlog.ts';
+import { cpuMs, insertDocuments, startServer, tokenOf } from './backlog.ts';
+import type { PlainTask } from './bus-plain.ts';
 import { report, type Row } from './report.ts';
 
 const EVENTS = Number(process.env['BENCH_EVENTS'] ?? 300_000);
+const WARM_EVENTS = Math.ceil(EVENTS / 5);
+const BYTES_EVENTS = Math.min(EVENTS, 100_000);
 const PARTITIONS = 4;
 const COLLECTIONS = 8;
-const POLL_MS_MAX = 120_000;
-/** What a request of the bare loop takes: as those of sluice. */
-const REQUEST_BYTES = 850_000;
-const BARE_RECORDS = 100_000;
+const BYTES = 1_200;
+const POLL_MS = 50;
+const NEWLINE = 0x0a;
+const MS_MAX = 120_000;
 const never = new AbortController().signal;
+/** As one runs a broker, and not as one starts it for a test: compiled by both compilers, with a heap that it does not fill. */
+const JAVA = ['-Xms1g', '-Xmx1g', '-XX:+UseParallelGC', '-Dlog4j2.level=WARN'];
 
-type Process = 'produce' | 'consume';
+interface Measure {
+  readonly who: string;
+  readonly what: string;
+  readonly pids: Readonly<Partial<Record<'producer' | 'consumer', number>>>;
+  /** How many it has carried altogether. */
+  readonly carried: () => Promise<number>;
+  readonly from: number;
+  readonly events?: number;
+}
 
-async function carry(client: MongoClient, uri: string, broker: KafkaBroker, partitionBy: string, how: 'together' | 'in turn'): Promise<Row[]> {
-  const topic = `${partitionBy}-${how.replace(' ', '-')}`;
-  await broker.createTopic(topic, PARTITIONS);
-  await using work = await Workspace.make();
-  const { operationTime } = await client.db('admin').command({ ping: 1 });
-  const from = new Date(((operationTime as { t: number }).t + 1) * 1000);
-  while (Date.now() < from.getTime()) await systemClock.sleep(20);
-  const configFile = await work.writeConfig({
-    source: { uri, include: ['bench.*'], startAt: from.toISOString() },
-    bus: { url: `kafka://${broker.plain}/${topic}`, auth: { kind: 'none' }, partitionBy },
-  });
-  await client.db('bench').dropDatabase();
-  await insertDocuments(client, EVENTS, 1_200, COLLECTIONS);
-  const to = await mark(client, 'bench', 'events_0');
-  const lake = await openLocalLake(work.lake);
-  const saved = async (scope: Scope): Promise<Checkpoint | null> => {
-    const path = checkpointPath('shop', scope);
-    return (await lake.stat(path)) === null ? null : decodeCheckpoint(await readFile(lake, path, never), path);
-  };
-  const reached = async (side: Process): Promise<boolean> => {
-    const watermark: Timestamp | undefined = (side === 'produce' ? await saved('producer') : await readWhole(lake, 'shop', never))?.watermark;
-    return watermark !== undefined && compareTimestamps(watermark, to) >= 0;
-  };
-  const start = async (side: Process): Promise<RunProcess> => {
-    const process = RunProcess.start(configFile, { args: ['--role', side] });
-    if (side === 'produce') await until('it reads', () => process.stderr.includes('reading changes'));
-    return process;
-  };
-  const rows: Row[] = [];
-  const tell = (what: string, ms: number): void => void rows.push({ 'shared out by': partitionBy, what, 'events/s': (EVENTS / ms) * 1000 });
-  if (how === 'together') {
-    await using consume = await start('consume');
-    await until('it waits', () => consume.stderr.includes('waiting for'));
-    await using _produce = await start('produce');
+interface Topic extends AsyncDisposable {
+  readonly name: string;
+  /** Messages in it. */
+  readonly sent: () => Promise<number>;
+}
+
+class Bench {
+  readonly #set: ReplicaSet;
+  readonly #client: MongoClient;
+  readonly #broker: KafkaBroker;
+  readonly #partitionBy: string;
+  #topics = 0;
+  readonly rows: Row[] = [];
+
+  constructor(set: ReplicaSet, client: MongoClient, broker: KafkaBroker, partitionBy: string) {
+    this.#set = set;
+    this.#client = client;
+    this.#broker = broker;
+    this.#partitionBy = partitionBy;
+  }
+
+  async sluice(): Promise<void> {
+    await using topic = await this.#topic();
+    await using work = await Workspace.make();
+    const configFile = await work.writeConfig({
+      source: { uri: this.#set.uri, include: ['bench.*'], startAt: 'now' },
+      bus: { url: `kafka://${this.#broker.plain}/${topic.name}`, auth: { kind: 'none' }, partitionBy: this.#partitionBy },
+    });
+    const lake = join(work.lake, 'bench');
+    const lines = new Lines(lake);
+    const written = async (): Promise<number> => await lines.count();
+    const start = (role: 'produce' | 'consume'): RunProcess => RunProcess.start(configFile, { args: ['--role', role] });
+    await using producer = start('produce');
+    await producer.said('reading changes');
+    {
+      await using consumer = start('consume');
+      await this.#warmUp(written);
+      await this.#backlog(producer.pid);
+      const pids = { producer: producer.pid, consumer: consumer.pid };
+      await this.#measure({ who: 'sluice', what: 'MongoDB → Kafka → files', pids, carried: written, from: WARM_EVENTS });
+      await consumer.kill('SIGTERM');
+    }
+    const from = await topic.sent();
+    await this.#backlog(producer.pid);
+    await this.#measure({ who: 'sluice', what: 'MongoDB → Kafka', pids: { producer: producer.pid }, carried: topic.sent, from });
+    await producer.kill('SIGTERM');
+    await using consumer = start('consume');
+    await consumer.said('reading changes');
+    const pids = { consumer: consumer.pid };
+    await this.#measure({ who: 'sluice', what: 'Kafka → files, its start included', pids, carried: written, from: WARM_EVENTS + EVENTS });
+  }
+
+  async plain(): Promise<void> {
+    await using topic = await this.#topic();
+    await using work = await Workspace.make();
+    const token = await tokenOf(this.#client);
+    const task = { broker: this.#broker.plain, topic: topic.name, uri: this.#set.uri, token, folder: work.folder, events: BYTES_EVENTS };
+    const lines = new Lines(work.folder);
+    const written = async (): Promise<number> => await lines.count();
+    {
+      await using consumer = Plain.start({ ...task, side: 'consume' });
+      await using producer = Plain.start({ ...task, side: 'produce' });
+      await this.#warmUp(written);
+      await this.#backlog(producer.pid);
+      const pids = { producer: producer.pid, consumer: consumer.pid };
+      await this.#measure({ who: 'plain program', what: 'MongoDB → Kafka → files', pids, carried: written, from: WARM_EVENTS });
+    }
+    for (const time of ['warm-up', 'measured']) {
+      await using bare = await this.#topic();
+      await using mover = Plain.start({ ...task, side: 'bytes', topic: bare.name, from: topic.name });
+      await mover.ready();
+      const pids = { producer: mover.pid };
+      await this.#measure({ who: 'bytes only', what: 'the same records → Kafka', pids, carried: bare.sent, from: 0, events: BYTES_EVENTS });
+      if (time === 'warm-up') this.rows.pop();
+    }
+  }
+
+  async #topic(): Promise<Topic> {
+    this.#topics += 1;
+    const name = `${this.#partitionBy}-${this.#topics}`;
+    await this.#broker.createTopic(name, PARTITIONS);
+    const bus = new KafkaBus(
+      { url: `kafka://${this.#broker.plain}/${name}`, login: { kind: 'none' }, token: async () => '' },
+      systemClock,
+      silentLog,
+    );
+    const sent = async (): Promise<number> => (await bus.ranges(never)).reduce((sum, { first, next }) => sum + Number(next - first), 0);
+    return { name, sent, [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose]() };
+  }
+
+  async #warmUp(carried: () => Promise<number>): Promise<void> {
+    await insertDocuments(this.#client, WARM_EVENTS, BYTES, COLLECTIONS);
+    await until('the first events are through', async () => (await carried()) >= WARM_EVENTS, MS_MAX);
+  }
+
+  /** Written while the producer stands still. */
+  async #backlog(producer: number): Promise<void> {
+    process.kill(producer, 'SIGSTOP');
+    await insertDocuments(this.#client, EVENTS, BYTES, COLLECTIONS);
+    // What the server still has to do for that is not part of it.
+    await this.#client.db('admin').command({ fsync: 1 });
+    process.kill(producer, 'SIGCONT');
+  }
+
+  async #measure({ who, what, pids, carried, from, events = EVENTS }: Measure): Promise<void> {
+    const all = { mongod: this.#set.pids, broker: [this.#broker.pid], producer: ids(pids.producer), consumer: ids(pids.consumer) };
+    const names = Object.keys(all) as (keyof typeof all)[];
+    const before = names.map((name) => cpuMs(all[name]));
     const begun = performance.now();
-    await until('all is in the lake', () => reached('consume'), POLL_MS_MAX);
-    tell('MongoDB → Kafka → files', performance.now() - begun);
-  } else {
-    for (const side of ['produce', 'consume'] as const) {
-      const begun = performance.now();
-      await using _process = await start(side);
-      const ready = side === 'produce' ? performance.now() : begun;
-      await until(`all is through`, () => reached(side), POLL_MS_MAX);
-      tell(side === 'produce' ? 'MongoDB → Kafka' : 'Kafka → files, with its start', performance.now() - ready);
-    }
-    rows.push({ 'shared out by': partitionBy, what: 'bare loop, MongoDB left out', 'events/s': await bareLoop(broker, topic) });
+    const spent = [...before];
+    await until(`${who}: ${what}`, async () => {
+      for (const [n, name] of names.entries()) spent[n] = Math.max(spent[n]!, cpuMs(all[name]));
+      await systemClock.sleep(POLL_MS);
+      return (await carried()) >= from + events;
+    }, MS_MAX); // prettier-ignore
+    const ms = performance.now() - begun;
+    const perEvent = names.map((_, n) => ((spent[n]! - before[n]!) * 1000) / events);
+    const columns = Object.fromEntries(names.map((name, n) => [`${name}, µs`, perEvent[n]!]));
+    const total = perEvent.reduce((sum, each) => sum + each, 0);
+    this.rows.push({ 'shared out by': this.#partitionBy, what, who, 'events/s': (events / ms) * 1000, ...columns, 'all, µs': total });
   }
-  await lake[Symbol.asyncDispose]();
-  return rows;
 }
 
-/** In a process of its own, as sluice is. @returns records a second */
-async function bareLoop(broker: KafkaBroker, topic: string): Promise<number> {
-  await broker.createTopic(`${topic}-bare`, PARTITIONS);
-  const child = fork(fileURLToPath(import.meta.url), ['bare', broker.plain, topic]);
-  const result = Promise.withResolvers<number>();
-  child.on('message', (rate) => result.resolve(rate as number));
-  child.on('exit', (code) => result.reject(new Error(`the bare loop ended with ${code}`)));
-  return await result.promise;
+/** A process of {@link PlainTask}. */
+class Plain implements AsyncDisposable {
+  readonly #child: ChildProcess;
+
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+  }
+
+  static start(task: PlainTask): Plain {
+    return new Plain(fork(fileURLToPath(new URL('bus-plain.ts', import.meta.url)), [JSON.stringify(task)]));
+  }
+
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
+  /** It has said that it could begin, and is told to. */
+  async ready(): Promise<void> {
+    await once(this.#child, 'message');
+    this.#child.send('go');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child.exitCode !== null) return;
+    const ended = once(this.#child, 'exit');
+    this.#child.kill('SIGKILL');
+    await ended;
+  }
 }
 
-async function bare(broker: string, topic: string): Promise<void> {
-  const bus = new KafkaBus({ url: `kafka://${broker}/${topic}`, login: { kind: 'none' }, token: async () => '' }, systemClock, silentLog);
-  const requests: MessageToProduce<Buffer, Buffer, Buffer, Buffer>[][][] = [];
-  let count = 0;
-  for (let partition = 0; partition < PARTITIONS; partition += 1) {
-    requests.push([]);
-    await using reader = bus.reader(partition);
-    let bytes = Infinity;
-    for (let next = 0n, taken = 0; taken < BARE_RECORDS / PARTITIONS;) {
-      const read = await reader.read(next, never);
-      if (read.records.length === 0) break;
-      for (const record of read.records) {
-        if (record.value === null || record.value.length === 0) continue;
-        const headers = new Map<Buffer, Buffer>();
-        for (const name of ['position', 'operationType', 'ns', 'at', 'clusterTime', 'fingerprint'])
-          headers.set(Buffer.from(name), Buffer.from(record.header(name)!));
-        if (bytes + record.value.length + 300 > REQUEST_BYTES) {
-          requests[partition]!.push([]);
-          bytes = 0;
-        }
-        bytes += record.value.length + 300;
-        requests[partition]!.at(-1)!.push({
-          topic: `${topic}-bare`,
-          partition,
-          key: Buffer.from(record.header('ns')!),
-          value: record.value,
-          headers,
-        });
-        count += 1;
-        taken += 1;
-      }
-      next = read.next;
+function ids(pid: number | undefined): readonly number[] {
+  return pid === undefined ? [] : [pid];
+}
+
+/** Lines of the files of events in a folder, of which only what is new is read. */
+class Lines {
+  readonly #folder: string;
+  readonly #seen = new Map<string, number>();
+  readonly #buffer = Buffer.alloc(1 << 20);
+  #count = 0;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  async count(): Promise<number> {
+    const entries = await readdir(this.#folder, { recursive: true, withFileTypes: true }).catch(() => []);
+    for (const entry of entries) if (entry.isFile() && entry.name.endsWith('.jsonl')) await this.#read(join(entry.parentPath, entry.name));
+    return this.#count;
+  }
+
+  async #read(path: string): Promise<void> {
+    await using file = await open(path);
+    for (let at = this.#seen.get(path) ?? 0; ;) {
+      const { bytesRead } = await file.read(this.#buffer, 0, this.#buffer.length, at);
+      if (bytesRead === 0) return;
+      const bytes = this.#buffer.subarray(0, bytesRead);
+      for (let from = bytes.indexOf(NEWLINE); from >= 0; from = bytes.indexOf(NEWLINE, from + 1)) this.#count += 1;
+      at += bytesRead;
+      this.#seen.set(path, at);
     }
   }
-  await bus[Symbol.asyncDispose]();
-  const producer = new Producer<Buffer, Buffer, Buffer, Buffer>({
-    clientId: 'bare',
-    bootstrapBrokers: [broker],
-    maxInflights: PARTITIONS,
-    strict: true,
-  });
-  await producer.metadata({ topics: [`${topic}-bare`] });
-  const begun = performance.now();
-  await Promise.all(
-    requests.map(async (of) => {
-      for (const messages of of) await producer.send({ messages, acks: -1 });
-    }),
-  );
-  process.send?.((count / (performance.now() - begun)) * 1000);
-  await producer.close();
-  process.disconnect?.();
 }
 
 async function main(): Promise<void> {
   await using set = await startServer();
   const client = await set.connect();
-  await using broker = await KafkaBroker.start();
+  for (let n = 0; n < COLLECTIONS; n += 1) await client.db('bench').createCollection(`events_${n}`);
+  await using broker = await KafkaBroker.start({ java: JAVA });
+  const wanted = process.argv.slice(2);
   const rows: Row[] = [];
-  for (const partitionBy of ['collection', 'document']) {
-    const inTurn = await carry(client, set.uri, broker, partitionBy, 'in turn');
-    const loop = inTurn.at(-1)!['events/s'] as number;
-    for (const row of [...(await carry(client, set.uri, broker, partitionBy, 'together')), ...inTurn])
-      rows.push({ ...row, 'of the bare loop': (row['events/s'] as number) / loop });
+  for (const partitionBy of wanted.length > 0 ? wanted : ['collection', 'document']) {
+    const bench = new Bench(set, client, broker, partitionBy);
+    await bench.plain();
+    await bench.sluice();
+    rows.push(...bench.rows.toReversed());
   }
   report('bus', rows);
 }
 
-const [mode, at, topic] = process.argv.slice(2);
-if (mode === 'bare') await bare(at!, topic!);
-else await main();
+await main();

@@ -17,6 +17,7 @@ import { until } from './e2e/until.ts';
 
 const KAFKA = { artifact: 'kafka_2.13', version: '4.3.1' } as const;
 const CACHE = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'sluice', `kafka-${KAFKA.version}`);
+/** Starts fast; how fast it is then does not matter to a test. */
 const JAVA = ['-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Dlog4j2.level=WARN'];
 /** A machine with other work to do may take its time to start a JVM that has a log to recover. */
 const READY_MS_MAX = 180_000;
@@ -64,30 +65,38 @@ export interface KafkaOptions {
   readonly proxyPort?: number;
   /** Lines for `server.properties`. */
   readonly properties?: readonly string[];
+  /** Options of its JVM. */
+  readonly java?: readonly string[];
 }
 
 export class KafkaBroker implements AsyncDisposable {
   readonly #folder: string;
   readonly #jars: string;
   readonly #ports: Ports;
+  readonly #java: readonly string[];
   #process: ChildProcess | null = null;
 
-  private constructor(folder: string, jars: string, ports: Ports) {
+  private constructor(folder: string, jars: string, ports: Ports, java: readonly string[]) {
     this.#folder = folder;
     this.#jars = jars;
     this.#ports = ports;
+    this.#java = java;
   }
 
   static async start(options: KafkaOptions = {}): Promise<KafkaBroker> {
     const jars = await fetchJars();
     const folder = await mkdtemp(join(tmpdir(), 'sluice-kafka-'));
-    const broker = new KafkaBroker(folder, jars, await freePorts());
+    const broker = new KafkaBroker(folder, jars, await freePorts(), options.java ?? JAVA);
     await writeFile(join(folder, 'server.properties'), broker.#properties(options));
     const format = ['kafka.tools.StorageTool', 'format', '-t', 'MkU3OEVBNTcwNTJENDM2Qg', '-c', 'server.properties'];
     const made = spawnSync('java', [...JAVA, '-cp', join(jars, '*'), ...format], { cwd: folder, encoding: 'utf8' });
     if (made.status !== 0) throw new Error(`the storage of the broker could not be made: ${made.stdout} ${made.stderr}`);
     await broker.restart();
     return broker;
+  }
+
+  get pid(): number {
+    return this.#process!.pid!;
   }
 
   /** `host:port` without a login. */
@@ -135,7 +144,7 @@ export class KafkaBroker implements AsyncDisposable {
   async restart(): Promise<void> {
     await this.kill();
     const log = openSync(join(this.#folder, 'broker.log'), 'a');
-    const child = spawn('java', [...JAVA, '-cp', join(this.#jars, '*'), 'kafka.Kafka', 'server.properties'], {
+    const child = spawn('java', [...this.#java, '-cp', join(this.#jars, '*'), 'kafka.Kafka', 'server.properties'], {
       cwd: this.#folder,
       stdio: ['ignore', log, log],
     });

@@ -6,6 +6,7 @@ import type { BusMessage } from '../core/bus.ts';
 import { SluiceError } from '../core/error.ts';
 import { DEAD_LETTER_NONE } from '../core/errors.ts';
 import type { Lake } from '../core/lake.ts';
+import { MessageBatch } from '../core/message-batch.ts';
 import type { Config } from '../config/config.ts';
 import { REPLAYED } from '../pipeline/bus-message.ts';
 import { listDeadLetters, readDeadLetter, type DeadLetter } from '../pipeline/dead-letters.ts';
@@ -68,7 +69,7 @@ export async function replayWith(
   for (const { name, path } of all) {
     if (names.length > 0 && !names.includes(name)) continue;
     const letter = await readDeadLetter(lake, path, signal);
-    await bus.send(letter.partition, [messageOf(letter)], signal);
+    await bus.send(letter.partition, MessageBatch.of([messageOf(letter)]), signal);
     await lake.remove(path);
     replayed.push(name);
   }

@@ -5,6 +5,7 @@
  */
 
 import type { Position } from './event.ts';
+import type { MessageBatch } from './message-batch.ts';
 import type { Namespace } from './namespace.ts';
 import type { Timestamp } from './time.ts';
 
@@ -82,22 +83,11 @@ export interface Bus extends AsyncDisposable {
    * be there, or come later. One call at a time per partition.
    * @throws BUS_UNAVAILABLE (send it again), BUS_TOO_LARGE, BUS_DENIED, BUS_TOPIC
    */
-  send(partition: number, messages: readonly BusMessage[], signal: AbortSignal): Promise<void>;
+  send(partition: number, messages: MessageBatch, signal: AbortSignal): Promise<void>;
   reader(partition: number): BusReader;
   /**
    * Shares the partitions with the other members of the group.
    * @param onAssigned called with all that are ours, now and whenever that changes
    */
   join(group: string, onAssigned: (partitions: readonly number[]) => void, signal: AbortSignal): Promise<BusMembership>;
-}
-
-/** Overhead of a message in a request, beside its key, its value and its headers: lengths, offsets, the time. */
-const MESSAGE_BYTES = 64;
-const HEADER_BYTES = 8;
-
-/** An upper bound of what a message takes in a request. */
-export function bytesOnBus({ key, value, headers }: BusMessage): number {
-  let bytes = MESSAGE_BYTES + Buffer.byteLength(key) + value.length;
-  for (const name in headers) bytes += HEADER_BYTES + name.length + Buffer.byteLength(headers[name]!);
-  return bytes;
 }

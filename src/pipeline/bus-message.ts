@@ -5,7 +5,7 @@
  * A watermark goes to every partition after all that it covers was acknowledged: partitions without events move on, too.
  */
 import { createHash } from 'node:crypto';
-import { bytesOnBus, type BusMessage, type BusRecord, type ReadForeign } from '../core/bus.ts';
+import type { BusRecord, ReadForeign } from '../core/bus.ts';
 import { SluiceError, reasonOf } from '../core/error.ts';
 import { BUS_MESSAGE, LAKE_CONFLICT } from '../core/errors.ts';
 import {
@@ -21,6 +21,7 @@ import {
 } from '../core/event.ts';
 import type { Lake, LakePath } from '../core/lake.ts';
 import { documentKeyOf } from '../core/line.ts';
+import { MessageHeaders, type MessageBatch } from '../core/message-batch.ts';
 import { formatNamespace, parseNamespace, type Namespace } from '../core/namespace.ts';
 import type { Timestamp } from '../core/time.ts';
 import { failpoint } from '../ops/failpoint.ts';
@@ -32,6 +33,10 @@ export type PartitionBy = 'collection' | 'document';
 const KEY_CHARS_MAX = 1024;
 const PREFIX = Buffer.from(LINE_PREFIX);
 const EMPTY = Buffer.alloc(0);
+const QUOTE = 0x22;
+const ZERO = 0x30;
+/** What a message takes in a request beside its key, its value and its headers, at most: lengths, offsets, the time. */
+const MESSAGE_BYTES = 64;
 
 /** Header of a message that was a dead letter and is sent once more. */
 export const REPLAYED = 'sluice-replayed';
@@ -45,8 +50,14 @@ export type Received = { readonly fingerprint: string; readonly position: Positi
     | { readonly kind: 'event'; readonly op: number; readonly ns: Namespace; readonly line: Buffer; readonly claim: LakePath | null }
   );
 
-/** @param bytes an upper bound of what the message takes in a request */
-export type AddMessage = (partition: number, message: BusMessage, bytes: number) => void;
+/** Where a message of a partition goes that takes so many bytes in a request, at most: it is added at once. */
+export type PlaceOf = (partition: number, bytes: number) => MessageBatch;
+
+export interface Watermark {
+  /** That it takes in a request, at most. */
+  readonly bytes: number;
+  readonly addTo: (batch: MessageBatch) => void;
+}
 
 export interface EncoderOptions {
   readonly pipeline: string;
@@ -59,6 +70,9 @@ export interface EncoderOptions {
 
 export class MessageEncoder {
   readonly #options: EncoderOptions;
+  readonly #headers = new MessageHeaders();
+  /** What messages of a namespace and an operation share in one second, by index of both in a batch. */
+  #shared: (MessageHeaders | undefined)[] = [];
   #second = -1;
   #iso = '';
 
@@ -71,58 +85,72 @@ export class MessageEncoder {
     return this.#options.fingerprint;
   }
 
-  /** In order. Lines that are too large are on the lake by then. */
-  async encode(events: EventBatch, add: AddMessage): Promise<void> {
+  /** In order. Lines that are too large are on the lake by then. Nothing of the events is referred to afterwards. */
+  async encode(events: EventBatch, placeOf: PlaceOf): Promise<void> {
     const { partitionBy, partitionOf, messageBytesMax } = this.#options;
-    const names = events.namespaces.map(formatNamespace);
-    const ofName = names.map((name) => partitionOf(name));
-    const byDocument = partitionBy === 'document';
+    const names = events.namespaces.map((ns) => {
+      const name = formatNamespace(ns);
+      return { name, key: Buffer.from(shortened(name)), partition: partitionOf(shortened(name)) };
+    });
+    const { lines } = events;
+    this.#shared = [];
     let start = 0;
     for (let i = 0; i < events.count; i += 1) {
-      const end = events.ends[i]!;
-      const line = events.lines.subarray(start, end);
-      const name = names[events.ns[i]!]!;
-      const key = shortened(byDocument ? (documentKeyOf(line) ?? name) : name);
-      const message = { key, value: line.subarray(0, -1), headers: this.#headers(events, i, start, name) };
-      const partition = byDocument ? partitionOf(key) : ofName[events.ns[i]!]!;
-      const bytes = bytesOnBus(message);
-      if (bytes <= messageBytesMax) add(partition, message, bytes);
-      else add(partition, await this.#claimed(message, line), bytes - line.length);
-      start = end;
+      const end = events.ends[i]! - 1;
+      let { key, partition } = names[events.ns[i]!]!;
+      const documentKey = partitionBy === 'document' ? documentKeyOf(lines.subarray(start, end)) : null;
+      if (documentKey !== null) {
+        const text = shortened(documentKey);
+        key = Buffer.from(text);
+        partition = partitionOf(text);
+      }
+      const headers = this.#headersOf(events, i, start, names[events.ns[i]!]!.name);
+      const bytes = MESSAGE_BYTES + key.length + headers.length;
+      if (bytes + end - start <= messageBytesMax) {
+        placeOf(partition, bytes + end - start).add(key, lines, start, end, headers);
+      } else {
+        headers.add('claim', await this.#claim(lines.subarray(start, end + 1)));
+        placeOf(partition, MESSAGE_BYTES + key.length + headers.length).add(key, EMPTY, 0, 0, headers);
+      }
+      start = end + 1;
     }
   }
 
   /** @param last no event that was sent before lies behind it */
-  watermark(watermark: Timestamp, { position, clusterTime }: Pick<ResumePoint, 'position' | 'clusterTime'>): BusMessage {
+  watermark(watermark: Timestamp, { position, clusterTime }: Pick<ResumePoint, 'position' | 'clusterTime'>): Watermark {
     const { fingerprint } = this.#options;
-    return {
-      key: '',
-      value: new Uint8Array(),
-      headers: { watermark: textOf(watermark), position, clusterTime: textOf(clusterTime), fingerprint },
-    };
+    const headers = MessageHeaders.of({ watermark: textOf(watermark), position, clusterTime: textOf(clusterTime), fingerprint });
+    return { bytes: MESSAGE_BYTES + headers.length, addTo: (batch) => batch.add(EMPTY, EMPTY, 0, 0, headers) };
   }
 
-  #headers(events: EventBatch, i: number, start: number, ns: string): Record<string, string> {
-    const second = events.seconds[i]!;
+  /** Valid until the next. */
+  #headersOf(events: EventBatch, i: number, start: number, name: string): MessageHeaders {
+    const [second, op] = [events.seconds[i]!, events.ops[i]!];
     if (second !== this.#second) {
       this.#second = second;
       this.#iso = new Date(second * 1000).toISOString();
+      this.#shared = [];
     }
-    return {
-      position: positionAt(events.lines, start),
-      operationType: OPERATIONS[events.ops[i]!]!,
-      ns,
+    const at = events.ns[i]! * OPERATIONS.length + op;
+    this.#shared[at] ??= MessageHeaders.of({
+      operationType: OPERATIONS[op]!,
+      ns: name,
       at: this.#iso,
-      clusterTime: `${second}.${events.ordinals[i]!}`,
       fingerprint: this.#options.fingerprint,
-    };
+    });
+    const from = start + PREFIX.length;
+    return this.#headers
+      .clear()
+      .addAll(this.#shared[at])
+      .addPiece('position', events.lines, from, events.lines.indexOf(QUOTE, from))
+      .add('clusterTime', `${second}.${events.ordinals[i]!}`);
   }
 
   /** Claim check: the line goes to the lake, and the message says where. A replay finds it there: what is there stands. */
-  async #claimed({ key, headers }: BusMessage, line: Buffer): Promise<BusMessage> {
+  async #claim(line: Buffer): Promise<LakePath> {
     const { pipeline, lake } = this.#options;
-    const name = createHash('sha256').update(headers['position']!).digest('hex');
-    const claim = `${claimsFolder(pipeline)}/${headers['at']!.slice(0, 10).replaceAll('-', '')}/${name}.jsonl`;
+    const name = createHash('sha256').update(positionAt(line, 0)).digest('hex');
+    const claim = `${claimsFolder(pipeline)}/${this.#iso.slice(0, 10).replaceAll('-', '')}/${name}.jsonl`;
     failpoint('claim.before-put');
     try {
       await lake.put(claim, line, 'absent');
@@ -130,7 +158,7 @@ export class MessageEncoder {
       if (!SluiceError.is(error, LAKE_CONFLICT)) throw error;
     }
     failpoint('claim.after-put');
-    return { key, value: new Uint8Array(), headers: { ...headers, claim } };
+    return claim;
   }
 }
 
@@ -187,7 +215,7 @@ export function receive(record: BusRecord, where: string): Received {
       position,
       at,
       op: OPERATION_INDEX.get(given(record, 'operationType')) ?? OPERATION_OTHER,
-      ns: parseNamespace(given(record, 'ns')),
+      ns: namespaceOf(given(record, 'ns')),
       line,
       claim,
     };
@@ -195,6 +223,19 @@ export function receive(record: BusRecord, where: string): Received {
     throw new SluiceError(BUS_MESSAGE, `${where}, offset ${record.offset}: ${reasonOf(cause)}`, { cause });
   }
 }
+
+/** One object for each: as many as a topic has collections, up to a bound. */
+function namespaceOf(text: string): Namespace {
+  let ns = namespaces.get(text);
+  if (ns === undefined) {
+    if (namespaces.size === NAMESPACES_MAX) namespaces.clear();
+    namespaces.set(text, (ns = parseNamespace(text)));
+  }
+  return ns;
+}
+
+const namespaces = new Map<string, Namespace>();
+const NAMESPACES_MAX = 10_000;
 
 function given(record: BusRecord, name: string): string {
   const text = record.header(name);
@@ -207,12 +248,30 @@ function textOf({ t, i }: Timestamp): string {
 }
 
 function timestamp(text: string): Timestamp {
-  const m = /^(\d+)\.(\d+)$/.exec(text);
-  if (m === null) throw new Error(`${JSON.stringify(text)} is no cluster time`);
-  return { t: Number(m[1]), i: Number(m[2]) };
+  const dot = text.indexOf('.');
+  const [t, i] = [digits(text, 0, dot), digits(text, dot + 1, text.length)];
+  if (t === null || i === null) throw new Error(`${JSON.stringify(text)} is no cluster time`);
+  return { t, i };
+}
+
+/** `null`: it is not a number of digits alone. */
+function digits(text: string, start: number, end: number): number | null {
+  let value = 0;
+  for (let at = start; at < end; at += 1) {
+    const digit = text.charCodeAt(at) - ZERO;
+    if (!(digit >= 0 && digit <= 9)) return null;
+    value = value * 10 + digit;
+  }
+  return end > start ? value : null;
 }
 
 function assertLine(value: Buffer, position: Position): void {
-  const isLine = value.subarray(0, PREFIX.length).equals(PREFIX) && positionAt(value, 0) === position;
+  const end = PREFIX.length + position.length;
+  const isLine = isAt(value, 0, LINE_PREFIX) && isAt(value, PREFIX.length, position) && value[end] === QUOTE;
   if (!isLine) throw new Error('its value is not the line that its header names');
+}
+
+function isAt(bytes: Buffer, start: number, text: string): boolean {
+  for (let i = 0; i < text.length; i += 1) if (bytes[start + i] !== text.charCodeAt(i)) return false;
+  return true;
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { MemoryBus } from '../../test/fakes/memory-bus.ts';
 import type { BusMessage } from '../core/bus.ts';
+import { MessageBatch } from '../core/message-batch.ts';
 import { openMemoryLake } from '../lake/memory/memory.ts';
 import { claimsFolder } from './checkpoint.ts';
 import { removeOldClaims } from './claims.ts';
@@ -18,7 +19,7 @@ describe('lines that were too large for the bus', () => {
     for (const day of ['20261118', '20261119', '20261120', '20261121'])
       await lake.put(`${claimsFolder('p')}/${day}/a.jsonl`, Buffer.from('{}\n'), 'absent');
     const bus = new MemoryBus(partitions.length);
-    for (const [index, messages] of partitions.entries()) await bus.send(index, messages);
+    for (const [index, messages] of partitions.entries()) await bus.send(index, MessageBatch.of(messages));
     await removeOldClaims(lake, bus, 'p', never);
     const days: string[] = [];
     for await (const { path } of lake.list(claimsFolder('p'), never)) days.push(path.split('/').at(-2)!);

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { SEED } from '../../test/seed.ts';
+import { messagesIn } from '../../test/fakes/memory-bus.ts';
 import type { BusMessage } from '../core/bus.ts';
 import { Lanes, type Group } from './lanes.ts';
 
@@ -21,7 +22,8 @@ describe('lanes to partitions', () => {
         const lanes = new Lanes({
           ...REQUEST,
           partitions: 3,
-          send: async (partition, messages) => {
+          send: async (partition, batch) => {
+            const messages = messagesIn(batch);
             expect(isBusy[partition]).toBe(false);
             isBusy[partition] = true;
             const bytes = messages.reduce((sum, { key }) => sum + bytesOf.get(key)!, 0);
@@ -42,7 +44,7 @@ describe('lanes to partitions', () => {
             const keys = messages.map(({ partition, bytes }) => {
               n += 1;
               bytesOf.set(String(n), bytes);
-              lanes.add(partition, message(n), bytes, group);
+              lanes.add(partition, bytes, group).addMessage(message(n));
               return String(n);
             });
             lanes.start();
@@ -72,10 +74,10 @@ describe('lanes to partitions', () => {
       },
     });
     const group: Group = { pending: 0 };
-    for (let n = 0; n < 20; n += 1) lanes.add(0, message(n), 10, group);
+    for (let n = 0; n < 20; n += 1) lanes.add(0, 10, group).addMessage(message(n));
     lanes.start();
     await expect(lanes.done(group)).rejects.toBe(failure);
-    lanes.add(1, message(20), 10, group);
+    lanes.add(1, 10, group).addMessage(message(20));
     lanes.start();
     await lanes.settled();
     await expect(lanes.room()).rejects.toBe(failure);

@@ -5,7 +5,7 @@
  * Invariants: within a lane messages go out in order, and none before the request that is ahead of it was acknowledged;
  * a group of messages is done only when every one of them was. What is not acknowledged yet is bounded in bytes.
  */
-import type { BusMessage } from '../core/bus.ts';
+import { BATCH_HEAD_BYTES, MessageBatch } from '../core/message-batch.ts';
 
 /** Messages that are acknowledged together as far as the caller is concerned. */
 export interface Group {
@@ -13,10 +13,11 @@ export interface Group {
   pending: number;
 }
 
-interface Waiting {
-  readonly message: BusMessage;
-  readonly bytes: number;
-  readonly group: Group;
+interface Request {
+  readonly messages: MessageBatch;
+  /** As far as limits go. */
+  bytes: number;
+  readonly groups: { readonly group: Group; count: number }[];
 }
 
 export interface LanesOptions {
@@ -27,12 +28,15 @@ export interface LanesOptions {
   /** Of all that is waiting or under way; the last group may cross it. */
   readonly bytesMax: number;
   /** Resolves when all replicas have them. One call at a time for each partition. */
-  readonly send: (partition: number, messages: readonly BusMessage[]) => Promise<void>;
+  readonly send: (partition: number, messages: MessageBatch) => Promise<void>;
 }
 
 export class Lanes {
   readonly #options: LanesOptions;
-  readonly #lanes: Waiting[][];
+  /** What waits; the last of them takes more. */
+  readonly #lanes: Request[][];
+  /** Of the last request of each. */
+  readonly #lastBytes: number[];
   readonly #isSending: boolean[];
   #bytes = 0;
   #failure: { readonly error: unknown } | null = null;
@@ -42,13 +46,28 @@ export class Lanes {
     this.#options = options;
     this.#lanes = Array.from({ length: options.partitions }, () => []);
     this.#isSending = this.#lanes.map(() => false);
+    this.#lastBytes = this.#lanes.map(() => 0);
   }
 
-  /** Puts a message at the end of a lane; it goes out after the next {@link Lanes.start}. */
-  add(partition: number, message: BusMessage, bytes: number, group: Group): void {
-    group.pending += 1;
+  /**
+   * The end of a lane, to which the caller adds one message, now; it goes out after the next {@link Lanes.start}.
+   * @param bytes an upper bound of what it takes in a request
+   */
+  add(partition: number, bytes: number, group: Group): MessageBatch {
+    const { requestBytesMax, requestMessagesMax } = this.#options;
+    const lane = this.#lanes[partition]!;
+    let request = lane.at(-1);
+    if (request === undefined || request.bytes + bytes > requestBytesMax || request.messages.count >= requestMessagesMax) {
+      request = { messages: new MessageBatch(BATCH_HEAD_BYTES + Math.max(bytes, this.#lastBytes[partition]!)), bytes: 0, groups: [] };
+      lane.push(request);
+    }
+    request.bytes += bytes;
     this.#bytes += bytes;
-    this.#lanes[partition]!.push({ message, bytes, group });
+    group.pending += 1;
+    const last = request.groups.at(-1);
+    if (last?.group === group) last.count += 1;
+    else request.groups.push({ group, count: 1 });
+    return request.messages;
   }
 
   /** Sets off what waits in lanes where nothing is under way. */
@@ -84,15 +103,11 @@ export class Lanes {
     const lane = this.#lanes[partition]!;
     try {
       while (lane.length > 0 && this.#failure === null) {
-        const request = lane.splice(0, this.#fitting(lane));
-        await this.#options.send(
-          partition,
-          request.map(({ message }) => message),
-        );
-        for (const { bytes, group } of request) {
-          this.#bytes -= bytes;
-          group.pending -= 1;
-        }
+        const { messages, bytes, groups } = lane.shift()!;
+        await this.#options.send(partition, messages);
+        this.#lastBytes[partition] = bytes;
+        this.#bytes -= bytes;
+        for (const { group, count } of groups) group.pending -= count;
         this.#tell();
       }
     } catch (error) {
@@ -101,18 +116,6 @@ export class Lanes {
       this.#isSending[partition] = false;
       this.#tell();
     }
-  }
-
-  /** How many of the first make one request. */
-  #fitting(lane: readonly Waiting[]): number {
-    const { requestBytesMax, requestMessagesMax } = this.#options;
-    let bytes = lane[0]!.bytes;
-    let count = 1;
-    while (count < lane.length && count < requestMessagesMax && bytes + lane[count]!.bytes <= requestBytesMax) {
-      bytes += lane[count]!.bytes;
-      count += 1;
-    }
-    return count;
   }
 
   #tell(): void {

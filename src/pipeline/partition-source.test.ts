@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { MemoryBus } from '../../test/fakes/memory-bus.ts';
 import { systemClock } from '../core/clock.ts';
 import type { BusMessage } from '../core/bus.ts';
+import { MessageBatch } from '../core/message-batch.ts';
 import { asPosition } from '../core/event.ts';
 import { LAYOUT_PRESETS } from '../core/layout.ts';
 import { MemoryStore, openMemoryLake } from '../lake/memory/memory.ts';
@@ -55,7 +56,7 @@ async function consumedInto(store: MemoryStore, how: How, parts: readonly (reado
   if (how.foreign === null) await lake.put(checkpointPath('p', PRODUCER), encodeCheckpoint(producer), 'absent');
   const bus = new MemoryBus(1);
   for (const messages of parts) {
-    await bus.send(0, messages);
+    await bus.send(0, MessageBatch.of(messages));
     const options = {
       pipeline: 'p',
       group: 'g',

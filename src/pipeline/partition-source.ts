@@ -13,9 +13,11 @@
 import type { Bus, BusReader, BusRecord, OffsetRange, ReadForeign } from '../core/bus.ts';
 import { SluiceError } from '../core/error.ts';
 import { BUS_LATE, BUS_MESSAGE, BUS_OFFSET_GONE } from '../core/errors.ts';
+import { BufferPool } from '../core/buffer-pool.ts';
 import { EventBatchBuilder } from '../core/event-batch.ts';
 import { asPosition, type ChangeBatch, type Position, type ResumePoint } from '../core/event.ts';
 import type { Lake } from '../core/lake.ts';
+import type { Namespace } from '../core/namespace.ts';
 import type { Source, SourceIdentity, StartAt } from '../core/source.ts';
 import { compareTimestamps, laterTimestamp, type Timestamp } from '../core/time.ts';
 import type { PipelineStats } from '../ops/stats.ts';
@@ -44,6 +46,9 @@ export interface PartitionSourceOptions {
 
 const NONE: Timestamp = { t: 0, i: 0 };
 const NEWLINE = 0x0a;
+const EMPTY = Buffer.alloc(0);
+/** Of lines, used again: of all partitions that this process reads. */
+const pool = new BufferPool(24 * 1024 * 1024);
 
 export class PartitionSource implements Source {
   readonly #options: PartitionSourceOptions;
@@ -51,6 +56,12 @@ export class PartitionSource implements Source {
   #checkpoint: Checkpoint | null = null;
   #fingerprint = '';
   #changed = false;
+  /** Of the largest batch so far. */
+  #linesBytes = 0;
+  /** Of the last event. */
+  #ns: Namespace | null = null;
+  #nsOf: EventBatchBuilder | null = null;
+  #nsIndex = 0;
   /** Where another stream left off, as long as this one has not got past that time. */
   #replayed: ResumePoint | null = null;
 
@@ -93,7 +104,7 @@ export class PartitionSource implements Source {
     while (!signal.aborted) {
       const read = await this.#read(offset, position, signal);
       if (read === null) return;
-      const builder = new EventBatchBuilder();
+      const builder = new EventBatchBuilder(read.records.length === 0 ? EMPTY : pool.take(this.#linesBytes), read.records.length);
       let { next } = read;
       for (const record of read.records) {
         const received = await this.#receiveOrPutAside(record);
@@ -123,7 +134,10 @@ export class PartitionSource implements Source {
       }
       offset = next;
       this.#options.onRead(offset);
-      yield { events: builder.build(), resume: this.#placeOf(position, clusterTime, from, offset), watermark };
+      this.#linesBytes = Math.max(this.#linesBytes, builder.length);
+      const { buffer } = builder;
+      const release = (): void => pool.give(buffer);
+      yield { events: builder.build(), resume: this.#placeOf(position, clusterTime, from, offset), watermark, release };
       if (this.#changed) return;
     }
   }
@@ -177,7 +191,12 @@ export class PartitionSource implements Source {
     builder.length += line.length;
     // What was claimed is a whole line already.
     if (line.at(-1) !== NEWLINE) builder.buffer[builder.length++] = NEWLINE;
-    builder.add(builder.namespace(event.ns.db, event.ns.coll), event.op, event.at.t, event.at.i);
+    if (event.ns !== this.#ns || builder !== this.#nsOf) {
+      this.#ns = event.ns;
+      this.#nsOf = builder;
+      this.#nsIndex = builder.namespace(event.ns.db, event.ns.coll);
+    }
+    builder.add(this.#nsIndex, event.op, event.at.t, event.at.i);
   }
 
   /** `null` after a stop. @throws BUS_OFFSET_GONE */

@@ -9,11 +9,12 @@
  * consumers tell repetitions by their position.
  */
 import { hasPassed, type Clock } from '../core/clock.ts';
-import { bytesOnBus, type Bus, type BusMessage } from '../core/bus.ts';
+import type { Bus } from '../core/bus.ts';
 import { SluiceError } from '../core/error.ts';
 import { BUS_PARTITIONS, HISTORY_LOST, LAKE_LOST_OWNERSHIP, WRITE_ORDER } from '../core/errors.ts';
 import { positionAt, type ChangeBatch, type Position, type ResumePoint } from '../core/event.ts';
 import type { Lake, Ownership } from '../core/lake.ts';
+import type { MessageBatch } from '../core/message-batch.ts';
 import type { Source } from '../core/source.ts';
 import { compareTimestamps, hourOf, laterTimestamp, type Timestamp } from '../core/time.ts';
 import { failpoint } from '../ops/failpoint.ts';
@@ -63,7 +64,10 @@ const STOP_MS = 5_000;
 
 /** A batch of the source on its way. */
 interface Sent {
-  readonly batch: ChangeBatch;
+  readonly resume: ResumePoint;
+  readonly watermark: Timestamp;
+  readonly events: number;
+  readonly bytes: number;
   /** Of its events; `null` without any. */
   readonly positions: { readonly first: Position; readonly last: Position } | null;
   readonly group: Group;
@@ -225,8 +229,10 @@ export class Produce {
     const { events } = batch;
     const group: Group = { pending: 0 };
     const positions = events.count === 0 ? null : this.#assertRises(batch);
-    await encoder.encode(events, (partition, message, bytes) => lanes.add(partition, message, bytes, group));
-    this.#sent.push({ batch, positions, group });
+    await encoder.encode(events, (partition, bytes) => lanes.add(partition, bytes, group));
+    const bytes = events.count === 0 ? 0 : events.ends[events.count - 1]!;
+    batch.release?.();
+    this.#sent.push({ resume: batch.resume, watermark: batch.watermark, events: events.count, bytes, positions, group });
     lanes.start();
   }
 
@@ -234,24 +240,21 @@ export class Produce {
   #advance({ state }: Committer, fingerprint: string): void {
     const { stats, clock } = this.#parts;
     while (this.#sent[0]?.group.pending === 0) {
-      const { batch, positions } = this.#sent.shift()!;
+      const { resume, watermark, events, bytes, positions } = this.#sent.shift()!;
       this.#passed = positions?.last ?? this.#passed;
-      const { events } = batch;
-      state.resume = batch.resume;
+      state.resume = resume;
       state.fingerprint = fingerprint;
-      state.watermark = laterTimestamp(state.watermark, batch.watermark);
+      state.watermark = laterTimestamp(state.watermark, watermark);
       stats.watermark = state.watermark;
       stats.batches += 1;
-      if (events.count > 0) {
-        stats.events += events.count;
-        stats.eventBytes += events.ends[events.count - 1]!;
-        stats.lastEventAtMs = clock.now();
-      }
-      batch.release?.();
+      if (events === 0) continue;
+      stats.events += events;
+      stats.eventBytes += bytes;
+      stats.lastEventAtMs = clock.now();
     }
   }
 
-  async #send(partition: number, messages: readonly BusMessage[], signal: AbortSignal): Promise<void> {
+  async #send(partition: number, messages: MessageBatch, signal: AbortSignal): Promise<void> {
     failpoint('produce.before-send');
     await this.#patiently('sending', async () => await this.#parts.bus.send(partition, messages, signal), signal);
     failpoint('produce.after-send');
@@ -290,10 +293,9 @@ export class Produce {
     await this.#saveNow(committer);
     // Nothing that went out before has a higher position: who finds this message first where others are gone must know.
     const message = encoder.watermark(state.watermark, this.#last ?? state.resume);
-    const bytes = bytesOnBus(message);
     failpoint('produce.before-watermark');
     this.#telling = { pending: 0 };
-    for (let partition = 0; partition < state.bus!.partitions; partition += 1) lanes.add(partition, message, bytes, this.#telling);
+    for (let partition = 0; partition < state.bus!.partitions; partition += 1) message.addTo(lanes.add(partition, message.bytes, this.#telling));
     lanes.start();
     failpoint('produce.after-watermark');
     this.#told = state.watermark;

@@ -19,6 +19,7 @@ import { KafkaBus } from '../../src/bus/kafka/kafka.ts';
 import { runCommandLine } from '../../src/cli/main.ts';
 import { testIo } from '../../src/cli/test-io.ts';
 import { systemClock } from '../../src/core/clock.ts';
+import { MessageBatch } from '../../src/core/message-batch.ts';
 import { RunProcess } from '../crash/run-process.ts';
 import { EventHubsProxy } from '../fakes/event-hubs-proxy.ts';
 import { CONNECTION_STRING, KafkaBroker, whyNoKafka } from '../kafka.ts';
@@ -32,6 +33,10 @@ import { Workspace, type Settings } from './workspace.ts';
 
 /** Messages that another program sends again. */
 const TWICE = 10;
+
+const PARTITIONS = 4;
+/** What is promised of partitions that move. */
+const MOVED_MS_MAX = 30_000;
 
 const LAUNCHER = fileURLToPath(new URL('../../bin/sluice.js', import.meta.url));
 
@@ -233,7 +238,7 @@ describe.skipIf(absent !== null)('events over a bus', () => {
     {
       await using topic = new KafkaBus({ url: String(bus['url']), login, token: () => Promise.reject(new Error('none')) }, systemClock, silentLog);
       const send = (key: string, text: string): Promise<void> =>
-        topic.send(topic.partitionOf(key, 2), [{ key, value: Buffer.from(text), headers: {} }], new AbortController().signal);
+        topic.send(topic.partitionOf(key, 2), MessageBatch.of([{ key, value: Buffer.from(text), headers: {} }]), new AbortController().signal);
       // As the MongoDB Kafka connector does it, whose tasks begin a little before where they ended.
       const sent = events.map((event) => [EJSON.stringify(event['documentKey']), EJSON.stringify(event, { relaxed: false })] as const);
       for (const [key, text] of [...sent.slice(0, 20 + TWICE), ['a', 'no JSON'] as const, ...sent.slice(20)]) await send(key, text);
@@ -270,25 +275,37 @@ describe.skipIf(absent !== null)('events over a bus', () => {
     expect(await readFile(join(work.folder, 'sluice-demo', 'sluice.yaml'), 'utf8')).toContain('kafka://');
   });
 
-  it('are shared by two consumers, and by the other one when one is killed', async () => {
-    await broker.createTopic('shared', 4);
+  it('are shared by two consumers that both work, within 30 seconds after one has come and after one was killed', { timeout: 240_000 }, async () => {
+    await broker.createTopic('shared', PARTITIONS);
     await using work = await Workspace.make();
     const from = await clusterTime(client);
     const configFile = await work.writeConfig(settings('shared', 'shared', from));
     await using produce = RunProcess.start(configFile, { args: ['--role', 'produce'] });
-    await using one = RunProcess.start(configFile, { args: ['--role', 'consume'] });
-    const insert = async (): Promise<void> => {
+    const consumer = (): RunProcess => RunProcess.start(configFile, { args: ['--role', 'consume'] });
+    let inserted = 0;
+    /** These share all partitions evenly, own them, and carry what is written now. */
+    const carriedBy = async (processes: readonly RunProcess[], msMax: number): Promise<void> => {
+      const deadline = systemClock.now() + msMax;
+      const left = (): number => deadline - systemClock.now();
+      const share = PARTITIONS / processes.length;
+      await until('each has its share', () => processes.every((each) => oursOf(each)?.length === share && ownsAll(each)), left());
       for (let n = 0; n < 16; n += 1) await client.db('shared').collection(`c${n}`).insertOne({ n });
+      inserted += 16;
+      const arrived = async (): Promise<number> =>
+        linesOf(await readLake(work.lake)).filter(({ event }) => event._meta.operationType === 'insert').length;
+      await until('all of it is in the lake', async () => (await arrived()) >= inserted, left());
+      expect(processes.flatMap((each) => oursOf(each) ?? []).toSorted((a, b) => a - b)).toEqual(
+        Array.from({ length: PARTITIONS }, (_, index) => index),
+      );
     };
-    await insert();
-    await until('one has all partitions', () => oursOf(one)?.length === 4);
-    await using other = RunProcess.start(configFile, { args: ['--role', 'consume'] });
-    await until('each has two', () => oursOf(one)?.length === 2 && oursOf(other)?.length === 2, 30_000);
-    await other.owner();
-    await insert();
+    await using one = consumer();
+    await carriedBy([one], 120_000);
+    await using other = consumer();
+    await carriedBy([one, other], MOVED_MS_MAX);
     await other.kill('SIGKILL');
-    await until('one has all partitions again', () => oursOf(one)?.length === 4, 30_000);
-    await insert();
+    await carriedBy([one], MOVED_MS_MAX);
+    await using third = consumer();
+    await carriedBy([one, third], MOVED_MS_MAX);
     const to = await mark(client, 'shared', 'c0');
     await jumpTo(client, (Math.floor(to.t / 3600) + 1) * 3600);
     const hour = new Date(to.t * 1000).toISOString().slice(0, 13).replaceAll('-', '').replace('T', '-');
@@ -307,4 +324,11 @@ function oursOf({ stderr }: RunProcess): number[] | null {
     .filter((line) => line.includes('these partitions are ours'))
     .at(-1);
   return said === undefined ? null : (JSON.parse(said) as { partitions: number[] }).partitions;
+}
+
+/** It has become the owner of each of its partitions, now or before. */
+function ownsAll(process: RunProcess): boolean {
+  const lines = process.stderr.split('\n');
+  const owned = (index: number): boolean => lines.some((line) => line.includes('owner of the pipeline') && line.includes(`partition ${index} of`));
+  return (oursOf(process) ?? []).every(owned);
 }

@@ -1,7 +1,9 @@
 /**
  * A topic in memory, all of it this process's: for what a partition may hold in whatever order.
  */
+import { decodeBatches, sealBatch } from '../../src/bus/kafka/record-batch.ts';
 import type { Bus, BusMembership, BusMessage, BusReader, BusRecord, OffsetRange } from '../../src/core/bus.ts';
+import type { MessageBatch } from '../../src/core/message-batch.ts';
 
 const WAIT_MS = 1;
 
@@ -27,8 +29,8 @@ export class MemoryBus implements Bus {
     return key.length % partitions;
   }
 
-  async send(partition: number, messages: readonly BusMessage[]): Promise<void> {
-    this.logs[partition]!.push(...messages);
+  async send(partition: number, messages: MessageBatch): Promise<void> {
+    this.logs[partition]!.push(...messagesIn(messages));
   }
 
   reader(partition: number): BusReader {
@@ -52,4 +54,14 @@ export class MemoryBus implements Bus {
 function recordOf({ key, value, headers }: BusMessage, offset: bigint): BusRecord {
   const all = Object.entries(headers).map(([name, text]) => [name, Buffer.from(text)] as const);
   return { offset, timeMs: 0, key: Buffer.from(key), value: Buffer.from(value), header: (name) => headers[name] ?? null, headers: () => all };
+}
+
+/** As a broker would give them back. */
+export function messagesIn(batch: MessageBatch): BusMessage[] {
+  const { records } = decodeBatches(sealBatch(batch, { id: -1n, epoch: -1, sequence: -1 }, 0));
+  return records.map((record) => ({
+    key: String(record.key),
+    value: record.value!,
+    headers: Object.fromEntries(record.headers().map(([name, value]) => [name, String(value)])),
+  }));
 }

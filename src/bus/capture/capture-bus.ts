@@ -5,11 +5,12 @@
  * comes twice, watermarks, hours (pipeline/consume.ts). What a file holds is decided by its sequence numbers alone.
  * Invariant: sequence numbers of a partition rise without a hole from file to file; a hole is history that is gone, and told.
  */
-import type { Bus, BusMembership, BusMessage, BusRead, BusReader, BusRecord, OffsetRange } from '../../core/bus.ts';
+import type { Bus, BusMembership, BusRead, BusReader, BusRecord, OffsetRange } from '../../core/bus.ts';
 import type { Clock } from '../../core/clock.ts';
 import { SluiceError, reasonOf } from '../../core/error.ts';
 import { BUS_OFFSET_GONE, CAPTURE_BROKEN } from '../../core/errors.ts';
 import type { Lake, LakePath } from '../../core/lake.ts';
+import type { MessageBatch } from '../../core/message-batch.ts';
 import { readRange } from '../../core/read-range.ts';
 import { readAvro, type CaptureRecord } from './avro.ts';
 import { captureFiles, patternRegex, type CaptureFile } from './files.ts';
@@ -178,7 +179,7 @@ export class CaptureBus implements Bus {
     throw new Error('nothing is sent to Capture files');
   }
 
-  async send(_partition: number, _messages: readonly BusMessage[]): Promise<void> {
+  async send(_partition: number, _messages: MessageBatch): Promise<void> {
     throw new Error('nothing is sent to Capture files');
   }
 

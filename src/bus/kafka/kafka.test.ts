@@ -8,6 +8,7 @@ import { until } from '../../../test/e2e/until.ts';
 import type { BusMessage, BusRecord } from '../../core/bus.ts';
 import { systemClock } from '../../core/clock.ts';
 import { BUS_DENIED, BUS_OFFSET_GONE, BUS_TOO_LARGE, BUS_TOPIC, BUS_UNAVAILABLE } from '../../core/errors.ts';
+import { MessageBatch } from '../../core/message-batch.ts';
 import { silentLog } from '../../ops/log.ts';
 import type { BusLogin } from './connection.ts';
 import { KafkaBus } from './kafka.ts';
@@ -76,7 +77,7 @@ describe.skipIf(absent !== null)('a topic', () => {
     expect(await made.partitions(never)).toBe(3);
     const sent = Array.from({ length: 500 }, (_, i) => String(i));
     await Promise.all([0, 2].map(async (partition) => {
-      for (let at = 0; at < sent.length; at += 100) await made.send(partition, sent.slice(at, at + 100).map((text) => message(text, 2000)), never);
+      for (let at = 0; at < sent.length; at += 100) await made.send(partition, MessageBatch.of(sent.slice(at, at + 100).map((text) => message(text, 2000))), never);
     })); // prettier-ignore
     expect(await readAll(made, 0, 500)).toEqual(sent);
     expect(await readAll(made, 2, 500)).toEqual(sent);
@@ -93,7 +94,7 @@ describe.skipIf(absent !== null)('a topic', () => {
       return `${part({ alg: 'none' })}.${part({ sub: 'sluice', scope: '', iat: now, exp: now + 3600 })}.`;
     };
     await using made = new KafkaBus({ url: `kafka://${broker.sasl}/${name}`, login: { kind: 'managedIdentity' }, token }, systemClock, silentLog);
-    await made.send(0, [message('1')], never);
+    await made.send(0, MessageBatch.of([message('1')]), never);
     expect(await readAll(made, 0, 1)).toEqual(['1']);
     expect(new Set(scopes)).toEqual(new Set(['https://127.0.0.1/.default']));
     await using refused = new KafkaBus(
@@ -125,17 +126,17 @@ describe.skipIf(absent !== null)('a topic', () => {
   it('refuses a message that is too large, and Event Hubs closes the connection', async () => {
     const name = await topic();
     const [large, fitting] = [message('large', 1_100_000), message('fitting', 890_000)];
-    await expect(bus(name).send(0, [large], never)).rejects.toMatchObject({ kind: BUS_TOO_LARGE });
+    await expect(bus(name).send(0, MessageBatch.of([large]), never)).rejects.toMatchObject({ kind: BUS_TOO_LARGE });
     const made = hub(name);
-    await expect(made.send(0, [large], never)).rejects.toMatchObject({ kind: BUS_UNAVAILABLE });
-    await made.send(0, [fitting], never);
+    await expect(made.send(0, MessageBatch.of([large]), never)).rejects.toMatchObject({ kind: BUS_UNAVAILABLE });
+    await made.send(0, MessageBatch.of([fitting]), never);
     expect(await readAll(made, 0, 1)).toEqual(['fitting']);
   });
 
   it('that has forgotten an offset says so, at its beginning and beyond its end', async () => {
     const name = await topic();
     const made = bus(name);
-    await made.send(0, [message('1'), message('2'), message('3')], never);
+    await made.send(0, MessageBatch.of([message('1'), message('2'), message('3')]), never);
     await broker.withAdmin(async (admin) => await admin.deleteRecords({ topics: [{ name, partitions: [{ partition: 0, offset: 2n }] }] }));
     await using reader = made.reader(0);
     await expect(reader.read(1n, never)).rejects.toMatchObject({ kind: BUS_OFFSET_GONE });
@@ -148,10 +149,10 @@ describe.skipIf(absent !== null)('a topic', () => {
     const name = await topic();
     const made = hub(name, 500);
     await using reader = made.reader(0);
-    await made.send(0, [message('before')], never);
+    await made.send(0, MessageBatch.of([message('before')]), never);
     expect((await reader.read(0n, never)).records).toHaveLength(1);
     expect(proxy.blackHole()).toBeGreaterThan(1);
-    await until('a message gets through', async () => await made.send(0, [message('after')], never).then(() => true, () => false)); // prettier-ignore
+    await until('a message gets through', async () => await made.send(0, MessageBatch.of([message('after')]), never).then(() => true, () => false)); // prettier-ignore
     // Once or twice: what was sent before its connection was given up may have arrived.
     const seen = await until('it is read', async () => (await reader.read(1n, never)).records.map((record) => record.header('position'))[0] ?? false);
     expect(seen).toBe('after');
@@ -161,7 +162,7 @@ describe.skipIf(absent !== null)('a topic', () => {
     const name = await topic();
     const made = hub(name);
     proxy.throttleMs = 300;
-    for (const text of ['1', '2', '3']) await made.send(0, [message(text)], never);
+    for (const text of ['1', '2', '3']) await made.send(0, MessageBatch.of([message(text)]), never);
     expect(await readAll(made, 0, 3)).toEqual(['1', '2', '3']);
   });
 

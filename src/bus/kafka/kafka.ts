@@ -5,8 +5,9 @@
  * neither. Nothing of it splits a request, so that whoever sends keeps each below the broker's limit.
  */
 import { Consumer, murmur2, type ConsumerOptions } from '@platformatic/kafka';
-import type { Bus, BusMembership, BusMessage, BusReader, OffsetRange } from '../../core/bus.ts';
+import type { Bus, BusMembership, BusReader, OffsetRange } from '../../core/bus.ts';
 import type { Clock } from '../../core/clock.ts';
+import type { MessageBatch } from '../../core/message-batch.ts';
 import { unlessAborted } from '../../core/unless-aborted.ts';
 import type { Logger } from '../../ops/log.ts';
 import { busError, topicError } from './broker-errors.ts';
@@ -22,6 +23,11 @@ const RETRIES = 2;
 /** Event Hubs may take its time; more than this is a connection that was lost in silence. */
 const REQUEST_MS_MAX = 30_000;
 const CONNECT_MS_MAX = 10_000;
+/**
+ * Of a connection a broker takes one request after another, and reads the next only when it has answered: with one connection
+ * for all partitions they would wait for each other.
+ */
+const SENDERS = 4;
 
 export interface KafkaBusOptions {
   readonly url: string;
@@ -38,7 +44,7 @@ export class KafkaBus implements Bus {
   readonly #tryMsMax: number;
   readonly #clock: Clock;
   readonly #log: Logger;
-  #sender: KafkaSender | null = null;
+  readonly #senders: (KafkaSender | undefined)[] = [];
   #admin: KafkaConsumer | null = null;
 
   constructor({ url, login, token, requestMsMax = REQUEST_MS_MAX }: KafkaBusOptions, clock: Clock, log: Logger) {
@@ -73,10 +79,10 @@ export class KafkaBus implements Bus {
     return (murmur2(Buffer.from(key)) & 0x7fffffff) % partitions;
   }
 
-  async send(partition: number, messages: readonly BusMessage[], signal: AbortSignal): Promise<void> {
+  async send(partition: number, messages: MessageBatch, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    this.#sender ??= new KafkaSender(this.#target.topic, this.#options('producer'), this.#tryMsMax, this.#clock);
-    await unlessAborted(this.#sender.send(partition, messages), signal);
+    const sender = (this.#senders[partition % SENDERS] ??= this.#newSender());
+    await unlessAborted(sender.send(partition, messages), signal);
   }
 
   reader(partition: number): BusReader {
@@ -95,10 +101,13 @@ export class KafkaBus implements Bus {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const [sender, admin] = [this.#sender, this.#admin];
-    this.#sender = null;
+    const [senders, admin] = [this.#senders.splice(0), this.#admin];
     this.#admin = null;
-    await Promise.all([sender?.[Symbol.asyncDispose](), admin?.close(true).catch(() => {})]);
+    await Promise.all([...senders.map((sender) => sender?.[Symbol.asyncDispose]()), admin?.close(true).catch(() => {})]);
+  }
+
+  #newSender(): KafkaSender {
+    return new KafkaSender(this.#target.topic, this.#options('producer'), this.#tryMsMax, this.#clock);
   }
 
   async #ask<T>(question: (consumer: KafkaConsumer) => Promise<T>, signal: AbortSignal): Promise<T> {

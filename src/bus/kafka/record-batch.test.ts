@@ -5,8 +5,9 @@ import { Reader, createRecordsBatch, readRecordsBatches } from '@platformatic/ka
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { BusMessage } from '../../core/bus.ts';
+import { MessageBatch } from '../../core/message-batch.ts';
 import { SEED } from '../../../test/seed.ts';
-import { decodeBatches, encodeBatch } from './record-batch.ts';
+import { decodeBatches, sealBatch } from './record-batch.ts';
 
 const SENDER = { id: 77n, epoch: 3, sequence: 12 };
 const NOW_MS = 1_795_247_101_000;
@@ -33,7 +34,7 @@ describe('a batch of messages', () => {
   it('is read by the client as what it was', () => {
     fc.assert(
       fc.property(messages, (batch) => {
-        const [read] = readRecordsBatches(Reader.from(encodeBatch(batch, SENDER, NOW_MS)));
+        const [read] = readRecordsBatches(Reader.from(sealBatch(MessageBatch.of(batch), SENDER, NOW_MS)));
         expect(read).toMatchObject({ producerId: 77n, producerEpoch: 3, firstSequence: 12, lastOffsetDelta: batch.length - 1, magic: 2 });
         const seen = read!.records.map(({ key, value, headers }) => ({
           key: String(key),
@@ -51,6 +52,22 @@ describe('a batch of messages', () => {
       { seed: SEED, numRuns: 200 },
     );
   });
+
+  it.each([40, 50, 64, 8_140, 8_180, 8_192, 1_048_500, 1_048_560, 1_048_576, 3_000_000])(
+    'is read as what it was where the number before a message has one byte more: about %i bytes',
+    (bytes) => {
+      const batch = Array.from({ length: 40 }, (_, n) => ({
+        key: 'k',
+        value: Buffer.alloc(Math.max(0, bytes - 30 + n), n),
+        headers: { h: 'x'.repeat(n) },
+      }));
+      for (const message of batch) {
+        const [record, ...more] = decodeBatches(sealBatch(MessageBatch.of([message, message]), SENDER, NOW_MS)).records;
+        for (const each of [record!, ...more]) expect([each.value!.equals(message.value), each.header('h')]).toEqual([true, message.headers.h]);
+        expect(more).toHaveLength(1);
+      }
+    },
+  );
 
   it.each(['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const)('that the client wrote is read as what it was: %s', (compression) => {
     fc.assert(

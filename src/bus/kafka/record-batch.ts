@@ -2,11 +2,14 @@
  * Messages as the bytes of a record batch (Kafka's format 2), and back.
  *
  * The client does this, too, with a dozen objects for each header; with six headers on each message that was half of what a
- * producer and a consumer did. Here a batch is one buffer, and a message that is read is two numbers until somebody asks.
+ * producer and a consumer did. Here a batch is one buffer (core/message-batch.ts), and a message that is read is a few numbers
+ * until somebody asks.
  * Requests, connections, logins and whatever else of the protocol stay the client's.
  */
-import { compressionsAlgorithmsByBitmask, crc32c } from '@platformatic/kafka';
-import type { BusMessage, BusRecord } from '../../core/bus.ts';
+import { compressionsAlgorithmsByBitmask } from '@platformatic/kafka';
+import type { BusRecord } from '../../core/bus.ts';
+import { BATCH_HEAD_BYTES, type MessageBatch } from '../../core/message-batch.ts';
+import { crc32c } from './crc32c.ts';
 
 /** Who sends, so that the broker can tell a repetition. */
 export interface Sender {
@@ -22,90 +25,28 @@ const HEAD_BYTES = 12;
 /** Where the sum is, and where what it covers begins. */
 const CRC_AT = 17;
 const SUMMED_AT = 21;
-const RECORDS_AT = 61;
+const RECORDS_AT = BATCH_HEAD_BYTES;
 const COMPRESSION = 0b111;
 /** Bit of a batch's attributes: markers of transactions, not messages. */
 const IS_CONTROL = 0x20;
-/** What a record takes beside its key, its value and its headers: six numbers. */
-const RECORD_BYTES_MAX = 30;
-const NUMBER_BYTES_MAX = 5;
 
-export function encodeBatch(messages: readonly BusMessage[], sender: Sender, nowMs: number): Buffer {
-  let bytesMax = RECORDS_AT;
-  for (const message of messages) bytesMax += bytesOf(message);
-  const out = Buffer.allocUnsafe(bytesMax);
-  let at = RECORDS_AT;
-  for (const [index, message] of messages.entries()) at = writeRecord(out, at, message, index);
-  out.writeBigInt64BE(0n, 0);
-  out.writeInt32BE(at - HEAD_BYTES, 8);
-  out.writeInt32BE(-1, 12);
-  out.writeInt8(FORMAT, 16);
-  out.writeInt16BE(0, SUMMED_AT);
-  out.writeInt32BE(messages.length - 1, 23);
-  out.writeBigInt64BE(BigInt(nowMs), 27);
-  out.writeBigInt64BE(BigInt(nowMs), 35);
-  out.writeBigInt64BE(sender.id, 43);
-  out.writeInt16BE(sender.epoch, 51);
-  out.writeInt32BE(sender.sequence, 53);
-  out.writeInt32BE(messages.length, 57);
-  const batch = out.subarray(0, at);
+/** Writes the head of a batch. @returns all of it, which stays the batch's */
+export function sealBatch(messages: MessageBatch, sender: Sender, nowMs: number): Buffer {
+  const batch = messages.bytes;
+  batch.writeBigInt64BE(0n, 0);
+  batch.writeInt32BE(batch.length - HEAD_BYTES, 8);
+  batch.writeInt32BE(-1, 12);
+  batch.writeInt8(FORMAT, 16);
+  batch.writeInt16BE(0, SUMMED_AT);
+  batch.writeInt32BE(messages.count - 1, 23);
+  batch.writeBigInt64BE(BigInt(nowMs), 27);
+  batch.writeBigInt64BE(BigInt(nowMs), 35);
+  batch.writeBigInt64BE(sender.id, 43);
+  batch.writeInt16BE(sender.epoch, 51);
+  batch.writeInt32BE(sender.sequence, 53);
+  batch.writeInt32BE(messages.count, 57);
   batch.writeUInt32BE(crc32c(batch.subarray(SUMMED_AT)), CRC_AT);
   return batch;
-}
-
-/** An upper bound: a character of JavaScript takes three bytes at most. */
-function bytesOf({ key, value, headers }: BusMessage): number {
-  let bytes = RECORD_BYTES_MAX + key.length * 3 + value.length;
-  for (const name in headers) bytes += 2 * NUMBER_BYTES_MAX + (name.length + headers[name]!.length) * 3;
-  return bytes;
-}
-
-function writeRecord(out: Buffer, start: number, { key, value, headers }: BusMessage, index: number): number {
-  // How long it is stands before it: written first, and moved to where that ends.
-  const from = start + NUMBER_BYTES_MAX;
-  let at = from;
-  // Attributes, and milliseconds after the first record.
-  out[at++] = 0;
-  out[at++] = 0;
-  at = writeNumber(out, at, index);
-  at = writeText(out, at, key);
-  at = writeNumber(out, at, value.length);
-  out.set(value, at);
-  at += value.length;
-  let count = 0;
-  for (const _ in headers) count += 1;
-  at = writeNumber(out, at, count);
-  for (const name in headers) {
-    at = writeText(out, at, name);
-    at = writeText(out, at, headers[name]!);
-  }
-  const length = at - from;
-  const to = writeNumber(out, start, length);
-  out.copyWithin(to, from, at);
-  return to + length;
-}
-
-/** Zigzag, seven bits a byte; never negative here. */
-function writeNumber(out: Buffer, start: number, value: number): number {
-  let at = start;
-  let left = value * 2;
-  while (left > 0x7f) {
-    out[at++] = (left & 0x7f) | 0x80;
-    left >>>= 7;
-  }
-  out[at++] = left;
-  return at;
-}
-
-function writeText(out: Buffer, start: number, text: string): number {
-  const at = start + (text.length < 64 ? 1 : text.length < 8192 ? 2 : 3);
-  const length = out.write(text, at);
-  if (length === text.length) {
-    writeNumber(out, start, length);
-    return at + length;
-  }
-  const after = writeNumber(out, start, length);
-  return after + out.write(text, after);
 }
 
 export interface Decoded {
@@ -152,10 +93,11 @@ function readRecords(batch: Buffer, first: bigint, into: BusRecord[]): void {
 
 class Cursor {
   readonly bytes: Buffer;
-  at = 0;
+  at: number;
 
-  constructor(bytes: Buffer) {
+  constructor(bytes: Buffer, at = 0) {
     this.bytes = bytes;
+    this.at = at;
   }
 
   /** Of 32 bits, zigzag. */
@@ -177,6 +119,11 @@ class Cursor {
     return this.bytes.subarray(from, this.at);
   }
 
+  skipPiece(): void {
+    const length = this.number();
+    if (length > 0) this.at += length;
+  }
+
   /** Of up to 64 bits: milliseconds, which 53 hold. */
   longNumber(): number {
     let value = 0;
@@ -192,32 +139,32 @@ class Cursor {
 class ReadRecord implements BusRecord {
   readonly offset: bigint;
   readonly timeMs: number;
-  readonly value: Buffer | null;
   readonly #bytes: Buffer;
   readonly #keyAt: number;
+  readonly #valueAt: number;
   readonly #headersAt: number;
 
   constructor(offset: bigint, timeMs: number, cursor: Cursor) {
-    const { bytes } = cursor;
     this.offset = offset;
     this.timeMs = timeMs;
-    this.#bytes = bytes;
+    this.#bytes = cursor.bytes;
     this.#keyAt = cursor.at;
-    const key = cursor.number();
-    if (key > 0) cursor.at += key;
-    this.value = cursor.piece();
+    cursor.skipPiece();
+    this.#valueAt = cursor.at;
+    cursor.skipPiece();
     this.#headersAt = cursor.at;
   }
 
   get key(): Buffer | null {
-    const cursor = new Cursor(this.#bytes);
-    cursor.at = this.#keyAt;
-    return cursor.piece();
+    return new Cursor(this.#bytes, this.#keyAt).piece();
+  }
+
+  get value(): Buffer | null {
+    return new Cursor(this.#bytes, this.#valueAt).piece();
   }
 
   headers(): readonly (readonly [name: string, value: Buffer | null])[] {
-    const cursor = new Cursor(this.#bytes);
-    cursor.at = this.#headersAt;
+    const cursor = new Cursor(this.#bytes, this.#headersAt);
     return Array.from({ length: cursor.number() }, () => {
       const name = cursor.piece()?.toString('utf8') ?? '';
       return [name, cursor.piece()] as const;
@@ -225,16 +172,43 @@ class ReadRecord implements BusRecord {
   }
 
   header(name: string): string | null {
-    const cursor = new Cursor(this.#bytes);
-    cursor.at = this.#headersAt;
-    for (let left = cursor.number(); left > 0; left -= 1) {
-      const length = cursor.number();
-      const isIt = length === name.length && this.#bytes.toString('latin1', cursor.at, cursor.at + length) === name;
-      cursor.at += length;
-      const value = cursor.number();
-      if (isIt) return value < 0 ? null : this.#bytes.toString('utf8', cursor.at, cursor.at + value);
-      if (value > 0) cursor.at += value;
+    if (places.of !== this) this.#findHeaders();
+    const bytes = this.#bytes;
+    for (let at = 0; at < places.count; at += PLACE) {
+      const start = places.all[at]!;
+      if (places.all[at + 1] !== name.length || !isAt(bytes, start, name)) continue;
+      const from = places.all[at + 2]!;
+      const length = places.all[at + 3]!;
+      return length < 0 ? null : bytes.toString('utf8', from, from + length);
     }
     return null;
   }
+
+  #findHeaders(): void {
+    const cursor = new Cursor(this.#bytes, this.#headersAt);
+    let at = 0;
+    for (let left = cursor.number(); left > 0; left -= 1) {
+      at = note(at, cursor);
+      at = note(at, cursor);
+    }
+    places.count = at;
+    places.of = this;
+  }
+}
+
+/** Whose headers were looked for last, and where they are: begin and length of the name, then of the value. One after another asks. */
+const places: { of: ReadRecord | null; count: number; readonly all: number[] } = { of: null, count: 0, all: [] };
+const PLACE = 4;
+
+function note(at: number, cursor: Cursor): number {
+  const length = cursor.number();
+  places.all[at] = cursor.at;
+  places.all[at + 1] = length;
+  if (length > 0) cursor.at += length;
+  return at + 2;
+}
+
+function isAt(bytes: Buffer, start: number, text: string): boolean {
+  for (let i = 0; i < text.length; i += 1) if (bytes[start + i] !== text.charCodeAt(i)) return false;
+  return true;
 }

@@ -1,5 +1,5 @@
 /**
- * The two requests whose bytes are ours ({@link encodeBatch}): a batch for a partition, and what a partition has.
+ * The two requests whose bytes are ours ({@link sealBatch}): a batch for a partition, and what a partition has.
  *
  * In versions that both Event Hubs and Kafka since 2.1 know: newer ones bring nothing that is used here.
  */

@@ -6,13 +6,13 @@
  * repetition; given up, it ends the producer, because its number may be taken: the next batch comes from a new one.
  */
 import { Producer, UnsupportedApiError, type BaseOptions } from '@platformatic/kafka';
-import type { BusMessage } from '../../core/bus.ts';
 import type { Clock } from '../../core/clock.ts';
 import { SluiceError } from '../../core/error.ts';
 import { BUS_UNAVAILABLE } from '../../core/errors.ts';
+import type { MessageBatch } from '../../core/message-batch.ts';
 import { busError } from './broker-errors.ts';
 import { leaderOf } from './leader.ts';
-import { encodeBatch } from './record-batch.ts';
+import { sealBatch } from './record-batch.ts';
 import { produceBatch } from './requests.ts';
 import { within } from './within.ts';
 
@@ -51,13 +51,13 @@ export class KafkaSender implements AsyncDisposable {
   }
 
   /** One call at a time per partition. @throws SluiceError */
-  async send(partition: number, messages: readonly BusMessage[]): Promise<void> {
+  async send(partition: number, messages: MessageBatch): Promise<void> {
     const client = (this.#client ??= new Producer({ ...this.#options, maxInflights: REQUESTS_MAX, acks: -1 }));
     try {
       const known = await within(this.#msMax, (this.#known ??= this.#introduce(client)), this.#clock);
       const first = known.next.get(partition) ?? 0;
       const sequence = known.id === NOBODY.id ? -1 : first;
-      const batch = encodeBatch(messages, { id: known.id, epoch: known.epoch, sequence }, this.#clock.now());
+      const batch = sealBatch(messages, { id: known.id, epoch: known.epoch, sequence }, this.#clock.now());
       for (let tries = 1; ; tries += 1) {
         const error = await this.#try(client, partition, batch);
         if (error === null) break;
@@ -66,7 +66,7 @@ export class KafkaSender implements AsyncDisposable {
         await this.#clock.sleep(RETRY_MS, new AbortController().signal);
       }
       // Numbers begin anew after the last that has 31 bits.
-      known.next.set(partition, (first + messages.length) % 2 ** 31);
+      known.next.set(partition, (first + messages.count) % 2 ** 31);
     } catch (error) {
       if (this.#client === client) await this.#close();
       throw busError(error, `sending to ${this.#topic}, partition ${partition}`);
