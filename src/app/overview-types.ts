@@ -59,6 +59,9 @@ export interface VerificationOverview {
     readonly detail: string;
     /** The first of them. */
     readonly findings: readonly string[];
+    readonly counts?: Readonly<Partial<Record<string, number>>>;
+    /** How many rows, events or documents were compared. */
+    readonly checked?: number;
   }[];
 }
 
@@ -109,7 +112,7 @@ export interface Overview {
   readonly deadLetters: number | null;
   /** Since this process began, newest first. */
   readonly loads: readonly LoadRecord[];
-  /** The last one that this process was asked for; `null`: none. */
+  /** The last one that a run has made; `null`: none. */
   readonly verification: VerificationOverview | null;
 }
 

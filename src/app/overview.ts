@@ -20,6 +20,7 @@ import { snapshotReport } from './status.ts';
 import { readOplog } from './oplog-watch.ts';
 import type { Overview, VerificationOverview } from './overview-types.ts';
 import type { VerifyReport } from './types.ts';
+import { keepVerification, readVerification, statsOf } from './verification.ts';
 import { productVersion } from './version.ts';
 
 export const WINDOW_HOURS = 30 * 24;
@@ -57,6 +58,8 @@ export class Overviews {
   #registry: Kept<readonly CollectionRow[]> | null = null;
   #letters: Kept<number> | null = null;
   #verification: VerificationOverview | null = null;
+  /** What a former process has found is there. */
+  #hasAskedLake = false;
   #changes = 0;
 
   constructor(looked: Looked) {
@@ -106,22 +109,27 @@ export class Overviews {
     this.#note(begun);
     try {
       const report = await work();
-      const checks = report.checks.map(({ name, outcome, detail, findings }) => ({
-        name,
-        outcome,
-        detail,
-        findings: findings.slice(0, FINDINGS_SHOWN),
-      }));
-      this.#note({ ...begun, endedAt: new Date().toISOString(), ok: report.ok, checks });
+      const checks = report.checks.map((check) => ({ ...check, findings: check.findings.slice(0, FINDINGS_SHOWN) }));
+      await this.#ended({ ...begun, endedAt: new Date().toISOString(), ok: report.ok, checks });
       return report;
     } catch (error) {
       // One that somebody has stopped says nothing: what was known before still holds.
       if (this.#verification === begun) {
         const stopped = error instanceof Error && error.name === 'AbortError';
-        this.#note(stopped ? before : { ...begun, endedAt: new Date().toISOString(), failure: reasonOf(error) });
+        if (stopped) this.#note(before);
+        else await this.#ended({ ...begun, endedAt: new Date().toISOString(), failure: reasonOf(error) });
       }
       throw error;
     }
+  }
+
+  /** Kept on the lake, where the next process finds it. */
+  async #ended(verification: VerificationOverview): Promise<void> {
+    const { lake, config, stats } = this.#looked;
+    this.#note(verification);
+    stats.verification = statsOf(verification);
+    // What was found is told all the same, by whoever has asked.
+    await keepVerification(lake, config.pipeline, verification, new AbortController().signal).catch(() => {});
   }
 
   #note(verification: VerificationOverview | null): void {
@@ -140,6 +148,11 @@ export class Overviews {
     this.#askOplog(nowMs);
     const { revision } = this;
     const checkpoint = await this.#checkpoint(signal);
+    if (!this.#hasAskedLake) {
+      const former = await readVerification(lake, config.pipeline, signal);
+      this.#verification ??= former;
+      this.#hasAskedLake = true;
+    }
     const { watermark, startedAt, resume, gaps } = checkpoint;
     const last = Math.max(hourOf(nowMs / 1000), hourOf(watermark.t));
     const from = last - WINDOW_HOURS + 1;

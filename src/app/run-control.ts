@@ -54,6 +54,9 @@ import { verifyAll } from './verify.ts';
 /** Of dead letters, for a page: each is a file of its own. */
 const LETTERS_MAX = 200;
 
+/** Of each check; the report has them all. */
+const FINDINGS_LOGGED = 10;
+
 export class RunControl implements Control {
   readonly #running: Running;
   readonly #log: Logger;
@@ -148,6 +151,8 @@ export class RunControl implements Control {
       const report = await verifyAll(config, lake, warehouse, args, { log: this.#log }, signal);
       const checks = Object.fromEntries(report.checks.map(({ name, outcome }) => [name, outcome]));
       this.#log[report.ok ? 'info' : 'error'](checks, report.ok ? 'verified: everything agrees' : 'verified: something is off');
+      for (const finding of report.checks.flatMap(({ findings }) => findings.slice(0, FINDINGS_LOGGED)))
+        this.#log.error({ finding }, 'a verification has found');
       return report;
     });
   }

@@ -3,6 +3,7 @@
  *
  * Plain JSON values throughout: the same types go over HTTP to a command that talks to a running owner.
  */
+import type { VerificationOverview } from './overview-types.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineState, PipelineStats } from '../ops/stats.ts';
 import type { CollectionRow, CollectionStatus, SchemaVersion } from '../core/warehouse.ts';
@@ -251,6 +252,8 @@ export interface VerifyCheck {
   readonly findings: readonly string[];
   /** How many there are of each name. */
   readonly counts?: Readonly<Partial<Record<string, number>>>;
+  /** How many rows, events or documents were compared. */
+  readonly checked?: number;
 }
 
 export interface VerifyReport {
@@ -322,6 +325,8 @@ export interface PipelineStatus {
   readonly oplogHeadroomSeconds: number | null;
   /** Requests to a lake on Azure since the owner began; `null` when none runs, or on a local lake. */
   readonly storage: StorageReport | null;
+  /** The last one that a run has made, by its schedule or because somebody asked it; `null`: none. */
+  readonly verification: VerificationOverview | null;
 }
 
 export interface StorageReport {
