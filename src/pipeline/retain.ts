@@ -202,6 +202,6 @@ class Retention {
 }
 
 /** Itself, or all the files that it took the place of. */
-function isLoaded({ path, supersedes = [] }: SealedLine, known: ReadonlySet<LakePath>): boolean {
-  return known.has(path) || (supersedes.length > 0 && supersedes.every((each) => known.has(each)));
+function isLoaded({ path, supersedes = [], erased }: SealedLine, known: ReadonlySet<LakePath>): boolean {
+  return known.has(path) || (erased === undefined && supersedes.length > 0 && supersedes.every((each) => known.has(each)));
 }

@@ -19,6 +19,8 @@ export interface Range {
   readonly upTo: number;
   /** `''`: none. */
   readonly baseline: string;
+  /** Of these documents alone; left out: of all. */
+  readonly keys?: readonly string[];
 }
 
 /** Rows of bronze that say something of a document which no baseline has taken. */
@@ -26,7 +28,11 @@ export function live(range: Range, alias: string): Statement {
   const column = (name: string): Statement => text(`${alias}${name}`);
   return sql`${column('batch')} > ${range.after} AND ${column('batch')} <= ${range.upTo}
   AND ${column('key')} IS NOT NULL AND ${column('operation')} IN ${DOCUMENT_OPERATIONS}
-  AND (${column('position')} > ${range.baseline} OR (${column('position')} = ${range.baseline} AND ${column('operation')} = 'snapshot'))`;
+  AND (${column('position')} > ${range.baseline} OR (${column('position')} = ${range.baseline} AND ${column('operation')} = 'snapshot'))${ofKeys(column('key'), range.keys)}`;
+}
+
+function ofKeys(key: Statement, keys: readonly string[] | undefined): Statement {
+  return keys === undefined ? text('') : sql` AND ${key} IN (${keys.map((each) => sql`${each}`)})`;
 }
 
 export function countLive(tables: Tables, range: Range): Statement {
