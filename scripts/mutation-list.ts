@@ -181,6 +181,12 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   ]),
   ...inFile('src/warehouse/steps/merger.ts', [
+    [
+      'what a snapshot has not brought stays current when its events come later',
+      'else if (sum.lowest !== null && sum.lowest < sum.newest)',
+      'else if (sum.lowest === null)',
+      [WAREHOUSE, SILVER],
+    ],
     ['a batch is merged again by the next merge', 'await session.run(markMerged(context.catalog, ns, range.upTo, range.baseline));', '', [WAREHOUSE]],
     [
       'a drop that comes late takes nothing',
@@ -220,8 +226,8 @@ export const MUTATIONS: readonly Mutation[] = [
   ...inFile('src/warehouse/sql/silver.ts', [
     [
       'a baseline takes nothing that is loaded later',
-      `AND (\${column('position')} > \${range.baseline}`,
-      `AND (\${column('position')} > ''`,
+      `AND \${column('position')} > \${range.baseline}`,
+      `AND \${column('position')} > ''`,
       [WAREHOUSE, SILVER],
     ],
   ]),

@@ -3,11 +3,13 @@
  */
 import type { PipelineStats } from '../ops/stats.ts';
 import type { EraseSummary } from '../pipeline/erase.ts';
+import type { DeadLetter } from '../pipeline/dead-letters.ts';
 import type { RetainSummary } from '../pipeline/retain.ts';
 import type { QueryResult } from '../core/warehouse.ts';
 import type { FilesArgs, FilesReport, Overview } from './overview-types.ts';
 import type {
   CollectionsArgs,
+  DeadLettersReport,
   DiscoverArgs,
   DiscoverSummary,
   DumpArgs,
@@ -21,6 +23,7 @@ import type {
   PipelineStatus,
   QueryArgs,
   RegistryReport,
+  ReplaySummary,
   RetainArgs,
   SchemaArgs,
   SchemaReport,
@@ -58,6 +61,12 @@ export interface Control {
   discover(args: DiscoverArgs, signal: AbortSignal): Promise<DiscoverSummary>;
   collections(signal: AbortSignal): Promise<RegistryReport>;
   schema(args: SchemaArgs, signal: AbortSignal): Promise<SchemaReport>;
+  /** The newest of them. */
+  deadLetters(signal: AbortSignal): Promise<DeadLettersReport>;
+  /** With its value. */
+  deadLetter(name: string, signal: AbortSignal): Promise<DeadLetter>;
+  /** @param names empty: all */
+  replay(names: readonly string[], signal: AbortSignal): Promise<ReplaySummary>;
 }
 
 /** A server in front of a {@link Control}; disposed when the run ends. */

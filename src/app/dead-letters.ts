@@ -5,6 +5,7 @@ import { systemClock } from '../core/clock.ts';
 import type { BusMessage } from '../core/bus.ts';
 import { SluiceError } from '../core/error.ts';
 import { DEAD_LETTER_NONE } from '../core/errors.ts';
+import type { Lake } from '../core/lake.ts';
 import type { Config } from '../config/config.ts';
 import { REPLAYED } from '../pipeline/bus-message.ts';
 import { listDeadLetters, readDeadLetter, type DeadLetter } from '../pipeline/dead-letters.ts';
@@ -13,24 +14,31 @@ import type { CommandOptions, DeadLetterReport, DeadLettersReport, ReplaySummary
 
 export async function deadLettersOf(config: Config, options: CommandOptions, signal: AbortSignal): Promise<DeadLettersReport> {
   await using lake = await openLake(config, options);
+  return await listWith(lake, config.pipeline, Infinity, signal);
+}
+
+/** @param most the newest of them, and how many there are */
+export async function listWith(lake: Lake, pipeline: string, most: number, signal: AbortSignal): Promise<DeadLettersReport> {
+  const all = await listDeadLetters(lake, pipeline, signal);
   const letters: DeadLetterReport[] = [];
-  for (const { name, path } of await listDeadLetters(lake, config.pipeline, signal))
-    letters.push(reportOf(name, await readDeadLetter(lake, path, signal)));
-  return { letters };
+  for (const { name, path } of all.slice(Math.max(0, all.length - most))) letters.push(reportOf(name, await readDeadLetter(lake, path, signal)));
+  return { letters, total: all.length };
 }
 
 /** @throws DEAD_LETTER_NONE */
 export async function deadLetterOf(config: Config, name: string, options: CommandOptions, signal: AbortSignal): Promise<DeadLetter> {
   await using lake = await openLake(config, options);
-  const found = (await listDeadLetters(lake, config.pipeline, signal)).find((letter) => letter.name === name);
+  return await readWith(lake, config.pipeline, name, signal);
+}
+
+/** @throws DEAD_LETTER_NONE */
+export async function readWith(lake: Lake, pipeline: string, name: string, signal: AbortSignal): Promise<DeadLetter> {
+  const found = (await listDeadLetters(lake, pipeline, signal)).find((letter) => letter.name === name);
   if (found === undefined) throw new SluiceError(DEAD_LETTER_NONE, name);
   return await readDeadLetter(lake, found.path, signal);
 }
 
-/**
- * Sends them to their partitions again, oldest first, and removes each once it is there: cut short, one of them may go twice.
- * @param names empty: all. @throws DEAD_LETTER_NONE
- */
+/** @throws DEAD_LETTER_NONE */
 export async function replayDeadLetters(
   config: Config,
   names: readonly string[],
@@ -38,10 +46,24 @@ export async function replayDeadLetters(
   signal: AbortSignal,
 ): Promise<ReplaySummary> {
   await using lake = await openLake(config, options);
+  return await replayWith(config, lake, names, options, signal);
+}
+
+/**
+ * Sends them to their partitions again, oldest first, and removes each once it is there: cut short, one of them may go twice.
+ * @param names empty: all. @throws DEAD_LETTER_NONE
+ */
+export async function replayWith(
+  config: Config,
+  lake: Lake,
+  names: readonly string[],
+  { log }: CommandOptions,
+  signal: AbortSignal,
+): Promise<ReplaySummary> {
   const all = await listDeadLetters(lake, config.pipeline, signal);
   const unknown = names.find((name) => !all.some((letter) => letter.name === name));
   if (unknown !== undefined) throw new SluiceError(DEAD_LETTER_NONE, unknown);
-  await using bus = await openBus(config, systemClock, options.log);
+  await using bus = await openBus(config, systemClock, log);
   const replayed: string[] = [];
   for (const { name, path } of all) {
     if (names.length > 0 && !names.includes(name)) continue;

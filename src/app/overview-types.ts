@@ -4,6 +4,7 @@
 import type { CollectionStatus } from '../core/warehouse.ts';
 import type { Hour } from '../core/time.ts';
 import type { LoadRecord, PipelineState } from '../ops/stats.ts';
+import type { SnapshotReport } from './types.ts';
 
 /**
  * State of one hour of a collection, one letter each:
@@ -39,6 +40,8 @@ export interface GapOverview {
   readonly to: string | null;
   readonly cause: string;
   readonly collections: readonly string[];
+  /** When the snapshots that mend it were complete; `null`: they are not, or there are none. */
+  readonly repaired: string | null;
 }
 
 export interface VerificationOverview {
@@ -56,16 +59,25 @@ export interface VerificationOverview {
     readonly detail: string;
     /** The first of them. */
     readonly findings: readonly string[];
+    readonly counts?: Readonly<Partial<Record<string, number>>>;
+    /** How many rows, events or documents were compared. */
+    readonly checked?: number;
   }[];
 }
 
-/** What the process can be asked to do: it captures, it loads. */
+/** What the process can be asked to do. */
 export interface Abilities {
   readonly captures: boolean;
   readonly loads: boolean;
+  /** It reads collections whole when it is asked. */
+  readonly snapshots: boolean;
+  /** There is a topic that messages can be sent to again. */
+  readonly sends: boolean;
 }
 
 export interface Overview {
+  /** As in {@link Live}, when this was begun: another one there says that there is something newer to read. */
+  readonly revision: string;
   readonly at: string;
   readonly version: string;
   readonly pipeline: string;
@@ -94,9 +106,13 @@ export interface Overview {
   };
   readonly collections: readonly CollectionOverview[];
   readonly gaps: readonly GapOverview[];
+  /** Collections that are being read whole, or could not be. */
+  readonly snapshots: readonly SnapshotReport[];
+  /** Messages of the bus that could not be read; `null` without a bus. */
+  readonly deadLetters: number | null;
   /** Since this process began, newest first. */
   readonly loads: readonly LoadRecord[];
-  /** The last one that this process was asked for; `null`: none. */
+  /** The last one that a run has made; `null`: none. */
   readonly verification: VerificationOverview | null;
 }
 
@@ -151,6 +167,8 @@ export interface Live {
   readonly lagSeconds: number | null;
   readonly lastEventAtMs: number | null;
   readonly lakeAwaySeconds: number;
+  /** How long the oplog still has what is needed if the position stays where it is; `null`: not known. */
+  readonly oplogHeadroomSeconds: number | null;
   readonly memoryBytes: number;
   /** Changes when the overview has changed. */
   readonly revision: string;

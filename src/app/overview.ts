@@ -11,12 +11,16 @@ import type { CollectionRow, Warehouse } from '../core/warehouse.ts';
 import type { Config } from '../config/config.ts';
 import type { PipelineStats } from '../ops/stats.ts';
 import { newCheckpoint } from '../pipeline/checkpoint.ts';
+import { listDeadLetters } from '../pipeline/dead-letters.ts';
 import { readWhole, type WholePipeline } from '../pipeline/whole.ts';
 import { Drawing } from './drawing.ts';
 import { HourBook } from './hour-book.ts';
+import { canSnapshot } from './snapshot.ts';
+import { snapshotReport } from './status.ts';
 import { readOplog } from './oplog-watch.ts';
 import type { Overview, VerificationOverview } from './overview-types.ts';
 import type { VerifyReport } from './types.ts';
+import { keepVerification, readVerification, statsOf } from './verification.ts';
 import { productVersion } from './version.ts';
 
 export const WINDOW_HOURS = 30 * 24;
@@ -24,6 +28,8 @@ const MADE_MS_MIN = 1_000;
 /** Reading a month of a large ledger takes a while: so much of each second. */
 const READ_MS_MAX = 300;
 const OPLOG_MS = 60_000;
+/** Dead letters that this process did not write itself: another one may have, or sent them again. */
+const LETTERS_MS = 60_000;
 /** Of a registry that nothing has changed since. */
 const REGISTRY_MS = 10_000;
 const FINDINGS_SHOWN = 20;
@@ -50,7 +56,10 @@ export class Overviews {
   #made: { readonly atMs: number; readonly overview: Promise<Overview> } | null = null;
   readonly #oplog: { askedAtMs: number; hours: number | null } = { askedAtMs: Number.NEGATIVE_INFINITY, hours: null };
   #registry: Kept<readonly CollectionRow[]> | null = null;
+  #letters: Kept<number> | null = null;
   #verification: VerificationOverview | null = null;
+  /** What a former process has found is there. */
+  #hasAskedLake = false;
   #changes = 0;
 
   constructor(looked: Looked) {
@@ -60,14 +69,17 @@ export class Overviews {
   /** Differs whenever the overview would. */
   get revision(): string {
     const { stats } = this.#looked;
-    const { state, epoch, partsOpen, partsSealed, hoursComplete, filesLoaded, rowsMerged, loadErrors, gaps, gapsOpen } = stats;
-    return [state, epoch, partsOpen, partsSealed, hoursComplete, filesLoaded, rowsMerged, loadErrors, gaps, gapsOpen, this.#changes].join('.');
+    const { state, epoch, partsOpen, partsSealed, hoursComplete, filesLoaded, rowsMerged, loadErrors, gaps, gapsOpen, snapshotsOpen, deadLetters } =
+      stats;
+    const counts = [partsOpen, partsSealed, hoursComplete, filesLoaded, rowsMerged, loadErrors, gaps, gapsOpen, snapshotsOpen, deadLetters];
+    return [state, epoch, ...counts, this.#changes].join('.');
   }
 
   /** Something was changed that no counter tells: a collection was paused. */
   changed(): void {
     this.#changes += 1;
     this.#registry = null;
+    this.#made = null;
   }
 
   /** One at a time, whoever asks. */
@@ -97,22 +109,27 @@ export class Overviews {
     this.#note(begun);
     try {
       const report = await work();
-      const checks = report.checks.map(({ name, outcome, detail, findings }) => ({
-        name,
-        outcome,
-        detail,
-        findings: findings.slice(0, FINDINGS_SHOWN),
-      }));
-      this.#note({ ...begun, endedAt: new Date().toISOString(), ok: report.ok, checks });
+      const checks = report.checks.map((check) => ({ ...check, findings: check.findings.slice(0, FINDINGS_SHOWN) }));
+      await this.#ended({ ...begun, endedAt: new Date().toISOString(), ok: report.ok, checks });
       return report;
     } catch (error) {
       // One that somebody has stopped says nothing: what was known before still holds.
       if (this.#verification === begun) {
         const stopped = error instanceof Error && error.name === 'AbortError';
-        this.#note(stopped ? before : { ...begun, endedAt: new Date().toISOString(), failure: reasonOf(error) });
+        if (stopped) this.#note(before);
+        else await this.#ended({ ...begun, endedAt: new Date().toISOString(), failure: reasonOf(error) });
       }
       throw error;
     }
+  }
+
+  /** Kept on the lake, where the next process finds it. */
+  async #ended(verification: VerificationOverview): Promise<void> {
+    const { lake, config, stats } = this.#looked;
+    this.#note(verification);
+    stats.verification = statsOf(verification);
+    // What was found is told all the same, by whoever has asked.
+    await keepVerification(lake, config.pipeline, verification, new AbortController().signal).catch(() => {});
   }
 
   #note(verification: VerificationOverview | null): void {
@@ -129,13 +146,21 @@ export class Overviews {
   async #make(nowMs: number, signal: AbortSignal): Promise<Overview> {
     const { config, stats, lake, warehouse, capture } = this.#looked;
     this.#askOplog(nowMs);
+    const { revision } = this;
     const checkpoint = await this.#checkpoint(signal);
+    if (!this.#hasAskedLake) {
+      const former = await readVerification(lake, config.pipeline, signal);
+      this.#verification ??= former;
+      this.#hasAskedLake = true;
+    }
     const { watermark, startedAt, resume, gaps } = checkpoint;
     const last = Math.max(hourOf(nowMs / 1000), hourOf(watermark.t));
     const from = last - WINDOW_HOURS + 1;
     const book = await this.#read(checkpoint, from, nowMs, signal);
+    const captures = capture !== null && stats.epoch > 0;
     const registry = warehouse === null ? [] : await this.#readRegistry(warehouse, nowMs);
     return {
+      revision,
       at: new Date(nowMs).toISOString(),
       version: productVersion(),
       pipeline: config.pipeline,
@@ -145,7 +170,12 @@ export class Overviews {
       include: config.source.include,
       lake: lake.description,
       warehouse: config.warehouse === null ? null : (warehouse?.description ?? config.warehouse.kind),
-      abilities: { captures: capture !== null && stats.epoch > 0, loads: warehouse !== null },
+      abilities: {
+        captures,
+        loads: warehouse !== null,
+        snapshots: captures && canSnapshot(config),
+        sends: config.bus !== null,
+      },
       position: resume?.position ?? null,
       startedAt: isoOf(startedAt),
       watermark: isoOf(watermark),
@@ -158,7 +188,10 @@ export class Overviews {
         to: gap.to === null ? null : isoOf(gap.to),
         cause: gap.cause,
         collections: gap.collections,
+        repaired: gap.repaired ?? null,
       })),
+      snapshots: checkpoint.snapshots.map((record) => snapshotReport(record, Date.parse(checkpoint.savedAt))),
+      deadLetters: config.bus === null ? null : await this.#countLetters(nowMs, signal),
       loads: stats.loads.slice(0, 50),
       verification: this.#verification,
     };
@@ -181,6 +214,15 @@ export class Overviews {
       if (hours !== this.#oplog.hours) this.#changes += 1;
       this.#oplog.hours = hours;
     });
+  }
+
+  async #countLetters(nowMs: number, signal: AbortSignal): Promise<number> {
+    const of = `${this.#looked.stats.deadLetters}.${this.#changes}`;
+    const kept = this.#letters;
+    if (kept !== null && kept.of === of && nowMs - kept.atMs < LETTERS_MS) return kept.value;
+    const value = (await listDeadLetters(this.#looked.lake, this.#looked.config.pipeline, signal)).length;
+    this.#letters = { atMs: nowMs, of, value };
+    return value;
   }
 
   /** A warehouse that costs money while it is awake is asked only when something was loaded or changed. */

@@ -44,7 +44,7 @@ export async function reshape(config: Config, args: ReshapeArgs, options: Comman
   const cursor = async (partition: number): Promise<bigint> => cursorOf(await readCheckpoint(lake, pipeline, partitionScope(partition), never));
   const pollMs = args.watchMs ?? POLL_ONCE_MS;
   await using bus = new CaptureBus({ files, pattern: args.pattern, claims: claims ?? lake, pollMs, cursor, clock: systemClock });
-  const producer = await begin(config, { lake, bus, watchMs: args.watchMs }, signal);
+  const producer = await begin(config, lake, async () => await firstMessages(bus, args.watchMs, signal), signal);
   bus.count = producer.bus!.partitions;
   const stats = newStats();
   const consume = async (untilIdleMs: number | null, until: AbortSignal): Promise<void> => {
@@ -88,7 +88,7 @@ export async function reshape(config: Config, args: ReshapeArgs, options: Comman
 }
 
 /** The same logins and limits, another place. */
-function withLake(config: Config, url: string): Config {
+export function withLake(config: Config, url: string): Config {
   const local = url.startsWith('file:');
   return { ...config, lake: { ...config.lake, url, kind: local ? 'local' : 'azure', root: local ? localFolder(url) : '' } };
 }
@@ -105,25 +105,25 @@ function cursorOf(checkpoint: Checkpoint | null): bigint {
 /** Its token says that nothing but reshaping goes on from it. */
 const TOKEN = Buffer.from('{"v":1,"reshape":true}');
 
-interface Beginning {
-  readonly lake: Lake;
-  readonly bus: CaptureBus;
-  readonly watchMs: number | null;
+/** Of which stream a message is, and from when. */
+export interface FirstMessage {
+  readonly fingerprint: string;
+  readonly at: Timestamp;
 }
 
 /**
  * What stands in the place of a producer's checkpoint: how the messages are shared out, and since when. Made once, from the first
  * messages that there are. @throws RESHAPE_OTHER, RESHAPE_EMPTY
  */
-async function begin(config: Config, { lake, bus, watchMs }: Beginning, signal: AbortSignal): Promise<Checkpoint> {
+export async function begin(config: Config, lake: Lake, findFirst: () => Promise<readonly FirstMessage[]>, signal: AbortSignal): Promise<Checkpoint> {
   const { pipeline } = config;
   const path = checkpointPath(pipeline, PRODUCER);
   const known = await readCheckpoint(lake, pipeline, PRODUCER, never);
   if (known !== null && Buffer.from(known.resume?.token ?? []).equals(TOKEN)) return known;
   if (known !== null || (await lake.stat(checkpointPath(pipeline))) !== null)
     throw new SluiceError(RESHAPE_OTHER, `${pipeline} in ${lake.description}`);
-  const first = await firstMessages(bus, watchMs, signal);
-  const [{ fingerprint }] = first as [(typeof first)[number]];
+  const first = await findFirst();
+  const [{ fingerprint }] = first as [FirstMessage];
   const shared = SHARED_OUT.exec(fingerprint);
   if (shared === null) throw new SluiceError(RESHAPE_EMPTY, `a message does not say how they are shared out: ${fingerprint}`);
   const startedAt = first.map(({ at }) => at).toSorted(compareTimestamps)[0]!;
@@ -152,9 +152,9 @@ async function begin(config: Config, { lake, bus, watchMs }: Beginning, signal: 
   return begun;
 }
 
-async function firstMessages(bus: CaptureBus, watchMs: number | null, signal: AbortSignal): Promise<{ fingerprint: string; at: Timestamp }[]> {
+async function firstMessages(bus: CaptureBus, watchMs: number | null, signal: AbortSignal): Promise<readonly FirstMessage[]> {
   for (;;) {
-    const first: { fingerprint: string; at: Timestamp }[] = [];
+    const first: FirstMessage[] = [];
     for (const record of await bus.firstRecords(signal)) {
       const received = receive(record, bus.description);
       first.push({ fingerprint: received.fingerprint, at: received.kind === 'event' ? received.at : received.watermark });

@@ -6,10 +6,12 @@ import { SluiceError } from '../core/error.ts';
 import { CONFIG_CONFLICT, LAKE_OWNED } from '../core/errors.ts';
 import type { QueryResult, Warehouse } from '../core/warehouse.ts';
 import type { EraseSummary } from '../pipeline/erase.ts';
+import type { DeadLetter } from '../pipeline/dead-letters.ts';
 import type { RetainSummary } from '../pipeline/retain.ts';
 import type { Logger } from '../ops/log.ts';
 import { writesPerMillion, type PipelineStats } from '../ops/stats.ts';
 import type { Control } from './control.ts';
+import { listWith, readWith, replayWith } from './dead-letters.ts';
 import { discoverWith } from './discover.ts';
 import { dumpWith } from './dump.ts';
 import { eraseWith } from './erase.ts';
@@ -27,6 +29,7 @@ import { assertSnapshots, chosenBy, summaryOf } from './snapshot.ts';
 import { statusOf } from './status.ts';
 import type {
   CollectionsArgs,
+  DeadLettersReport,
   DiscoverArgs,
   DiscoverSummary,
   DumpArgs,
@@ -40,6 +43,7 @@ import type {
   PipelineStatus,
   QueryArgs,
   RegistryReport,
+  ReplaySummary,
   RetainArgs,
   SchemaArgs,
   SchemaReport,
@@ -49,6 +53,12 @@ import type {
   VerifyReport,
 } from './types.ts';
 import { verifyAll } from './verify.ts';
+
+/** Of dead letters, for a page: each is a file of its own. */
+const LETTERS_MAX = 200;
+
+/** Of each check; the report has them all. */
+const FINDINGS_LOGGED = 10;
 
 export class RunControl implements Control {
   readonly #running: Running;
@@ -152,6 +162,8 @@ export class RunControl implements Control {
       const report = await verifyAll(config, lake, warehouse, args, { log: this.#log }, signal);
       const checks = Object.fromEntries(report.checks.map(({ name, outcome }) => [name, outcome]));
       this.#log[report.ok ? 'info' : 'error'](checks, report.ok ? 'verified: everything agrees' : 'verified: something is off');
+      for (const finding of report.checks.flatMap(({ findings }) => findings.slice(0, FINDINGS_LOGGED)))
+        this.#log.error({ finding }, 'a verification has found');
       return report;
     });
   }
@@ -182,6 +194,26 @@ export class RunControl implements Control {
 
   async schema(args: SchemaArgs, signal: AbortSignal): Promise<SchemaReport> {
     return await schemasOf(this.#loading().warehouse, args, signal);
+  }
+
+  deadLetters(signal: AbortSignal): Promise<DeadLettersReport> {
+    return listWith(this.#running.lake, this.pipeline, LETTERS_MAX, signal);
+  }
+
+  deadLetter(name: string, signal: AbortSignal): Promise<DeadLetter> {
+    return readWith(this.#running.lake, this.pipeline, name, signal);
+  }
+
+  async replay(names: readonly string[], signal: AbortSignal): Promise<ReplaySummary> {
+    const { config, lake } = this.#running;
+    try {
+      const summary = await replayWith(config, lake, names, { log: this.#log }, signal);
+      this.#log.info({ messages: summary.replayed.length }, 'dead letters were sent to the topic again');
+      return summary;
+    } finally {
+      // Cut short, some have gone.
+      this.#overviews.changed();
+    }
   }
 
   #loading(): { loads: LoadLoop; warehouse: Warehouse } {

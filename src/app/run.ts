@@ -15,7 +15,7 @@ import { Capture } from '../pipeline/capture.ts';
 import { Consume } from '../pipeline/consume.ts';
 import { Produce } from '../pipeline/produce.ts';
 import { Loader } from '../pipeline/loader.ts';
-import type { Serving } from './control.ts';
+import type { Control, Serving } from './control.ts';
 import { captureOptions, consumeOptions, makeSnapshots, makeSource, openBus, openLake, openWarehouse, produceOptions } from './compose.ts';
 import { DumpLoop } from './dump.ts';
 import { LoadLoop } from './load-loop.ts';
@@ -26,6 +26,7 @@ import { RunControl } from './run-control.ts';
 import { scheduleOf } from './schedule.ts';
 import { SourceCounts } from './source-counts.ts';
 import type { RunOptions } from './types.ts';
+import { verifyLoop } from './verify-loop.ts';
 
 const PROGRESS_MS = 1_000;
 /** What a stop leaves to a load that is under way. */
@@ -45,6 +46,8 @@ export interface Running {
   counts: SourceCounts | null;
   /** What has parts to seal; `null` in roles `load` and `produce`. */
   capture: (Pick<Capture, 'seal'> & Partial<Pick<Capture, 'snapshot'>>) | null;
+  /** What whoever asks is answered by, the schedule of verifications included. */
+  control?: Pick<Control, 'verify'>;
 }
 
 /** Runs until the signal aborts or the pipeline is idle long enough; everything is durable when it resolves. */
@@ -65,11 +68,13 @@ export async function runPipeline(config: Config, options: RunOptions, signal: A
   const stats = newStats();
   await using lake = await openLake(config, { log: options.log, stats, stop: signal });
   const running: Running = { config, stats, lake, warehouse: null, loads: null, counts: null, capture: null };
+  const control = new RunControl(running, log);
+  running.control = control;
   const ticking = new AbortController();
   const ticks = progress === null ? Promise.resolve() : tick(() => progress(stats), clock, ticking.signal);
   let serving: Serving | null = null;
   try {
-    serving = serve === null ? null : await serve(new RunControl(running, log));
+    serving = serve === null ? null : await serve(control);
     if (role === 'load') await runLoads(running, options, serving, clock, signal);
     else if (role !== 'capture' && config.bus !== null) await runBus(running, options, serving, clock, signal);
     else await runCapture(running, options, serving, clock, signal);
@@ -193,12 +198,13 @@ async function runConsume(running: Running, options: RunOptions, parts: BusParts
 
 /** What a run does beside its capture, until it ends. */
 async function besides(running: Running, clock: Clock, log: Logger, signal: AbortSignal): Promise<void> {
-  const { config, lake, warehouse } = running;
+  const { config, lake, warehouse, stats, control } = running;
   await Promise.all([
     loadAlong(running, signal),
     new DumpLoop(config, { lake, clock, log }).run(signal),
     retainLoop(config, { lake, warehouse, clock, log }, signal),
     eraseLoop(config, { lake, warehouse, clock, log }, signal),
+    verifyLoop(config, { lake, hasWarehouse: warehouse !== null, stats, clock, log, verify: (args, stop) => control!.verify(args, stop) }, signal),
   ]);
 }
 

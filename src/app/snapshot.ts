@@ -33,9 +33,14 @@ export async function snapshotPipeline(
 /** @throws CONFIG_CONFLICT, NOT_BUILT */
 export function assertSnapshots(config: Config): void {
   if (config.bus !== null) throw new SluiceError(NOT_BUILT, '`sluice snapshot` of a pipeline with a bus');
-  if (Object.keys(config.source.match).length === 0) return;
+  if (canSnapshot(config)) return;
   const next = 'Leave `source.match` out, and take a snapshot again.';
   throw new SluiceError(CONFIG_CONFLICT, '`source.match` is about change events, and a snapshot has none', { next });
+}
+
+/** Whether {@link assertSnapshots} lets it. */
+export function canSnapshot({ bus, source }: Config): boolean {
+  return bus === null && Object.keys(source.match).length === 0;
 }
 
 /** By globs; all when there are none. */

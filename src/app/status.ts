@@ -18,6 +18,7 @@ import type { SnapshotRecord } from '../pipeline/snapshot-record.ts';
 import { readWhole } from '../pipeline/whole.ts';
 import { openLake, openWarehouse } from './compose.ts';
 import { readOplog } from './oplog-watch.ts';
+import { readVerification } from './verification.ts';
 import type { CollectionReport, CommandOptions, PipelineStatus, SnapshotReport } from './types.ts';
 
 type Draft = { -readonly [K in keyof CollectionReport]: CollectionReport[K] };
@@ -80,6 +81,7 @@ export async function statusOf(
     gaps: checkpoint.gaps.map(({ from, to, cause, repaired = null }) => ({ from: iso(from), to: to === null ? 'open' : iso(to), cause, repaired })),
     deadLetters: config.bus === null ? null : (await listDeadLetters(lake, pipeline, signal)).length,
     snapshots: checkpoint.snapshots.map((record) => snapshotReport(record, Date.parse(checkpoint.savedAt))),
+    verification: await readVerification(lake, pipeline, signal),
     ...(await headroomOf(oplog, checkpoint.resume?.clusterTime.t ?? null, live.oplogHeadroomSeconds)),
   };
 }
@@ -98,7 +100,7 @@ async function headroomOf(
 }
 
 /** @param savedAtMs when this was true */
-function snapshotReport(record: SnapshotRecord, savedAtMs: number): SnapshotReport {
+export function snapshotReport(record: SnapshotRecord, savedAtMs: number): SnapshotReport {
   const { ns, cause, at, begunAt, estimate, ranges, parts, failed = null } = record;
   const rows = record.rows + parts.reduce((sum, part) => sum + part.rows, 0);
   const seconds = (savedAtMs - Date.parse(begunAt)) / 1000;

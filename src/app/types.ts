@@ -3,6 +3,7 @@
  *
  * Plain JSON values throughout: the same types go over HTTP to a command that talks to a running owner.
  */
+import type { VerificationOverview } from './overview-types.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineState, PipelineStats } from '../ops/stats.ts';
 import type { CollectionRow, CollectionStatus, SchemaVersion } from '../core/warehouse.ts';
@@ -79,6 +80,21 @@ export interface ReshapeSummary {
   readonly hoursComplete: number;
   /** Capture files that were deleted or moved. */
   readonly filesDone: number;
+}
+
+export interface AdoptArgs {
+  /** Where the Spark job has written to, as `lake.url` is written. */
+  readonly from: string;
+  readonly takeOver: boolean;
+}
+
+export interface AdoptSummary {
+  readonly events: number;
+  readonly partsSealed: number;
+  readonly hoursComplete: number;
+  readonly deadLetters: number;
+  /** Another process adopts or reshapes them. */
+  readonly partitionsOwnedByOthers: readonly number[];
 }
 
 export interface DumpArgs {
@@ -251,6 +267,8 @@ export interface VerifyCheck {
   readonly findings: readonly string[];
   /** How many there are of each name. */
   readonly counts?: Readonly<Partial<Record<string, number>>>;
+  /** How many rows, events or documents were compared. */
+  readonly checked?: number;
 }
 
 export interface VerifyReport {
@@ -322,6 +340,8 @@ export interface PipelineStatus {
   readonly oplogHeadroomSeconds: number | null;
   /** Requests to a lake on Azure since the owner began; `null` when none runs, or on a local lake. */
   readonly storage: StorageReport | null;
+  /** The last one that a run has made, by its schedule or because somebody asked it; `null`: none. */
+  readonly verification: VerificationOverview | null;
 }
 
 export interface StorageReport {
@@ -344,7 +364,9 @@ export interface DeadLetterReport {
 }
 
 export interface DeadLettersReport {
+  /** Oldest first; the dashboard is given the newest of them. */
   readonly letters: readonly DeadLetterReport[];
+  readonly total: number;
 }
 
 export interface ReplaySummary {

@@ -16,7 +16,7 @@ import { makeSnapshots, makeSource, openLake, openWarehouse } from './compose.ts
 import type { CommandOptions, VerifyArgs, VerifyCheck, VerifyReport } from './types.ts';
 
 /** How far back the change stream is read again, and how many events of it. */
-const WINDOW_SECONDS = 3600;
+const WINDOW_MS = 3_600_000;
 const WINDOW_EVENTS_MAX = 2_000_000;
 
 /** Beside a running owner the lake can be proved; the warehouse is proved by who holds it. */
@@ -62,13 +62,13 @@ export async function verifyWith(
 
 async function lakeCheck(lake: Lake, pipeline: string, signal: AbortSignal, onProgress?: (progress: VerifyProgress) => void): Promise<VerifyCheck> {
   const report = await verifyLake(lake, pipeline, onProgress === undefined ? { signal } : { signal, onProgress });
-  return checkOf('lake', report, lakeReportText(report));
+  return checkOf('lake', report, report.rows, lakeReportText(report));
 }
 
 /** Bronze line by line against the sealed files, silver against bronze. */
 async function warehouseCheck(lake: Lake, pipeline: string, warehouse: Warehouse, signal: AbortSignal): Promise<VerifyCheck> {
   const report = await verifyWarehouse(lake, pipeline, warehouse, signal);
-  return checkOf('warehouse', report, warehouseReportText(report));
+  return checkOf('warehouse', report, report.rows, warehouseReportText(report));
 }
 
 /** The lake against the change stream, and silver against the documents. */
@@ -82,7 +82,13 @@ async function sourceChecks(
   const stats = newStats();
   await using source = await makeSource(config, systemClock, stats, log);
   await using documents = await makeSnapshots(config, systemClock, stats, log);
-  const events = await verifyStream(lake, config.pipeline, source, { seconds: WINDOW_SECONDS, eventsMax: WINDOW_EVENTS_MAX }, signal);
+  const events = await verifyStream(
+    lake,
+    config.pipeline,
+    source,
+    { seconds: (config.verify?.windowMs ?? WINDOW_MS) / 1000, eventsMax: WINDOW_EVENTS_MAX },
+    signal,
+  );
   const checks = [eventsCheck(events)];
   const skipped = (detail: string): VerifyCheck => ({ name: 'documents', outcome: 'skipped', detail, findings: [] });
   if (warehouse === null) checks.push(skipped('there is no warehouse'));
@@ -103,7 +109,7 @@ function eventsCheck(report: StreamReport): VerifyCheck {
   const { window, reason, events, erased } = report;
   if (window === null) return { name: 'events', outcome: 'skipped', detail: reason ?? '', findings: [] };
   const text = `${events.toLocaleString('en')} events from ${window.from} to ${window.to}: the lake has what the change stream says, each once${erased === 0 ? '' : `, but for ${erased.toLocaleString('en')} that were erased`}`;
-  return checkOf('events', { ...report, ok: report.ok }, text);
+  return checkOf('events', { ...report, ok: report.ok }, events, text);
 }
 
 function documentsCheck(report: DocumentsReport): VerifyCheck {
@@ -114,7 +120,7 @@ function documentsCheck(report: DocumentsReport): VerifyCheck {
     ...(erased === 0 ? [] : [`${erased.toLocaleString('en')} were erased here and are still in MongoDB`]),
     ...leftOut.map((reason) => `left out ${reason}`),
   ].join('\n  ');
-  return checkOf('documents', report, text);
+  return checkOf('documents', report, documents, text);
 }
 
 interface Report {
@@ -124,12 +130,13 @@ interface Report {
   readonly checks: Readonly<Partial<Record<string, number>>>;
 }
 
-function checkOf(name: string, report: Report, text: string): VerifyCheck {
+function checkOf(name: string, report: Report, checked: number, text: string): VerifyCheck {
   return {
     name,
     outcome: report.ok ? 'ok' : 'failed',
     detail: report.ok ? text.trimEnd() : `${report.findingsTotal} findings`,
     findings: report.findings.map(({ check, path, detail }) => `${check}: ${path}: ${detail}`),
     counts: report.checks,
+    checked,
   };
 }

@@ -31,6 +31,7 @@ export const COMMAND_EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   ],
   compact: ['sluice compact', 'sluice compact shop.orders --to 20261031-23'],
   reshape: ['sluice reshape --from abfss://capture@account.dfs.core.windows.net --then delete', 'sluice reshape --from file:./captured --watch'],
+  adopt: ['sluice adopt --from abfss://staging@account.dfs.core.windows.net/shop', 'sluice adopt --from file:./staging'],
   'dead-letters list': ['sluice dead-letters list', 'sluice dead-letters list --json'],
   'dead-letters show': ['sluice dead-letters show p003-00000000000000001234'],
   'dead-letters replay': ['sluice dead-letters replay', 'sluice dead-letters replay p003-00000000000000001234'],

@@ -114,6 +114,7 @@ describe('status on a screen', () => {
       oplogHeadroomSeconds: null,
       storage: null,
       deadLetters: null,
+      verification: null,
       collections,
     };
     const text = stripVTControlCharacters(renderScreen(status, testIo({ tty: true, columns: 100, rows: 24 }).stdout));
@@ -226,6 +227,17 @@ describe('reports', () => {
           },
         ],
         deadLetters: 2,
+        verification: {
+          begunAt: 'F',
+          endedAt: 'G',
+          ok: false,
+          failure: null,
+          before: 0,
+          checks: [
+            { name: 'lake', outcome: 'failed', detail: '', findings: [], counts: { order: 1200, duplicate: 1 }, checked: 5 },
+            { name: 'events', outcome: 'ok', detail: '', findings: [], counts: {}, checked: 7 },
+          ],
+        },
         oplogHours: 12.34,
         oplogHeadroomSeconds: 3600,
         storage: { writes: 1400, reads: 20, lists: 3, writesPerMillionEvents: 380 },
@@ -237,6 +249,7 @@ describe('reports', () => {
       '(2m 5s ago)',
       'oplog          12.3 hours of history; it has what is needed for 1h 0m more if capture stands still',
       'storage        1,400 writes, 20 reads, 3 lists since the owner began; 380 writes per million events',
+      'verified       G: something is off: 1,200 order, 1 duplicate; see `sluice verify`',
       'gap  A to B: oplog\n',
       'gap  C to D: oplog; mended E',
       'snapshot  shop.orders: 500 documents of about 2,000 read, 1 of 4 ranges, about 1m 30s to go',

@@ -20,6 +20,7 @@ import { initCommand } from './commands/init.ts';
 import { loadCommand, mergeCommand } from './commands/load.ts';
 import { queryCommand } from './commands/query.ts';
 import { renderCommand } from './commands/render.ts';
+import { adoptCommand } from './commands/adopt.ts';
 import { reshapeCommand } from './commands/reshape.ts';
 import { restoreCommand } from './commands/restore.ts';
 import { retainCommand } from './commands/retain.ts';
@@ -93,6 +94,7 @@ export function buildProgram(io: Io): Command {
   verifyCommand(program, io);
   compactCommand(program, io);
   reshapeCommand(program, io);
+  adoptCommand(program, io);
   renderCommand(program, io);
   deadLettersCommand(program, io);
   enableImagesCommand(program, io);

@@ -90,6 +90,32 @@ describe.each<readonly [what: string, args: readonly string[], changed: string]>
   });
 });
 
+const CAPTURED = 'https://acmelake.blob.core.windows.net/capture';
+const SPARK = ['render', 'spark', '--from', CAPTURED, '--staging', 'file:./staging'];
+
+describe('sluice render spark', () => {
+  it('writes a job and how it is submitted, in the words of Spark', async () => {
+    await configure();
+    const first = await sluice(...SPARK, '--json');
+    expect(first.code, first.err()).toBe(0);
+    const { files } = JSON.parse(first.out()) as { files: string[] };
+    const texts = await Promise.all(files.map((file) => readFile(file, 'utf8')));
+    expect(texts.join('\n')).not.toContain('c2VjcmV0');
+    expect(texts.join('\n')).toContain('"lake":"abfss://lake@acmelake.dfs.core.windows.net/prod"');
+    expect(texts.join('\n')).toContain('--capture abfss://capture@acmelake.dfs.core.windows.net ');
+    expect((await sluice(...SPARK, '--diff')).code).toBe(0);
+    expect((await sluice('render', 'spark', '--help')).out()).toContain('Example:\n  sluice render spark');
+  });
+
+  it('says what it cannot do', async () => {
+    await configure();
+    expect((await sluice(...SPARK, '--pattern', '{Year}')).err()).toContain('SLC-1630');
+    expect((await sluice('render', 'spark', '--from', 'http://127.0.0.1:10000/a/b', '--staging', 'file:./s')).err()).toContain('is an emulator');
+    await configure({ lake: { url: 'https://acmelake.dfs.core.windows.net/lake/prod', layout: 'per-event' } });
+    expect((await sluice(...SPARK)).err()).toContain('SLC-1653');
+  });
+});
+
 describe('sluice render terraform', () => {
   it('makes only what the configuration names, and says which file is left over', async () => {
     await configure({ warehouse: SNOWFLAKE });

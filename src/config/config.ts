@@ -18,6 +18,7 @@ export interface Config {
   readonly http: HttpConfig;
   readonly bus: BusConfig | null;
   readonly dump: DumpConfig | null;
+  readonly verify: VerifyConfig | null;
 }
 
 export type FullDocument = 'off' | 'updateLookup' | 'whenAvailable' | 'required';
@@ -118,6 +119,13 @@ export interface BusConfig {
   readonly format: 'sluice' | 'detect' | 'changeEvents' | 'debezium';
   readonly onBadMessage: 'deadLetter' | 'stop';
   readonly maxMessageBytes: number;
+}
+
+export interface VerifyConfig {
+  readonly cron: string;
+  readonly checks: readonly ('lake' | 'warehouse' | 'source')[];
+  /** How far back the change stream is read again. */
+  readonly windowMs: number;
 }
 
 export interface DumpConfig {

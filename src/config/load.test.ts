@@ -70,6 +70,7 @@ describe('a small file', () => {
       http: { port: 8080, host: '127.0.0.1', token: null },
       bus: null,
       dump: null,
+      verify: null,
     });
   });
 
@@ -133,6 +134,7 @@ warehouse:
   columns: { shop.orders: { total: "fullDocument.total DECIMAL(18,2)" } }
   load: "5 * * * *"
 dump: { cron: "0 * * * *", collections: ["shop.*"], layout: document }
+verify: { cron: "30 3 * * *" }
 http: { port: 8080, host: 0.0.0.0, token: 0123-token }
 `;
   const env = {
@@ -161,6 +163,7 @@ http: { port: 8080, host: 0.0.0.0, token: 0123-token }
       bus: { partitionBy: 'document', maxMessageBytes: 900_000 },
       warehouse: { kind: 'snowflake', deletes: 'hard', load: '5 * * * *', columns: { 'shop.orders': { total: 'fullDocument.total DECIMAL(18,2)' } } },
       dump: { layout: 'document' },
+      verify: { cron: '30 3 * * *', checks: ['lake', 'warehouse', 'source'], windowMs: 3_600_000 },
       http: { host: '0.0.0.0', token: '0123-token' },
     });
   });
@@ -282,6 +285,8 @@ describe('a wrong file', () => {
       'warehouse.columns.shop.orders.total must be "path.to.field TYPE"',
       { warehouse: { url: 'duckdb:w', columns: { 'shop.orders': { total: 'DECIMAL' } } } },
     ],
+    ['verify.cron must be a cron line', { verify: { cron: 'daily' } }],
+    ['verify.checks must name at least one of lake, warehouse and source', { verify: { cron: '0 3 * * *', checks: [] } }],
     ['dump.cron must be a cron line', { dump: { cron: 'hourly' } }],
     ['http.token must not be empty', { http: { token: '' } }],
     ['http.token must be text (put it in quotes)', { http: { token: 12_345 } }],
@@ -296,6 +301,7 @@ describe('a wrong file', () => {
     ['has no {db}', { lake: { url: 'file:x', layout: 'hourly' } }],
     ['has no {db}', { source: { uri: 'mongodb://h', include: ['a.x', 'b.x'] }, lake: { url: 'file:x', layout: 'hourly' } }],
     ['is not the loopback', { http: { host: '0.0.0.0' } }],
+    ['must not name the warehouse without', { verify: { cron: '0 3 * * *', checks: ['warehouse'] } }],
     ['`lake.writer` is for Azure', { lake: { url: 'file:x', writer: 'dfs' } }],
     ['files are one event each and are not compressed', { lake: { url: 'file:x', layout: 'per-event', compression: 'gzip' } }],
     ['`lake.auth` is for Azure', { lake: { url: 'file:x', auth: { kind: 'azureCli' } } }],

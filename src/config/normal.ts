@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { LAYOUT_PRESETS, hoursPerPart, isPerEvent } from '../core/layout.ts';
 import { maskProblem } from '../core/mask.ts';
 import { isLiteral, parseGlob } from '../core/namespace.ts';
-import type { AuthConfig, Config, DumpConfig, LakeConfig, SnowflakeConfig, StartAtConfig, WarehouseConfig } from './config.ts';
+import type { AuthConfig, Config, DumpConfig, VerifyConfig, LakeConfig, SnowflakeConfig, StartAtConfig, WarehouseConfig } from './config.ts';
 import type { FileConfig } from './schema.ts';
 import { templateProblems } from './template.ts';
 
@@ -49,6 +49,7 @@ export function normalise(from: FileConfig, file: string | null, folder: string)
     http: { port: from.http.port, host: from.http.host, token: from.http.token ?? null },
     bus: from.bus === undefined ? null : { ...from.bus, auth: entraAuth('bus.auth', from.bus.auth, folder, report) },
     dump: from.dump === undefined ? null : dump(from.dump, report),
+    verify: from.verify === undefined ? null : verify(from.verify, from.warehouse !== undefined, report),
   };
   mask(config, findings);
   conflicts(config, report);
@@ -208,6 +209,12 @@ function dump({ timeout, content, ...rest }: NonNullable<FileConfig['dump']>, re
   if (layout === 'array' && content === 'changes')
     report('conflict', 'dump.content', 'must be documents with `layout: array`; use `layout: ndjson` or `document` for changes');
   return { ...rest, content: content ?? (layout === 'document' ? 'changes' : 'documents'), timeoutMs: timeout };
+}
+
+function verify({ cron, checks, window }: NonNullable<FileConfig['verify']>, hasWarehouse: boolean, report: Report): VerifyConfig {
+  if (checks?.includes('warehouse') === true && !hasWarehouse)
+    report('conflict', 'verify.checks', 'must not name the warehouse without a `warehouse` in the configuration');
+  return { cron, checks: checks ?? (hasWarehouse ? ['lake', 'warehouse', 'source'] : ['lake', 'source']), windowMs: window };
 }
 
 /** Shorter secrets are guessed. */

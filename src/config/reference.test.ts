@@ -12,7 +12,7 @@ describe('the JSON schema', () => {
     const schema = configJsonSchema() as { additionalProperties: boolean; required: string[]; properties: Record<string, Node> };
     expect(schema.additionalProperties).toBe(false);
     expect(schema.required).toEqual(['pipeline', 'source', 'lake']);
-    expect(Object.keys(schema.properties)).toEqual(['pipeline', 'source', 'lake', 'checkpoint', 'bus', 'warehouse', 'dump', 'http']);
+    expect(Object.keys(schema.properties)).toEqual(['pipeline', 'source', 'lake', 'checkpoint', 'bus', 'warehouse', 'dump', 'verify', 'http']);
   });
 
   it('describes every key', () => {

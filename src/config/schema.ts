@@ -331,6 +331,19 @@ const Dump = z.strictObject({
   maxChanges: integer(1, 100_000_000).prefault(1_000_000).describe('Changes in one file at most; more go to `.part-0001` and so on.'),
 });
 
+const Verify = z.strictObject({
+  cron: cron().describe('When the pipeline is verified, in UTC.'),
+  checks: z
+    .array(z.enum(['lake', 'warehouse', 'source']))
+    .min(1, { error: 'must name at least one of lake, warehouse and source' })
+    .optional()
+    .meta({ shownDefault: 'all that there is' })
+    .describe('What is verified: the `lake` against its ledger, the `warehouse` against the lake, both against the `source`.'),
+  window: duration(60_000, 7 * DAY_MS)
+    .prefault('1h')
+    .describe('How far back the change stream is read again, for `source`.'),
+});
+
 const Http = z.strictObject({
   port: integer(0, 65_535).prefault(8080).describe('Port; when it is taken the next free one is used and logged. 0: any.'),
   host: filled().default('127.0.0.1').describe('Address to listen on. Any but the loopback needs `http.token`.'),
@@ -353,6 +366,7 @@ export const FileSchema = z.strictObject({
   bus: Bus.optional().describe('Event Hubs or Kafka between reading and writing (docs/event-hubs.md).'),
   warehouse: Warehouse.optional().describe('Where sealed files are loaded.'),
   dump: Dump.optional().describe('Scheduled full dumps.'),
+  verify: Verify.optional().describe('Scheduled verification, beside `sluice run`.'),
   http: Http.prefault({}).describe('Health, metrics and control.'),
 });
 

@@ -660,6 +660,40 @@ export const RESHAPE_EMPTY = defineError({
   next: 'Check `--from` and `--pattern`. With `--watch` sluice waits for the first file.',
 });
 
+// 1650-1659: what a Spark job has staged.
+
+export const STAGED_NOT_WHOLE = defineError({
+  code: 'SLC-1650',
+  exit: 2,
+  retry: false,
+  title: 'There is no whole work of a Spark job',
+  next: 'Check `--from`: it is the `--staging` of the job. If the job has died, run it again: it begins anew, and nothing was taken from what it left.',
+});
+
+export const STAGED_ELSEWHERE = defineError({
+  code: 'SLC-1651',
+  exit: 2,
+  retry: false,
+  title: 'What was staged does not go on where the lake ends',
+  next: 'The lake has moved since, or is another one. Run the Spark job again: it looks where the lake ends. Nothing of this partition was taken.',
+});
+
+export const STAGED_DIFFERS = defineError({
+  code: 'SLC-1652',
+  exit: 1,
+  retry: false,
+  title: 'A staged file is not what the Spark job says of it',
+  next: 'Nothing of it is in the lake. Run the Spark job again, into an empty folder.',
+});
+
+export const ADOPT_LAYOUT = defineError({
+  code: 'SLC-1653',
+  exit: 2,
+  retry: false,
+  title: 'With one file per event there is nothing to adopt',
+  next: 'Use `sluice reshape`, or another `lake.layout`.',
+});
+
 export const SNAPSHOT_REFUSED = defineError({
   code: 'SLC-1420',
   exit: 2,

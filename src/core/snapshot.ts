@@ -65,4 +65,6 @@ export interface SnapshotSource extends AsyncDisposable {
   documents(ns: Namespace, range: RangeReading, at: SnapshotPoint, signal: AbortSignal): AsyncIterable<DocumentBatch>;
   /** The source's time: nothing that was read before is newer. */
   clusterTime(signal: AbortSignal): Promise<Timestamp>;
+  /** Lets the stream pass the present at once, where it may; where it may not, that takes a source on which nothing happens some seconds. */
+  hurry(signal: AbortSignal): Promise<void>;
 }

@@ -36,6 +36,7 @@ export function addDashboard(app: Hono, { control, live, scrub }: DashboardOptio
     const { collection, hour } = query.data;
     return c.json(scrubbed(await control.files({ collection, hour: hour ?? null }, c.req.raw.signal), scrub));
   });
+  app.get('/api/dead-letters', async (c) => c.json(scrubbed(await control.deadLetters(c.req.raw.signal), scrub)));
   app.get('/api/events', (c) => {
     if (live.isFull) throw new SluiceError(HTTP_BUSY, `${LISTENERS_MAX} pages listen already`);
     c.header('content-type', 'text/event-stream');

@@ -27,7 +27,7 @@ const clock = {
 function control(): Control {
   const answer = (name: string) => async (): Promise<object> => {
     done.push(name);
-    return { told: SECRET, abilities: { captures: true, loads: true } };
+    return { told: SECRET, abilities: { captures: true, loads: true, snapshots: true, sends: true } };
   };
   const own: Readonly<Record<string, unknown>> = { pipeline: 'shop', stats: newStats(), revision: '1' };
   return new Proxy({} as Control, { get: (_, name) => own[String(name)] ?? answer(String(name)) });

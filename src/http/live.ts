@@ -69,7 +69,7 @@ export class LiveFeed {
 
 export function liveOf({ stats, revision }: Control, atMs: number): Live {
   const { state, epoch, events, eventBytes, eventsReplayed, appends, partsOpen, partsSealed, filesLoaded, rowsLoaded, rowsMerged } = stats;
-  const { loadErrors, reconnects, linesLossy, linesOversize, gapsOpen, lastEventAtMs, watermark, flushSeconds, lake } = stats;
+  const { loadErrors, reconnects, linesLossy, linesOversize, gapsOpen, lastEventAtMs, watermark, flushSeconds, lake, oplogHeadroomSeconds } = stats;
   return {
     atMs,
     state,
@@ -93,6 +93,7 @@ export function liveOf({ stats, revision }: Control, atMs: number): Live {
     flushes: flushSeconds.count,
     lagSeconds: watermark === null ? null : Math.max(0, Math.round(atMs / 1000 - watermark.t)),
     lakeAwaySeconds: lake.awaySinceMs === null ? 0 : Math.max(0, (atMs - lake.awaySinceMs) / 1000),
+    oplogHeadroomSeconds,
     memoryBytes: process.memoryUsage.rss(),
     revision,
   };

@@ -4,6 +4,7 @@
  *
  * Values are read when they are scraped; the hot path only adds to plain numbers.
  */
+import { CHECK_NAMES, FAULT_NAMES } from '../app/verification.ts';
 import type { Timestamp } from '../core/time.ts';
 import type { Histogram } from '../ops/histogram.ts';
 import { writesPerMillion, type PipelineState, type PipelineStats } from '../ops/stats.ts';
@@ -78,6 +79,12 @@ export const METRICS: readonly Metric[] = [
     kind: 'counter',
     help: 'Stub lines in place of events over lake.maxLineBytes.',
     read: (s) => s.linesOversize,
+  },
+  {
+    name: 'sluice_dead_letters_total',
+    kind: 'counter',
+    help: 'Messages of the bus that could not be read and were put aside on the lake.',
+    read: (s) => s.deadLetters,
   },
   {
     name: 'sluice_last_event_timestamp_seconds',
@@ -160,6 +167,38 @@ export const METRICS: readonly Metric[] = [
     kind: 'gauge',
     help: 'Gaps after which nothing is captured until somebody decides (`--accept-gap`).',
     read: (s) => s.gapsOpen,
+  },
+  {
+    name: 'sluice_last_verification_timestamp_seconds',
+    kind: 'gauge',
+    help: 'When the last verification ended, in this process or a former one.',
+    read: (s) => (s.verification === null ? null : s.verification.endedAtMs / 1000),
+  },
+  {
+    name: 'sluice_verification_ok',
+    kind: 'gauge',
+    help: '1 when the last verification has found everything in order; 0 when something is off, or when it could not be done.',
+    read: (s) => (s.verification === null ? null : Number(s.verification.ok)),
+  },
+  {
+    name: 'sluice_verification_seconds',
+    kind: 'gauge',
+    help: 'How long the last verification took.',
+    read: (s) => s.verification?.seconds ?? null,
+  },
+  {
+    name: 'sluice_verification_faults',
+    kind: 'gauge',
+    help: 'What the last verification has found, by kind (docs/guarantees.md says what each means).',
+    label: { name: 'kind', values: FAULT_NAMES },
+    read: (s) => s.verification?.faults ?? new Map(),
+  },
+  {
+    name: 'sluice_verification_checked',
+    kind: 'gauge',
+    help: 'How much the last verification has compared: rows of the lake and of the warehouse, events of the change stream, documents.',
+    label: { name: 'check', values: CHECK_NAMES },
+    read: (s) => s.verification?.checked ?? new Map(),
   },
   {
     name: 'sluice_state',

@@ -37,7 +37,7 @@ const MINUTE_MS = 60_000;
 const QUERY_ROWS_DEFAULT = 1000;
 const QUERY_ROWS_MAX = 1_000_000;
 const ENDPOINTS =
-  'There are GET /, /healthz, /readyz, /metrics, /api/{status,overview,events,files}, and POST /api/{seal,snapshot,dump,retain,erase,load,merge,query,verify,pause,resume,discover,collections,schema}.';
+  'There are GET /, /healthz, /readyz, /metrics, /api/{status,overview,events,files,dead-letters}, and POST /api/{seal,snapshot,dump,retain,erase,load,merge,query,verify,pause,resume,discover,collections,schema,dead-letter,replay}.';
 const HOURS_MAX = 10_000_000;
 const SAMPLE_MAX = 10_000;
 
@@ -76,6 +76,8 @@ const BODIES = {
   collections: z.strictObject({ collections }),
   discover: z.strictObject({ sample: z.int().min(0).max(SAMPLE_MAX).default(0) }),
   schema: z.strictObject({ collection: z.string().min(1).nullable().default(null), check: z.boolean().default(false) }),
+  letter: z.strictObject({ name: z.string().min(1).max(100) }),
+  letters: z.strictObject({ names: z.array(z.string().min(1).max(100)).max(10_000) }),
   nothing: z.strictObject({}),
 } as const;
 
@@ -123,6 +125,10 @@ export function makeRoutes(options: RoutesOptions): Hono {
     return c.json(scrubbed(await control.collections(c.req.raw.signal), scrub));
   });
   app.post('/api/schema', async (c) => c.json(await control.schema(await body(c, BODIES.schema), c.req.raw.signal)));
+
+  // As with a query: the message is the answer itself.
+  app.post('/api/dead-letter', async (c) => c.json(await control.deadLetter((await body(c, BODIES.letter)).name, c.req.raw.signal)));
+  app.post('/api/replay', async (c) => c.json(scrubbed(await control.replay((await body(c, BODIES.letters)).names, c.req.raw.signal), scrub)));
 
   app.notFound((c) => problem(c, options, new SluiceError(USAGE, `there is no ${c.req.method} ${c.req.path}`, { next: ENDPOINTS }), 404));
   app.onError((error, c) => {

@@ -51,6 +51,7 @@ it('no answer shows a secret of the configuration', async () => {
         ['/api/status', {}],
         ['/api/overview', {}],
         ['/api/files?collection=a.b', {}],
+        ['/api/dead-letters', {}],
         ['/api/nothing', post],
         ['/metrics', {}],
         ['/healthz', {}],
@@ -60,7 +61,7 @@ it('no answer shows a secret of the configuration', async () => {
       const answers = await Promise.all(asked.map(async ([path, init]) => await (await fetch(`${server.url}${path}`, init)).text()));
       // A token of any letters cannot travel in a header: what it guards is asked with one that can.
       await using plain = await startHttp({ host: '127.0.0.1', port: 0, token: 'plain', control: indiscreet(secrets, uri), log: silentLog, scrub });
-      for (const name of ['seal', 'merge', 'load', 'verify', 'pause', 'resume', 'discover', 'collections']) {
+      for (const name of ['seal', 'merge', 'load', 'snapshot', 'dump', 'retain', 'verify', 'pause', 'resume', 'discover', 'collections']) {
         const answer = await fetch(`${plain.url}/api/${name}`, { method: 'POST', body: '{}', headers: { authorization: 'Bearer plain' } });
         answers.push(await answer.text());
       }

@@ -1,6 +1,7 @@
 import { request } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Control } from '../app/control.ts';
+import type { Abilities } from '../app/overview-types.ts';
 import type { QueryArgs } from '../app/types.ts';
 import { SluiceError } from '../core/error.ts';
 import { GAP_OPEN, HTTP_FAILED, LAKE_FULL, LAKE_OWNED, OWNER_UNREACHABLE, WAREHOUSE_QUERY } from '../core/errors.ts';
@@ -28,7 +29,8 @@ class Recorder implements Control {
   }
 
   revision = '1';
-  overview: Control['overview'] = () => this.#note('overview', null, { pipeline: this.pipeline, abilities: { captures: true, loads: false } });
+  overview: Control['overview'] = () => this.#note('overview', null, { pipeline: this.pipeline, abilities: this.abilities });
+  abilities: Abilities = { captures: true, loads: false, snapshots: false, sends: false };
   files: Control['files'] = (args) => this.#note('files', args, { files: [], truncated: false });
   status: Control['status'] = () => this.#note('status', null, { pipeline: this.pipeline });
   seal: Control['seal'] = () => this.#note('seal', null, none);
@@ -44,6 +46,9 @@ class Recorder implements Control {
   discover: Control['discover'] = (args) => this.#note('discover', args, { collections: [], leftOut: [] });
   collections: Control['collections'] = () => this.#note('collections', null, { collections: [] });
   schema: Control['schema'] = (args) => this.#note('schema', args, { collections: [] });
+  deadLetters: Control['deadLetters'] = () => this.#note('dead-letters', null, { letters: [], total: 0 });
+  deadLetter: Control['deadLetter'] = (name) => this.#note('dead-letter', name, { v: 1 });
+  replay: Control['replay'] = (names) => this.#note('replay', names, { replayed: names });
   query = async (args: QueryArgs, signal: AbortSignal) => {
     await this.queryStarted?.(signal);
     return this.#note<Awaited<ReturnType<Control['query']>>>('query', args, { columns: ['n'], rows: [[1]], truncated: false });
@@ -153,9 +158,25 @@ describe('the page', () => {
   });
 
   it('is told what can be done now, and nothing else', async () => {
-    const { text } = await ask('GET', '/api/overview');
-    // This process captures and does not load.
-    expect((JSON.parse(text) as { actions: { name: string }[] }).actions.map(({ name }) => name)).toEqual(['seal', 'verify']);
+    const offered = async (abilities: Partial<Abilities>): Promise<string[]> => {
+      control.abilities = { captures: false, loads: false, snapshots: false, sends: false, ...abilities };
+      const { actions } = JSON.parse((await ask('GET', '/api/overview')).text) as { actions: { name: string; scope: string }[] };
+      return actions.map(({ name, scope }) => `${name} ${scope}`);
+    };
+    expect(await offered({})).toEqual(['verify pipeline']);
+    expect(await offered({ captures: true })).toEqual(['seal pipeline', 'verify pipeline', 'dump pipeline', 'dump collection']);
+    expect(await offered({ snapshots: true })).toEqual(['verify pipeline', 'snapshot pipeline', 'snapshot collection']);
+    const loading = ['verify pipeline', 'pause pipeline', 'resume pipeline', 'pause collection', 'resume collection'];
+    expect(await offered({ loads: true })).toEqual(loading);
+    expect(await offered({ sends: true })).toEqual(['verify pipeline', 'replay letter']);
+  });
+
+  it('lists dead letters without what is in them, which needs the token', async () => {
+    expect(JSON.parse((await ask('GET', '/api/dead-letters')).text)).toEqual({ letters: [], total: 0 });
+    expect((await ask('GET', '/api/dead-letter?name=p000-7')).status).toBe(404);
+    expect((await ask('POST', '/api/dead-letter', {}, '{"name":"p000-7"}')).status).toBe(401);
+    expect((await ask('POST', '/api/replay', bearer, '{}')).status).toBe(400);
+    expect(control.asked).toEqual([['dead-letters', null]]);
   });
 
   it('reads the ledger of a collection, and says how to ask', async () => {
@@ -235,10 +256,14 @@ describe('control', () => {
     await post('/api/discover', { sample: 5 });
     await post('/api/collections', {});
     await post('/api/schema', { collection: 'shop.orders' });
-    expect(control.asked.splice(-3)).toEqual([
+    await post('/api/dead-letter', { name: 'p000-7' });
+    await post('/api/replay', { names: ['p000-7'] });
+    expect(control.asked.splice(-5)).toEqual([
       ['discover', { sample: 5 }],
       ['collections', null],
       ['schema', { collection: 'shop.orders', check: false }],
+      ['dead-letter', 'p000-7'],
+      ['replay', ['p000-7']],
     ]);
     expect(control.asked).toEqual([
       ['seal', null],

@@ -29,6 +29,18 @@ export function recordLoad(stats: PipelineStats, record: LoadRecord): void {
   if (stats.loads.length > LOADS_KEPT) stats.loads.length = LOADS_KEPT;
 }
 
+/** What the last verification that ended has said. */
+export interface VerificationStats {
+  readonly endedAtMs: number;
+  readonly seconds: number;
+  /** False also when it could not be done. */
+  readonly ok: boolean;
+  /** How many of each kind; what is not there was not found. */
+  readonly faults: ReadonlyMap<string, number>;
+  /** Rows of lake and warehouse, events, documents. */
+  readonly checked: ReadonlyMap<string, number>;
+}
+
 export interface PipelineStats {
   state: PipelineState;
   /** Number of this owner; 0 before it owns the pipeline. */
@@ -72,6 +84,8 @@ export interface PipelineStats {
   gapsOpen: number;
   /** What they have left out was read whole since. */
   gapsMended: number;
+  /** `null`: nobody has verified yet. */
+  verification: VerificationStats | null;
   /** From the first byte of a flush to the last durable one. */
   readonly flushSeconds: Histogram;
   /** Of one load of files into bronze. */
@@ -120,6 +134,7 @@ export function newStats(): PipelineStats {
     gaps: 0,
     gapsOpen: 0,
     gapsMended: 0,
+    verification: null,
     flushSeconds: new Histogram(),
     loadSeconds: new Histogram(),
     mergeSeconds: new Histogram(),

@@ -120,6 +120,7 @@ async function leaveOutChanged(
   signal: AbortSignal,
 ): Promise<number> {
   const end = await documents.clusterTime(signal);
+  await documents.hurry(signal);
   const start = await source.resolve({ kind: 'time', at: { t: Math.floor(throughMs / 1000), i: 0 } }, signal);
   let changing = 0;
   const look = (line: Buffer): void => {

@@ -117,15 +117,27 @@ function historyOf(db: string, steps: readonly Step[]): History {
 /** Rows of silver, as {@link readSilver} gives them, when the events are applied in their order. */
 function oracle(history: History, coll: string): unknown[][] {
   const all = [...history].flatMap(([where, events]) => events.map((event) => ({ where, event }))).toSorted((x, y) => x.event.n - y.event.n);
-  const rows = new Map<string, { op: string; n: number; doc: string | null; docN: number | null; versions: number; first: number }>();
+  interface Row {
+    readonly op: string;
+    readonly n: number;
+    readonly doc: string | null;
+    readonly docN: number | null;
+    readonly versions: number;
+    readonly first: number;
+    /** A snapshot has not brought it. */
+    ended: number | null;
+  }
+  const rows = new Map<string, Row>();
   for (const { where, event } of all) {
     const renamed = event.op === 'rename';
-    const ends = event.op === 'dropDatabase' || renamed || ((event.op === 'drop' || event.op === 'snapshotEnd') && where === coll);
+    const ends = event.op === 'dropDatabase' || renamed || (event.op === 'drop' && where === coll);
     if (ends) rows.clear();
+    // Comes before the rows that the snapshot has brought.
+    if (event.op === 'snapshotEnd' && where === coll) for (const row of rows.values()) if (row.op !== 'delete') row.ended ??= event.n;
     if (where !== coll || event.key === undefined) continue;
-    const row = rows.get(event.key) ?? { op: '', n: 0, doc: null, docN: null, versions: 0, first: event.n };
+    const row = rows.get(event.key) ?? { op: '', n: 0, doc: null, docN: null, versions: 0, first: event.n, ended: null };
     const doc = typeof event.doc === 'string' ? { doc: event.doc, docN: event.n } : {};
-    rows.set(event.key, { ...row, op: event.op, n: event.n, versions: row.versions + 1, ...doc });
+    rows.set(event.key, { ...row, op: event.op, n: event.n, versions: row.versions + 1, ended: null, ...doc });
   }
   return [...rows]
     .toSorted(([x], [y]) => (x < y ? -1 : 1))
@@ -137,8 +149,8 @@ function oracle(history: History, coll: string): unknown[][] {
       row.doc,
       row.docN === null ? null : positionOf(row.docN),
       row.versions,
-      row.op !== 'delete',
-      row.op === 'delete' ? isoOf(row.n) : null,
+      row.op !== 'delete' && row.ended === null,
+      row.op === 'delete' ? isoOf(row.n) : row.ended === null ? null : isoOf(row.ended),
       isoOf(row.first),
     ]);
 }

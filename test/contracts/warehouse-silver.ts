@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { isoOf, positionOf, timeOf, type TestEvent } from './sealed-files.ts';
 import { ORDERS, type Bench } from './warehouse-bench.ts';
+import type { SealedFile } from '../../src/core/warehouse.ts';
 
 const ARCHIVE = { db: 'shop', coll: 'archive' };
 const KEY = '"k"';
@@ -130,6 +131,93 @@ export function describeSilver(bench: Bench, how: { readonly thorough: boolean }
     it('is empty for what nobody has loaded', async () => {
       expect(await bench.merge(ORDERS)).toBe(0);
       expect(await bench.merge({ db: 'shop', coll: null })).toBe(0);
+    });
+  });
+
+  describe('a snapshot that has not brought a document', () => {
+    /** In two files, of which the second says that it is whole. */
+    const snapshot = async (n: number, ...keys: readonly string[]): Promise<readonly [SealedFile, SealedFile]> => {
+      const folder = `_snapshots/shop/orders/${n}-1-a`;
+      const rows = keys.map((key): TestEvent => ({ n, op: 'snapshot', key, doc: doc(n) }));
+      const end: TestEvent = { n, op: 'snapshotEnd', rest: '"snapshot":{"files":1}' };
+      return [
+        await bench.files.seal(ORDERS, rows, { path: `${folder}/part-00001.jsonl` }),
+        await bench.files.seal(ORDERS, [end], { path: `${folder}/end.jsonl` }),
+      ];
+    };
+    const ended = (want: Wanted, at: number): unknown[] => wanted(want).with(6, false).with(7, isoOf(at));
+
+    it('ends it as deleted, once it is whole, and keeps what was seen of it last', async () => {
+      await bench.take(ORDERS, [insert(1), insert(2, '"other"')]);
+      const [part, end] = await snapshot(10, '"other"');
+      await bench.load(end);
+      await bench.merge(ORDERS);
+      expect(await row()).toEqual(wanted({ op: 'insert', state: 1, from: 1, versions: 1, first: 1 }));
+      await bench.load(part);
+      await bench.merge(ORDERS);
+      expect(await row()).toEqual(ended({ op: 'insert', state: 1, from: 1, versions: 1, first: 1 }, 10));
+      expect(await bench.rows('select key, version_number, is_current from silver.shop__orders where is_current')).toEqual([['"other"', 2, true]]);
+      expect(await bench.rows('select key, version_number, valid_to from silver.shop__orders_history order by key, version_number')).toEqual([
+        ['"k"', 1, isoOf(10)],
+        ['"other"', 1, isoOf(10)],
+        ['"other"', 2, null],
+      ]);
+      expect(await bench.warehouse.prove(ORDERS, 5, new AbortController().signal)).toEqual([]);
+    });
+
+    it('ends it also when its events, or an earlier snapshot, come later; and an event after it brings it back', async () => {
+      for (const file of await snapshot(20, '"other"')) await bench.load(file);
+      await bench.take(ORDERS, [update(3)]);
+      expect(await row()).toEqual(ended({ op: 'update', state: 3, from: 3, versions: 1, first: 3 }, 20));
+      for (const file of await snapshot(10, '"other"')) await bench.load(file);
+      await bench.merge(ORDERS);
+      expect(await row()).toEqual(ended({ op: 'update', state: 3, from: 3, versions: 1, first: 3 }, 10));
+      await bench.take(ORDERS, [update(15, false)]);
+      expect(await row()).toEqual(ended({ op: 'update', state: 15, from: 3, versions: 2, first: 3 }, 20));
+      await bench.take(ORDERS, [remove(16)]);
+      expect(await row()).toEqual(wanted({ op: 'delete', state: 16, from: 3, versions: 3, first: 3 }));
+      await bench.take(ORDERS, [insert(30)]);
+      expect(await row()).toEqual(wanted({ op: 'insert', state: 30, from: 30, versions: 4, first: 3 }));
+      expect(await bench.warehouse.prove(ORDERS, 5, new AbortController().signal)).toEqual([]);
+    });
+
+    it('is found by the proof when silver says otherwise', async () => {
+      await bench.take(ORDERS, [insert(1), insert(2, '"other"')]);
+      for (const file of await snapshot(10, '"other"')) await bench.load(file);
+      await bench.merge(ORDERS);
+      const faults = async (): Promise<unknown> =>
+        (await bench.warehouse.prove(ORDERS, 5, new AbortController().signal)).map(({ check, examples }) => [check, examples[0]?.where]);
+      await bench.damage(`update silver.shop__orders set is_current = true, deleted_at = null where key = '"k"'`);
+      expect(await faults()).toEqual([['silver-current', '"k"']]);
+      await bench.merge(ORDERS, true);
+      await bench.damage(`update silver.shop__orders set is_current = false where key = '"other"'`);
+      expect(await faults()).toEqual([['silver-current', '"other"']]);
+    });
+
+    it('takes it out of silver with hard deletes', async () => {
+      await bench.reopen({ deletes: 'hard' });
+      await bench.take(ORDERS, [insert(1), insert(2, '"other"')]);
+      for (const file of await snapshot(10, '"other"')) await bench.load(file);
+      await bench.merge(ORDERS);
+      await bench.warehouse.markComplete([{ namespace: ORDERS, through: timeOf(9) }]);
+      expect(await row()).toEqual(ended({ op: 'insert', state: 1, from: 1, versions: 1, first: 1 }, 10));
+      await bench.warehouse.markComplete([{ namespace: ORDERS, through: timeOf(11) }]);
+      expect(await bench.rows('select key from silver.shop__orders')).toEqual([['"other"']]);
+      expect(await bench.warehouse.prove(ORDERS, 5, new AbortController().signal)).toEqual([]);
+    });
+
+    it('has silver made anew where an older version has taken it out', async () => {
+      await bench.take(ORDERS, [insert(1), insert(2, '"other"')]);
+      for (const file of await snapshot(10, '"other"')) await bench.load(file);
+      await bench.merge(ORDERS);
+      await bench.damage(`delete from silver.shop__orders where key = '"k"'`);
+      await bench.damage(`update sluice.collection_registry set baseline_applied = '${positionOf(10)}'`);
+      await bench.damage('update sluice.control set schema_version = 3');
+      await bench.reopen({});
+      expect(await bench.warehouse.unmerged()).toEqual([ORDERS]);
+      await bench.merge(ORDERS);
+      expect(await row()).toEqual(ended({ op: 'insert', state: 1, from: 1, versions: 1, first: 1 }, 10));
+      expect(await bench.warehouse.unmerged()).toEqual([]);
     });
   });
 

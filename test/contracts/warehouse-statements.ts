@@ -23,7 +23,7 @@ import * as gaps from '../../src/warehouse/sql/gaps.ts';
 import * as registry from '../../src/warehouse/sql/registry.ts';
 import * as history from '../../src/warehouse/sql/schema-history.ts';
 import { createSchema } from '../../src/warehouse/sql/schema.ts';
-import { applyBaseline, countLive, emptySilver, purgeDeleted, selectCurrent, type Range } from '../../src/warehouse/sql/silver.ts';
+import { applyBaseline, emptySilver, endVanished, purgeDeleted, selectCurrent, selectRange, type Range } from '../../src/warehouse/sql/silver.ts';
 import type { Statement } from '../../src/warehouse/sql/statement.ts';
 import type { ViewPlan } from '../../src/warehouse/sql/view-plan.ts';
 
@@ -107,7 +107,7 @@ export function statementsOf(dialect: Dialect, own: OwnStatements): Readonly<Rec
       insertSkipped(catalog, line),
       insertBaselines(dialect, catalog, tables, ns, 8),
       insertSnapshots(dialect, catalog, tables, ns, 8),
-      completeSnapshots(catalog, ns),
+      completeSnapshots(catalog, ns, 8),
       registry.addLoaded(catalog, ns, { rows: 12, bytes: 4096, lastAt: at }, 8),
       ...registry.recordFailure(catalog, ns, line.path, 'it has 11 rows'),
       cleared,
@@ -117,9 +117,11 @@ export function statementsOf(dialect: Dialect, own: OwnStatements): Readonly<Rec
       ...own.begin(catalog),
       registry.selectEntry(catalog, ns),
       selectBatches(catalog, ns, 3),
-      countLive(tables, range),
+      selectRange(catalog, tables, ns, range),
       ...applyBaseline(dialect, tables, range, named),
       ...own.fold(catalog, tables, range, named),
+      endVanished(catalog, tables, ns, range, 'range'),
+      endVanished(catalog, tables, ns, range, 'all'),
       registry.markMerged(catalog, ns, 7, position),
       emptySilver(tables),
       purgeDeleted(tables, '2026-11-21T00:00:00.000Z'),
@@ -130,7 +132,7 @@ export function statementsOf(dialect: Dialect, own: OwnStatements): Readonly<Rec
       erasure.countRowsOf(tables, ['"a"', '"b"'], at),
       erasure.deleteRowsOf(tables, ['"a"', '"b"'], at),
       erasure.deleteDocuments(tables, ['"a"', '"b"']),
-      countLive(tables, { ...range, keys: ['"a"', '"b"'] }),
+      selectRange(catalog, tables, ns, { ...range, keys: ['"a"', '"b"'] }),
       ...own.fold(catalog, tables, { after: 0, upTo: 7, baseline: position, keys: ['"a"', '"b"'] }, named),
       erasure.selectLedger(catalog, [line.path, 'old.jsonl']),
       erasure.deleteLedger(catalog, [line.path, 'old.jsonl']),
@@ -168,6 +170,7 @@ export function statementsOf(dialect: Dialect, own: OwnStatements): Readonly<Rec
       registry.selectStems(catalog),
       registry.insertEntry(catalog, ns, tables.stem),
       registry.selectEntries(catalog),
+      registry.rebuildOlder(catalog),
       registry.selectCollections(catalog),
       registry.updateSourceCount(catalog, ns, 12),
       gaps.selectGaps(catalog, 'shop'),

@@ -56,7 +56,8 @@ const expressions = [
 ];
 
 async function served(): Promise<ReadonlySet<string>> {
-  const stats = { ...newStats(), lastEventAtMs: 1, lastLoadAtMs: 1, events: 1, watermark: { t: 1, i: 1 }, oplogHeadroomSeconds: 1 };
+  const verification = { endedAtMs: 1, seconds: 1, ok: true, faults: new Map(), checked: new Map() };
+  const stats = { ...newStats(), lastEventAtMs: 1, lastLoadAtMs: 1, events: 1, watermark: { t: 1, i: 1 }, oplogHeadroomSeconds: 1, verification };
   const lake = { ...stats.lake, writes: 1 };
   const text = await makeRegistry('shop', { ...stats, lake }, () => 0).metrics();
   return new Set(text.split('\n').flatMap((line) => (line === '' || line.startsWith('#') ? [] : [line.split(/[{ ]/)[0] ?? ''])));

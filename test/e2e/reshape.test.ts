@@ -10,42 +10,17 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Lake } from '../../src/core/lake.ts';
-import { LAYOUT_PRESETS } from '../../src/core/layout.ts';
-import { isSealedLine } from '../../src/core/ledger.ts';
 import { openAzureLake } from '../../src/lake/azure/open.ts';
 import { openLocalLake } from '../../src/lake/local/local.ts';
-import { silentLog } from '../../src/ops/log.ts';
-import { newStats } from '../../src/ops/stats.ts';
 import { listDeadLetters, readDeadLetter } from '../../src/pipeline/dead-letters.ts';
-import { sealedEvents } from '../../src/pipeline/event-files.ts';
-import { readLedger } from '../../src/pipeline/ledger.ts';
-import { Produce } from '../../src/pipeline/produce.ts';
 import { verifyLake } from '../../src/pipeline/verify-lake.ts';
 import { failpointNames } from '../crash/failpoint-names.ts';
-import { CaptureBench, HOUR, T0, events } from '../fakes/capture-bench.ts';
 import { writeCapture, type Captured, type CaptureHow } from '../fakes/capture-files.ts';
+import { AZURE, SCRIPT, captureLogs, capturedTopic, linesOf, type CapturedTopic } from '../fakes/captured-topic.ts';
 import { startDfsServer } from '../fakes/dfs/server.ts';
-import { MemoryBus } from '../fakes/memory-bus.ts';
 
 const never = new AbortController().signal;
 const LAUNCHER = fileURLToPath(new URL('../../bin/sluice.js', import.meta.url));
-const PARTITIONS = 2;
-const AZURE: CaptureHow = {
-  pattern: '{Namespace}/{EventHub}/{PartitionId}/{Year}/{Month}/{Day}/{Hour}/{Minute}/{Second}',
-  codec: 'null',
-  perFile: 7,
-  headers: 'bytes',
-};
-const SCRIPT = {
-  events: events(
-    ...Array.from({ length: 30 }, (_, n) => [1 + n, n % 3 === 0 ? 'bb' : 'a', { bytes: 200 }] as const),
-    ...Array.from({ length: 12 }, (_, n) => [HOUR + 1 + n, 'a', { bytes: n === 3 ? 3_000 : 100 }] as const),
-    [2 * HOUR + 1, 'bb'],
-  ),
-  end: { t: T0 + 2 * HOUR + 5, i: 1 },
-  batchEvents: 5,
-  fingerprint: 'A',
-};
 const STEPS = [
   ...(await failpointNames()).filter((name) => name.startsWith('reshape.')),
   'part.after-append',
@@ -55,60 +30,15 @@ const STEPS = [
 ];
 
 let folder: string;
-let logs: Captured[][];
-let producerLake: Lake;
-let expected: Record<string, string>;
+let logs: CapturedTopic['logs'];
+let expected: CapturedTopic['expected'];
 let count = 0;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'sluice-reshape-'));
-  producerLake = await openLocalLake(join(folder, 'producer'));
-  const bench = new CaptureBench();
-  const bus = new MemoryBus(PARTITIONS);
-  const produced = async (): Promise<void> => {
-    await using source = bench.source({ ...SCRIPT, onBatch: (_, isLast) => bench.clock.move(isLast ? 60_000 : 10) });
-    const options = {
-      pipeline: 'p',
-      startAt: { kind: 'now' as const },
-      collections: ['db.*'] as string[],
-      onHistoryLost: 'fail' as const,
-      layout: LAYOUT_PRESETS.hive,
-      partitionBy: 'collection' as const,
-      messageBytesMax: 2_000,
-      untilIdleMs: 30_000,
-      wait: false,
-      takeOver: false,
-      acceptGap: false,
-      unavailableAfterMs: 1_000,
-      checkpointIntervalMs: 0,
-      readAheadBytesMax: 0,
-    } as const;
-    await new Produce(options, { source, bus, lake: producerLake, clock: bench.clock, stats: newStats(), log: silentLog }).run(never);
-  };
-  await produced();
-  logs = bus.logs.map((log) => log.map((message, sequence) => ({ sequence, message })));
-  expect(logs.every((log) => log.length > 5)).toBe(true);
-  expect(logs.flat().some(({ message }) => message.headers['claim'] !== undefined)).toBe(true);
-  const direct = new CaptureBench();
-  await direct.run(SCRIPT);
-  expected = await linesOf(await direct.lake());
+  ({ logs, expected } = await capturedTopic(folder));
 });
-afterAll(async () => {
-  await producerLake[Symbol.asyncDispose]();
-  await rm(folder, { recursive: true, force: true });
-});
-
-/** Sealed lines by collection and hour, in order. */
-async function linesOf(lake: Lake): Promise<Record<string, string>> {
-  const texts: Record<string, string> = {};
-  const sealed = [];
-  for await (const line of readLedger(lake, 'p', '', never)) if (isSealedLine(line)) sealed.push(line);
-  for (const each of sealed.toSorted((a, b) => (a.path < b.path ? -1 : 1))) {
-    for await (const line of sealedEvents(lake, each, never))
-      texts[`${each.coll} ${each.hour}`] = (texts[`${each.coll} ${each.hour}`] ?? '') + Buffer.from(line).toString();
-  }
-  return texts;
-}
+afterAll(() => rm(folder, { recursive: true, force: true }));
 
 interface Place {
   readonly captured: string;
@@ -127,16 +57,8 @@ async function place(): Promise<Place> {
   return { captured, lake, config };
 }
 
-/** All that was sent, in files of `perFile` messages. */
-async function capture(at: string, how: CaptureHow = AZURE, only: (partition: number, n: number) => boolean = () => true): Promise<string[]> {
-  const paths: string[] = [];
-  for (const [partition, log] of logs.entries()) {
-    for (let n = 0; n * how.perFile < log.length; n += 1) {
-      if (only(partition, n)) paths.push(await writeCapture(at, partition, n, log.slice(n * how.perFile, (n + 1) * how.perFile), how));
-    }
-  }
-  return paths;
-}
+const capture = (at: string, how?: CaptureHow, only?: (partition: number, n: number) => boolean): Promise<string[]> =>
+  captureLogs({ logs }, at, how, only);
 
 function sluice(
   config: string,
@@ -236,7 +158,7 @@ describe('Capture files become the lake', () => {
   it('but for messages that cannot be read: they are put aside with the reason', async () => {
     const at = await place();
     await capture(at.captured);
-    const [log] = logs as [Captured[]];
+    const log = logs[0]!;
     const bad = { key: 'k', value: Buffer.from('not ours'), headers: { note: 'by somebody else' } };
     await writeCapture(at.captured, 0, 900, [{ sequence: log.length, message: bad }], AZURE);
     expect(await sluice(at.config, reshapeArgs(at))).toMatchObject({ code: 0 });
@@ -262,7 +184,7 @@ describe('Capture files become the lake', () => {
     expect(broken.err).toContain('SLC-1631');
     // A message that is none of ours: its body is null.
     const other = await place();
-    const [{ message }] = logs[0]! as [Captured];
+    const [{ message }] = logs[0]! as readonly [Captured];
     await writeCapture(
       other.captured,
       0,

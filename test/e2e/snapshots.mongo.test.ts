@@ -61,6 +61,12 @@ async function fill(db: string, coll: string, count: number): Promise<void> {
     .insertMany(documents as Document[]);
 }
 
+/** Rows of silver that are not current: their newest event, when they ended, and how many. */
+async function endedIn(work: Workspace, table: string): Promise<readonly (readonly unknown[])[]> {
+  await using warehouse = await openWarehouse(join(work.folder, 'warehouse.duckdb'));
+  return (await warehouse.query(`select operation, deleted_at, count(*) from silver.${table} where not is_current group by all`, 10, never)).rows;
+}
+
 async function faultsOf(work: Workspace, db: string, ...colls: readonly string[]): Promise<unknown[]> {
   await using warehouse = await openWarehouse(join(work.folder, 'warehouse.duckdb'));
   const faults: unknown[] = [...(await work.verify())];
@@ -130,6 +136,10 @@ describe('onHistoryLost: repair', () => {
       { collections: [`${db}.*`], cause: expect.stringContaining('286') as string, repaired: expect.any(String) as string },
     ]);
     const [{ from, to, repairAt }] = gaps as [(typeof gaps)[0]];
+    // What vanished inside it has ended as deleted, with the time of the snapshot that has not brought it.
+    const endedAt = new Date(repairAt!.t * 1000).toISOString();
+    expect(await endedIn(work, `${db}__a`)).toEqual([['snapshot', endedAt, 50]]);
+    expect(await endedIn(work, `${db}__gone`)).toEqual([['snapshot', endedAt, 20]]);
     expect(compareTimestamps(from, timeOf(inside))).toBeLessThanOrEqual(0);
     expect(compareTimestamps(from, to!)).toBeLessThan(0);
     expect(compareTimestamps(to!, repairAt!)).toBeLessThanOrEqual(0);

@@ -17,6 +17,7 @@ import { silentLog } from '../../src/ops/log.ts';
 import { startMongo } from '../mongo.ts';
 import { mark, PipelineRun } from './pipeline-run.ts';
 import { sluice } from './sluice.ts';
+import { until } from './until.ts';
 import { PIPELINE, Workspace, type Settings } from './workspace.ts';
 
 const never = new AbortController().signal;
@@ -82,6 +83,25 @@ async function tamper(work: Workspace, change: (lines: string[]) => string[]): P
   throw new Error('there is no such file');
 }
 
+/** What a run has found is loud, is in the status of the pipeline, and is told by the metrics of the next run. */
+async function isRemembered(work: Workspace): Promise<void> {
+  const config = work.config(settings('events'));
+  const asked = { lake: false, warehouse: false, source: true };
+  const first = await new PipelineRun(config, { role: 'all' }).running();
+  await first.control.verify(asked, never);
+  expect([...first.stats.verification!.checked.keys()]).toEqual(['events', 'documents']);
+  expect((await first.control.overview(never)).verification).toMatchObject({ ok: false, checks: [{ name: 'events', outcome: 'failed' }, {}] });
+  await first.stop();
+  const { out } = await sluice(await work.writeConfig(settings('events')), 'status');
+  expect(out).toMatch(/verified .*something is off: .*1 event-missing/);
+  const next = await new PipelineRun(config, { role: 'all' }).running();
+  await until('it knows', () => next.stats.verification !== null);
+  expect(next.stats.verification).toEqual(first.stats.verification);
+  expect(next.stats.verification?.faults.get('event-missing')).toBe(1);
+  expect((await next.control.overview(never)).verification).toMatchObject({ ok: false });
+  await next.stop();
+}
+
 describe('verify --source', () => {
   it('finds nothing where everything is as it should be, also while others write', async () => {
     await using work = await Workspace.make();
@@ -123,6 +143,7 @@ describe('verify --source', () => {
     expect(found.ok).toBe(false);
     expect(countsOf(found)).toMatchObject({ 'event-missing': 1, 'event-twice': 1, 'event-changed': 1 });
     expect(found.checks[0]!.findings.join('\n')).toMatch(/event-missing: events\.orders: insert of events\.orders \{"_id":\{"\$oid":/);
+    await isRemembered(work);
   });
 
   it('finds an event that the change stream does not have', async () => {

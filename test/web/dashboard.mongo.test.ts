@@ -153,7 +153,36 @@ describe.skipIf(chromium === null)('the dashboard', () => {
         await drawer.getByRole('button', { name: 'Resume loading' }).click();
         await page.locator('dialog.ask').getByRole('button', { name: 'Resume loading' }).click();
         await drawer.getByText('Fine').waitFor();
+
+        // Read whole, beside the stream; and dumped.
+        await drawer.getByRole('button', { name: 'Snapshot now' }).click();
+        await page.locator('dialog.ask').getByRole('button', { name: 'Snapshot now' }).click();
+        await page.getByText('Snapshot now shop.orders: begun of 1 collection.').waitFor();
+        await until('the snapshot is read', () => run.stats.snapshotRows >= 50 && run.stats.snapshotsOpen === 0);
+        await drawer.getByRole('button', { name: 'Dump now' }).click();
+        await page.locator('dialog.ask').getByRole('button', { name: 'Dump now' }).click();
+        await page.getByText(/Dump now shop\.orders: 1 dump written, 5\d rows\./).waitFor();
         await page.keyboard.press('Escape');
+
+        // What is needed less is in a menu, which the keyboard opens and leaves.
+        const more = page.locator('summary', { hasText: 'More' });
+        await more.focus();
+        await page.keyboard.press('Enter');
+        await page.getByRole('button', { name: 'Snapshot all' }).waitFor();
+        await page.keyboard.press('Escape');
+        await page.getByRole('button', { name: 'Snapshot all' }).waitFor({ state: 'hidden' });
+        await page.keyboard.press('Enter');
+        await page.getByRole('button', { name: 'Dump all' }).click();
+        await page.locator('dialog.ask').getByRole('button', { name: 'Dump all' }).click();
+        await page.getByText(/Dump all: 1 dump written, 1 row; 1 was there already\./).waitFor();
+        await more.click();
+        await page.getByRole('button', { name: 'Pause all loading' }).click();
+        await page.locator('dialog.ask').getByRole('button', { name: 'Pause all loading' }).click();
+        await page.getByText('Pause all loading: 2 collections.').waitFor();
+        await more.click();
+        await page.getByRole('button', { name: 'Resume all loading' }).click();
+        await page.locator('dialog.ask').getByRole('button', { name: 'Resume all loading' }).click();
+        await page.getByText('Resume all loading: 2 collections.').waitFor();
 
         await page.getByRole('button', { name: 'Verify now' }).click();
         await page.locator('dialog.ask').getByRole('button', { name: 'Verify now' }).click();
@@ -163,14 +192,16 @@ describe.skipIf(chromium === null)('the dashboard', () => {
 
         // The log has a line for each decision, and those of a collection name it.
         await run.stop();
-        const said = (message: string): unknown[] => lines.filter(({ msg }) => msg === message).map(({ collection }) => collection);
+        const said = (message: string): string[] => lines.filter(({ msg }) => msg === message).map(({ collection }) => String(collection));
+        const sorted = (names: readonly string[]): string[] => names.toSorted((a, b) => a.localeCompare(b));
         expect(said('owner of the pipeline')).toHaveLength(1);
         expect(said('reading changes')).toHaveLength(1);
         expect(said('asked to seal what is open')).toHaveLength(1);
         expect(said('sealed')).toEqual(['shop.customers', 'shop.orders']);
         expect(new Set(said('merged'))).toEqual(new Set(['shop.customers', 'shop.orders']));
-        expect(said('loading is paused')).toEqual(['shop.orders']);
-        expect(said('loading goes on')).toEqual(['shop.orders']);
+        expect(sorted(said('loading is paused'))).toEqual(['shop.customers', 'shop.orders', 'shop.orders']);
+        expect(sorted(said('loading goes on'))).toEqual(['shop.customers', 'shop.orders', 'shop.orders']);
+        expect(sorted(said('dumped'))).toEqual(['shop.customers', 'shop.orders']);
         expect(said('verified: everything agrees')).toHaveLength(1);
         expect(said('stopped in good order')).toHaveLength(1);
         expect(lines.filter(({ level }) => level === 'error' || level === 'warn')).toEqual([]);
@@ -291,6 +322,43 @@ describe.skipIf(chromium === null)('the dashboard', () => {
       });
       expect(again.port).toBe(server.port);
       await until('the warning is gone', async () => (await visit.page.getByRole('alert').count()) === 0);
+    });
+
+    it('shows messages that could not be read, and why they could not be sent again', async () => {
+      await using history = await LongHistory.make({ collections: 3, hours: 5, warehouse: false, troubles: false, letters: 7 });
+      await using server = await serve(history.control);
+      await using visit = await Visit.begin(server.url);
+      const { page } = visit;
+      await page.locator('.tile', { hasText: 'Complete' }).getByText('7 messages could not be read').waitFor();
+      await page.getByRole('button', { name: 'Look at them' }).click();
+      const drawer = page.getByRole('dialog', { name: 'Dead letters' });
+      await until('all are listed', async () => (await drawer.locator('.letter').count()) === 7);
+      // Why, to everybody; what is in it, to those with the token.
+      await drawer.getByText('the value is not JSON').first().waitFor();
+      const newest = drawer.getByRole('button', { name: 'partition 0, offset 1000' });
+      await newest.click();
+      await drawer.getByLabel('Token').fill('another');
+      await drawer.getByRole('button', { name: 'Show' }).click();
+      await drawer.getByRole('alert').getByText('the token is not right').waitFor();
+      await drawer.getByLabel('Token').fill(TOKEN);
+      await drawer.getByRole('button', { name: 'Show' }).click();
+      // As text, whatever is in it.
+      expect(await drawer.getByLabel('Value').textContent()).toContain('"customer": "Ada & <b>Grace</b>"');
+      await drawer.getByText('customer-0').waitFor();
+      await newest.click();
+      await drawer.getByRole('button', { name: 'partition 1, offset 1001' }).click();
+      await drawer.getByText('1f 8b 08 00 01 ff').waitFor();
+
+      // Nobody listens at the broker's address: that is said with its code and what to do, and nothing is gone.
+      await drawer.getByRole('button', { name: 'Send again', exact: true }).click();
+      const ask = page.locator('dialog.ask');
+      await ask.getByRole('button', { name: 'Send again' }).click();
+      await ask.getByRole('alert').getByText('SLC-1601').waitFor();
+      expect(await ask.locator('.remedy').textContent()).toContain('bus');
+      await ask.getByRole('button', { name: 'Cancel' }).click();
+      expect(await drawer.locator('.letter').count()).toBe(7);
+      await page.keyboard.press('Escape');
+      await until('the drawer is gone', async () => (await page.getByRole('dialog').count()) === 0);
     });
 
     it('asks for the token before it shows anything on an address that others reach', async () => {

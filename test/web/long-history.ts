@@ -9,12 +9,17 @@ import { RunControl } from '../../src/app/run-control.ts';
 import type { Running } from '../../src/app/run.ts';
 import type { SealedLine } from '../../src/core/ledger.ts';
 import { dayName, hourName, hourOf } from '../../src/core/time.ts';
+import type { BusRecord } from '../../src/core/bus.ts';
+import { SluiceError } from '../../src/core/error.ts';
+import { BUS_MESSAGE } from '../../src/core/errors.ts';
 import { asPosition } from '../../src/core/event.ts';
+import type { Lake } from '../../src/core/lake.ts';
 import type { Warehouse } from '../../src/core/warehouse.ts';
 import { openLocalLake } from '../../src/lake/local/local.ts';
 import { silentLog } from '../../src/ops/log.ts';
 import { newStats, recordLoad, type PipelineStats } from '../../src/ops/stats.ts';
 import { checkpointPath, encodeCheckpoint, ledgerPath, newCheckpoint, type Checkpoint, type PartRecord } from '../../src/pipeline/checkpoint.ts';
+import { putDeadLetter } from '../../src/pipeline/dead-letters.ts';
 import { PIPELINE, Workspace, type Settings } from '../e2e/workspace.ts';
 
 export interface HistoryOptions {
@@ -23,6 +28,8 @@ export interface HistoryOptions {
   readonly warehouse: boolean;
   /** Something of everything that can be wrong. */
   readonly troubles: boolean;
+  /** Messages of a bus that could not be read; without this there is no bus. Nobody listens at its address. */
+  readonly letters?: number;
 }
 
 const WORDS = ['orders', 'customers', 'invoices', 'stock_levels', 'sessions', 'payments', 'audit_log', 'shipments', 'carts', 'product_reviews'];
@@ -56,15 +63,25 @@ export class LongHistory implements AsyncDisposable {
     const settings: Settings = {
       // Nobody listens there: the oplog is not known.
       source: { uri: 'mongodb://127.0.0.1:1/', include: ['shop', 'tenant_*'] },
+      ...(options.letters === undefined ? {} : { bus: { url: 'kafka://127.0.0.1:1/shop' } }),
       ...(options.warehouse ? { warehouse: { url: 'duckdb:./warehouse.duckdb' } } : {}),
     };
     const config = work.config(settings);
     const warehouse = await openWarehouse(config, silentLog);
     if (warehouse !== null) await register(warehouse, options, checkpoint);
+    const lake = await openLocalLake(work.lake);
+    for (let n = 0; n < (options.letters ?? 0); n += 1) await putLetter(lake, n, nowSeconds);
     const stats = newStats();
-    Object.assign(stats, { state: 'running', epoch: 12, watermark: checkpoint.watermark, events: 48_201_113, eventBytes: 51e9 });
+    Object.assign(stats, {
+      state: 'running',
+      epoch: 12,
+      watermark: checkpoint.watermark,
+      events: 48_201_113,
+      eventBytes: 51e9,
+      oplogHeadroomSeconds: 187_000,
+    });
     if (options.troubles) troubled(stats);
-    return new LongHistory(work, { config, stats, lake: await openLocalLake(work.lake), warehouse, loads: null, capture: null, counts: null });
+    return new LongHistory(work, { config, stats, lake, warehouse, loads: null, capture: null, counts: null });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -135,6 +152,16 @@ function checkpointOf({ collections, hours, troubles }: HistoryOptions, nowSecon
         cause: 'the oplog no longer reaches back to the saved position (286)',
       },
     ];
+    const begun = {
+      cause: 'asked',
+      at: { position: asPosition('82'), clusterTime: at },
+      begunAt: new Date((at.t - 600) * 1000).toISOString(),
+    } as const;
+    const record = { since: '20261121', ranges: null, nextPart: 1, parts: [], files: 3, bytesRead: 1e9 };
+    checkpoint.snapshots = [
+      { ...begun, ...record, id: 'a', ns: { db: 'shop', coll: 'orders' }, estimate: { documents: 4_200_000, bytes: 4e9 }, rows: 1_310_000 },
+      { ...begun, ...record, id: 'b', ns: { db: 'shop', coll: 'carts' }, estimate: null, rows: 0, failed: 'not authorized on shop to execute find' },
+    ];
   }
   for (let n = 0; n < collections; n += 1) {
     if (n % 3 === 0) checkpoint.parts.push(partOf(n, now));
@@ -161,6 +188,21 @@ async function register(warehouse: Warehouse, { collections, troubles }: History
     if (n === 4) await warehouse.setStatus(namespace, 'ERROR', 'Conversion Error: could not cast "12,50" to DECIMAL(18,2) in column total');
     if (n === 8) await warehouse.setStatus(namespace, 'PAUSED', null);
   }
+}
+
+/** Every third is text that is no JSON, the others are bytes that are no text. */
+async function putLetter(lake: Lake, n: number, nowSeconds: number): Promise<void> {
+  const text = `{"order": ${n}, "total": 12,50, "customer": "Ada & <b>Grace</b>"`;
+  const record: BusRecord = {
+    offset: BigInt(1000 + n),
+    timeMs: (nowSeconds - 60 * n) * 1000,
+    key: Buffer.from(`customer-${n}`),
+    value: n % 3 === 0 ? Buffer.from(text) : Buffer.from([0x1f, 0x8b, 0x08, 0x00, n, 0xff]),
+    header: () => null,
+    headers: () => [['content-type', Buffer.from('application/json')]],
+  };
+  const error = new SluiceError(BUS_MESSAGE, `offset ${1000 + n}: the value is not JSON`);
+  await putDeadLetter(lake, PIPELINE, { topic: 'shop', partition: n % 4, record, error });
 }
 
 function troubled(stats: PipelineStats): void {

@@ -1,4 +1,4 @@
-import { useState } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
 import type { Action } from '../../src/http/actions.ts';
 import { Activity } from './activity.tsx';
 import { Ask, TokenField, type Asked } from './ask.tsx';
@@ -8,6 +8,8 @@ import { setToken, useContact, useNow, type Contact, type FullOverview } from '.
 import { Drawer } from './drawer.tsx';
 import { Flow } from './flow.tsx';
 import { age, day, plural } from './format.ts';
+import { Letters } from './letters.tsx';
+import { Trouble, type Said } from './outcome.tsx';
 import { Hours, needsAttention, ORDERS, RANGES, useRows, type Order } from './hours.tsx';
 import { completeness, freshness, proof, type Verdict } from './verdict.ts';
 
@@ -27,9 +29,10 @@ function Dashboard({ overview, contact, nowMs, hurry }: { overview: FullOverview
   const { live, history, heardAtMs } = contact;
   const [opened, setOpened] = useState<{ readonly namespace: string; readonly hour: number | null } | null>(null);
   const [asked, setAsked] = useState<Asked | null>(null);
-  const [said, setSaid] = useState<string | null>(null);
+  const [said, setSaid] = useState<Said | null>(null);
+  const [showsLetters, setShowsLetters] = useState(false);
   const isStale = heardAtMs !== null && nowMs - heardAtMs > STALE_MS;
-  const ask = (action: Action, collection: string | null): void => setAsked({ action, collection });
+  const replay = isStale ? null : (overview.actions.find(({ scope }) => scope === 'letter') ?? null);
   const state = isStale ? 'silent' : (live?.state ?? overview.state);
   return (
     <>
@@ -39,15 +42,7 @@ function Dashboard({ overview, contact, nowMs, hurry }: { overview: FullOverview
           sluice <em>{overview.pipeline}</em>
         </h1>
         <span class={`state ${state}`}>{isStale ? `not heard for ${age((nowMs - (heardAtMs ?? nowMs)) / 1000)}` : state}</span>
-        <nav aria-label="Actions">
-          {overview.actions
-            .filter(({ scope }) => scope === 'pipeline')
-            .map((action) => (
-              <button key={action.name} type="button" disabled={isStale} onClick={() => ask(action, null)}>
-                {action.label}
-              </button>
-            ))}
-        </nav>
+        <Actions overview={overview} disabled={isStale} onAsk={setAsked} />
       </header>
       {isStale ? (
         <p class="banner" role="alert">
@@ -55,12 +50,12 @@ function Dashboard({ overview, contact, nowMs, hurry }: { overview: FullOverview
         </p>
       ) : null}
       {said === null ? null : (
-        <p class="said" role="status">
-          {said}
+        <div class={`said ${said.tone}`} role="status">
+          {said.tone === 'bad' ? <Trouble said={said} /> : <p>{said.text}</p>}
           <button type="button" class="quiet" aria-label="Dismiss" onClick={() => setSaid(null)}>
             ✕
           </button>
-        </p>
+        </div>
       )}
       <main class={isStale ? 'stale' : ''}>
         <section class="verdicts" aria-label="Verdict">
@@ -82,7 +77,7 @@ function Dashboard({ overview, contact, nowMs, hurry }: { overview: FullOverview
                     hasWarehouse={overview.warehouse !== null}
                     nowMs={nowMs}
                     onHour={(hour) => setOpened({ ...opened, hour })}
-                    onAsk={ask}
+                    onAsk={setAsked}
                     onClose={() => setOpened(null)}
                   />
                 );
@@ -92,7 +87,7 @@ function Dashboard({ overview, contact, nowMs, hurry }: { overview: FullOverview
           <Chart title="Events" unit="/s" at={history.map(({ atMs }) => atMs / 1000)} values={history.map(({ events }) => events)} />
           <Chart title="Lag" unit="s" at={history.map(({ atMs }) => atMs / 1000)} values={history.map(({ lag }) => lag)} />
         </div>
-        <Activity overview={overview} live={live} nowMs={nowMs} />
+        <Activity overview={overview} live={live} nowMs={nowMs} onLetters={() => setShowsLetters(true)} />
       </main>
       <footer>
         sluice {overview.version} · process {overview.pid} · owner {overview.epoch}
@@ -103,17 +98,61 @@ function Dashboard({ overview, contact, nowMs, hurry }: { overview: FullOverview
           </>
         )}
       </footer>
+      {showsLetters ? (
+        <Letters total={overview.deadLetters ?? 0} replay={replay} nowMs={nowMs} onAsk={setAsked} onClose={() => setShowsLetters(false)} />
+      ) : null}
       {asked === null ? null : (
         <Ask
           asked={asked}
-          onDone={(text) => {
-            setAsked(null);
-            if (text !== null) setSaid(text);
+          onSaid={(what) => {
+            setSaid(what);
             hurry();
           }}
+          onClose={() => setAsked(null)}
         />
       )}
     </>
+  );
+}
+
+const BUTTONS = 2;
+
+/** The first are at hand, the others, which cost more or are needed less, one step further. */
+function Actions({ overview, disabled, onAsk }: { overview: FullOverview; disabled: boolean; onAsk: (asked: Asked) => void }) {
+  const menu = useRef<HTMLDetailsElement>(null);
+  const isFor = ({ from }: Action): boolean => from === undefined || overview.collections.some(({ status }) => from.includes(status ?? ''));
+  const actions = overview.actions.filter((action) => action.scope === 'pipeline' && isFor(action));
+  const button = (action: Action) => (
+    <button
+      key={action.name}
+      type="button"
+      disabled={disabled}
+      onClick={() => {
+        menu.current?.removeAttribute('open');
+        onAsk({ action, subject: null, body: {} });
+      }}
+    >
+      {action.label}
+    </button>
+  );
+  const leave = (event: FocusEvent): void => {
+    if (!(event.relatedTarget instanceof Node && menu.current?.contains(event.relatedTarget))) menu.current?.removeAttribute('open');
+  };
+  const close = (event: KeyboardEvent): void => {
+    if (event.key !== 'Escape') return;
+    menu.current?.removeAttribute('open');
+    menu.current?.querySelector('summary')?.focus();
+  };
+  return (
+    <nav aria-label="Actions">
+      {actions.slice(0, BUTTONS).map(button)}
+      {actions.length <= BUTTONS ? null : (
+        <details ref={menu} class="menu" onFocusOut={leave} onKeyDown={close}>
+          <summary>More</summary>
+          <div>{actions.slice(BUTTONS).map(button)}</div>
+        </details>
+      )}
+    </nav>
   );
 }
 

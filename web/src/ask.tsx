@@ -4,27 +4,36 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Action } from '../../src/http/actions.ts';
 import { hasToken, post, Refusal, setToken } from './client.ts';
+import { tell, Trouble, troubleOf, type Said } from './outcome.tsx';
 
 export interface Asked {
   readonly action: Action;
-  /** `null` with an action on the whole pipeline. */
-  readonly collection: string | null;
+  /** What it is about, in words; `null`: the whole pipeline. */
+  readonly subject: string | null;
+  readonly body: object;
 }
 
 interface Props {
   readonly asked: Asked;
-  /** @param said what to tell, `null` when it was left */
-  readonly onDone: (said: string | null) => void;
+  /** What came of it: maybe long after this was closed. */
+  readonly onSaid: (said: Said) => void;
+  readonly onClose: () => void;
 }
 
-export function Ask({ asked, onDone }: Props) {
-  const { action, collection } = asked;
+export function Ask({ asked, onSaid, onClose }: Props) {
+  const { action, subject, body } = asked;
   const dialog = useRef<HTMLDialogElement>(null);
+  const isOpen = useRef(true);
   const [isBusy, setIsBusy] = useState(false);
-  const [trouble, setTrouble] = useState<{ readonly message: string; readonly next: string } | null>(null);
+  const [trouble, setTrouble] = useState<Said | null>(null);
   const [needsToken, setNeedsToken] = useState(!hasToken());
   const [given, setGiven] = useState('');
-  useEffect(() => dialog.current?.showModal(), []);
+  useEffect(() => {
+    dialog.current?.showModal();
+    return () => {
+      isOpen.current = false;
+    };
+  }, []);
 
   const go = async (event: Event): Promise<void> => {
     event.preventDefault();
@@ -32,44 +41,39 @@ export function Ask({ asked, onDone }: Props) {
     setIsBusy(true);
     setTrouble(null);
     try {
-      const result = await post<unknown>(action.name, action.scope === 'pipeline' ? {} : { collections: [collection] });
-      onDone(tell(action, collection, result));
+      const result = await post<unknown>(action.name, body);
+      onSaid(tell(action, subject, result));
+      if (isOpen.current) onClose();
     } catch (error) {
-      const refused = error instanceof Refusal ? error : null;
-      if (refused?.status === 401) {
-        setToken(null);
-        setNeedsToken(true);
-      }
-      setTrouble(
-        refused === null
-          ? { message: 'The process does not answer.', next: 'Look whether it still runs.' }
-          : { message: refused.message, next: refused.next },
-      );
+      const isStranger = error instanceof Refusal && error.status === 401;
+      if (isStranger) setToken(null);
+      const said = troubleOf(error);
+      // Hidden meanwhile: then the page says it.
+      if (!isOpen.current) return onSaid({ ...said, text: `${action.label}${subject === null ? '' : ` ${subject}`}: ${said.text}` });
+      if (isStranger) setNeedsToken(true);
+      setTrouble(said);
       setIsBusy(false);
     }
   };
 
   return (
-    <dialog ref={dialog} class="ask" aria-labelledby="ask-title" onClose={() => onDone(null)}>
+    <dialog ref={dialog} class="ask" aria-labelledby="ask-title" onClose={onClose}>
       <form onSubmit={(event) => void go(event)}>
         <h2 id="ask-title">
           {action.label}
-          {collection === null ? (
+          {subject === null ? (
             '?'
           ) : (
             <>
               {' '}
-              <em>{collection}</em>?
+              <em>{subject}</em>?
             </>
           )}
         </h2>
         <p>{action.confirm}</p>
         {needsToken ? <TokenField value={given} onInput={setGiven} /> : null}
-        {trouble === null ? null : (
-          <p class="trouble" role="alert">
-            {trouble.message}. {trouble.next}
-          </p>
-        )}
+        {trouble === null ? null : <Trouble said={trouble} />}
+        {isBusy ? <p class="note">It goes on while this page is open, also when this is hidden.</p> : null}
         <div class="buttons">
           <button type="button" onClick={() => dialog.current?.close()}>
             {isBusy ? 'Hide' : 'Cancel'}
@@ -94,19 +98,4 @@ export function TokenField({ value, onInput }: { value: string; onInput: (value:
       </small>
     </label>
   );
-}
-
-/** What came of it, as far as the answer can be read without knowing the action. */
-function tell(action: Action, collection: string | null, result: unknown): string {
-  const { files, rows, ok, collections } = (result ?? {}) as {
-    files?: readonly string[];
-    rows?: number;
-    ok?: boolean;
-    collections?: readonly string[];
-  };
-  const about = collection === null ? '' : ` ${collection}`;
-  if (Array.isArray(files)) return `${action.label}: ${files.length} files, ${rows ?? 0} rows.`;
-  if (typeof ok === 'boolean') return `${action.label}: ${ok ? 'everything agrees.' : 'something is off, see below.'}`;
-  if (Array.isArray(collections) && collections.length === 0) return `${action.label}${about}: nothing changed.`;
-  return `${action.label}${about}: done.`;
 }

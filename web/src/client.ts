@@ -89,14 +89,15 @@ const HISTORY_MAX = 600;
 const OVERVIEW_MS_MIN = 2_000;
 const OVERVIEW_MS_MAX = 15_000;
 const RETRY_MS_MIN = 1_000;
-const RETRY_MS_MAX = 10_000;
+/** Who looks at it while the process is away waits for it. */
+const RETRY_MS_MAX = 4_000;
 
 class Connection {
   contact: Contact = { overview: null, live: null, history: [], heardAtMs: null, trouble: null, locked: false };
   readonly #show: (contact: Contact) => void;
   readonly #stop = new AbortController();
   #wake: () => void = () => {};
-  #revision = '';
+  #hurried = false;
   #readAtMs = 0;
   #reading = false;
 
@@ -124,7 +125,7 @@ class Connection {
   /** Something was done, or a token was given: no need to wait. */
   hurry(): void {
     this.#wake();
-    this.#revision = '';
+    this.#hurried = true;
     this.#readAtMs = 0;
   }
 
@@ -152,15 +153,15 @@ class Connection {
     const { live: last, history } = this.contact;
     this.#set({ live, heardAtMs: Date.now(), trouble: null, locked: false, history: withSample(history, last, live) });
     const sinceMs = Date.now() - this.#readAtMs;
-    const due = live.revision !== this.#revision ? sinceMs >= OVERVIEW_MS_MIN : sinceMs >= OVERVIEW_MS_MAX;
+    const due = live.revision !== this.contact.overview?.revision || this.#hurried ? sinceMs >= OVERVIEW_MS_MIN : sinceMs >= OVERVIEW_MS_MAX;
     if (!due || this.#reading) return;
-    this.#revision = live.revision;
     // The events tell it as well when the process is gone.
     void this.#readOverview().catch(() => {});
   }
 
   async #readOverview(): Promise<void> {
     this.#reading = true;
+    this.#hurried = false;
     this.#readAtMs = Date.now();
     try {
       const overview = await get<FullOverview>('/api/overview', this.#stop.signal);

@@ -4,9 +4,11 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { FilesReport } from '../../src/app/overview-types.ts';
 import type { Action } from '../../src/http/actions.ts';
-import { get, Refusal } from './client.ts';
+import type { Asked } from './ask.tsx';
+import { get } from './client.ts';
 import { ago, clock, count, day, moment, plural, size } from './format.ts';
 import type { Row } from './hours.tsx';
+import { Trouble, troubleOf } from './outcome.tsx';
 
 interface Props {
   readonly row: Row;
@@ -16,7 +18,7 @@ interface Props {
   readonly hasWarehouse: boolean;
   readonly nowMs: number;
   readonly onHour: (hour: number | null) => void;
-  readonly onAsk: (action: Action, collection: string) => void;
+  readonly onAsk: (asked: Asked) => void;
   readonly onClose: () => void;
 }
 
@@ -57,7 +59,11 @@ export function Drawer({ row, hour, actions, hasWarehouse, nowMs, onHour, onAsk,
         {offered.length === 0 ? null : (
           <p class="buttons">
             {offered.map((action) => (
-              <button key={action.name} type="button" onClick={() => onAsk(action, row.namespace)}>
+              <button
+                key={action.name}
+                type="button"
+                onClick={() => onAsk({ action, subject: row.namespace, body: { collections: [row.namespace] } })}
+              >
                 {action.label}
               </button>
             ))}
@@ -132,13 +138,7 @@ function Files({
 
 function FileList({ report, isHour }: { report: FilesReport | Error | null; isHour: boolean }) {
   if (report === null) return <p class="note">Reading the ledger…</p>;
-  if (report instanceof Error) {
-    return (
-      <p class="trouble" role="alert">
-        {report.message} {report instanceof Refusal ? report.next : ''}
-      </p>
-    );
-  }
+  if (report instanceof Error) return <Trouble said={troubleOf(report)} />;
   if (report.files.length === 0) return <p class="note">{isHour ? 'Nothing is sealed of this hour.' : 'Nothing is sealed yet.'}</p>;
   return (
     <>

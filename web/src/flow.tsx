@@ -4,6 +4,7 @@
 import type { Live, Overview } from '../../src/app/overview-types.ts';
 import type { Sample } from './client.ts';
 import { age, count, plural, short, size } from './format.ts';
+import { HEADROOM_BAD_SECONDS } from './verdict.ts';
 
 interface Props {
   readonly overview: Overview;
@@ -13,6 +14,7 @@ interface Props {
 
 /** One second jumps; the mean of a few can be read. */
 const SECONDS_MEANT = 5;
+const YEAR_SECONDS = 365 * 86_400;
 
 export function Flow({ overview, live, history }: Props) {
   const last = history.slice(-SECONDS_MEANT);
@@ -22,11 +24,18 @@ export function Flow({ overview, live, history }: Props) {
   const bytes = mean((each) => each.bytes);
   const rows = mean((each) => each.rows);
   const { warehouse } = overview;
+  const headroom = live?.oplogHeadroomSeconds ?? null;
   const isReading = live?.state === 'running';
   return (
     <section class="flow" aria-label="Flow">
       <Stage name="MongoDB" place={overview.include.join(', ')}>
         <Fact name="oplog reaches back" value={overview.oplogHours === null ? 'not known' : age(overview.oplogHours * 3600)} />
+        <Fact
+          name="headroom"
+          title="How long sluice could stand still from now on without losing history"
+          value={headroom === null ? 'not known' : headroom > YEAR_SECONDS ? 'over a year' : age(headroom)}
+          isBad={headroom !== null && headroom < HEADROOM_BAD_SECONDS}
+        />
         <Fact name="reconnects" value={count(live?.reconnects ?? 0)} />
       </Stage>
       <Link isMoving={isReading && (events ?? 0) > 0} isBroken={live?.state === 'reconnecting' || live?.state === 'failed'}>
@@ -66,9 +75,9 @@ function Stage({ name, place, children }: { name: string; place: string; childre
   );
 }
 
-function Fact({ name, value, isBad = false }: { name: string; value: string; isBad?: boolean }) {
+function Fact({ name, value, isBad = false, title }: { name: string; value: string; isBad?: boolean; title?: string }) {
   return (
-    <div>
+    <div title={title}>
       <dt>{name}</dt>
       <dd class={isBad ? 'bad' : ''}>{value}</dd>
     </div>

@@ -16,9 +16,12 @@ const HOUR_MS = 3_600_000;
 /** The server writes something about every ten seconds, so that the watermark is this old when nothing happens. */
 const LAG_GOOD_SECONDS = 30;
 const LAG_BAD_SECONDS = 300;
+/** Of the oplog: who is called now must have time to get up. */
+export const HEADROOM_BAD_SECONDS = 3600;
 
 export function completeness(overview: Overview, nowMs: number): Verdict {
-  const { collections, gaps, hours, warehouse, watermark } = overview;
+  const { collections, gaps, hours, warehouse, watermark, deadLetters } = overview;
+  const letters = deadLetters ?? 0;
   const open = gaps.find((gap) => gap.to === null);
   if (open !== undefined)
     return { tone: 'bad', title: 'History is lost', detail: `Nothing is captured since ${moment(open.from, nowMs)} UTC. ${open.cause}` };
@@ -31,6 +34,7 @@ export function completeness(overview: Overview, nowMs: number): Verdict {
     ...(behind > 0 ? [`${behind} behind`] : []),
     ...(paused > 0 ? [`${paused} paused`] : []),
     ...(gaps.length > 0 ? [plural(gaps.length, 'gap') + ' recorded'] : []),
+    ...(letters > 0 ? [plural(letters, 'dead letter')] : []),
   ].join(' · ');
   if (watermark === null) return { tone: 'none', title: 'Nothing yet', detail: 'No hour is complete before the first one is over.' };
   const well = collections
@@ -41,6 +45,7 @@ export function completeness(overview: Overview, nowMs: number): Verdict {
   const others = isBegun && well.length > 0 ? `. The others are complete through ${moment(through, nowMs)} UTC` : '';
   if (failed > 0) return { tone: 'bad', title: `${plural(failed, 'collection')} in error`, detail: `${counts}${others}` };
   if (behind > 0) return { tone: 'warn', title: `${plural(behind, 'collection')} behind`, detail: `${counts}${others}` };
+  if (letters > 0) return { tone: 'warn', title: `${plural(letters, 'message')} could not be read`, detail: counts };
   if (!isBegun) return { tone: 'busy', title: 'First hour under way', detail: counts };
   return { tone: gaps.length > 0 ? 'warn' : 'good', title: `Complete through ${moment(through, nowMs)} UTC`, detail: counts };
 }
@@ -49,6 +54,8 @@ export function freshness(overview: Overview, live: Live | null, nowMs: number):
   const state = live?.state ?? overview.state;
   const last = live?.lastEventAtMs ?? null;
   const since = last === null ? 'No event since this process began' : `Last event ${age((nowMs - last) / 1000)} ago`;
+  const headroom = live?.oplogHeadroomSeconds ?? null;
+  const left = headroom === null ? '' : `: ${age(headroom)}`;
   switch (state) {
     case 'standby':
       return { tone: 'none', title: 'Standing by', detail: 'Another process owns the pipeline; this one takes over when it ends.' };
@@ -56,7 +63,7 @@ export function freshness(overview: Overview, live: Live | null, nowMs: number):
     case 'recovering':
       return { tone: 'busy', title: state === 'starting' ? 'Starting' : 'Recovering', detail: 'Reading what the last owner left.' };
     case 'reconnecting':
-      return { tone: 'warn', title: 'MongoDB does not answer', detail: 'Trying again; nothing is lost while the oplog reaches back.' };
+      return { tone: 'warn', title: 'MongoDB does not answer', detail: `Trying again; nothing is lost while the oplog reaches back${left}.` };
     case 'failed':
       return { tone: 'bad', title: 'The pipeline has failed', detail: 'The log says why, with a code.' };
     case 'stopping':
@@ -68,10 +75,16 @@ export function freshness(overview: Overview, live: Live | null, nowMs: number):
     return {
       tone: 'bad',
       title: `Storage away for ${age(live.lakeAwaySeconds)}`,
-      detail: 'MongoDB is held back; nothing is lost while its oplog reaches back.',
+      detail: `MongoDB is held back; nothing is lost while its oplog reaches back${left}.`,
     };
   const lag = live?.lagSeconds ?? null;
   if (lag === null) return { tone: 'busy', title: overview.abilities.captures ? 'Waiting for the first read' : 'Loading alone', detail: since };
+  if (headroom !== null && headroom < HEADROOM_BAD_SECONDS)
+    return {
+      tone: 'bad',
+      title: `Oplog too small: ${age(headroom)} left`,
+      detail: `${lag < 2 ? 'Up to the second' : `${age(lag)} behind`}; a stop that is longer than that loses history. Make the oplog larger.`,
+    };
   if (lag < LAG_GOOD_SECONDS) return { tone: 'good', title: lag < 2 ? 'Up to the second' : `${age(lag)} behind`, detail: since };
   return { tone: lag < LAG_BAD_SECONDS ? 'warn' : 'bad', title: `${age(lag)} behind`, detail: since };
 }

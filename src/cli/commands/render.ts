@@ -4,6 +4,7 @@ import { renderAdfCommand, renderTerraformCommand } from './render-azure.ts';
 import { renderAspCommand, renderEventHubsCommand } from './render-bus.ts';
 import { renderFunctionCommand } from './render-function.ts';
 import { renderSnowflakeCommand } from './render-snowflake.ts';
+import { renderSparkCommand } from './render-spark.ts';
 
 export function renderCommand(program: Command, io: Io): void {
   const render = program
@@ -16,4 +17,5 @@ export function renderCommand(program: Command, io: Io): void {
   renderTerraformCommand(render, io);
   renderAdfCommand(render, io);
   renderFunctionCommand(render, io);
+  renderSparkCommand(render, io);
 }

@@ -6,7 +6,7 @@ import { seconds } from '../args.ts';
 import { globalsOf, loadConfigFor, logFor, printJson, type Io } from '../io.ts';
 import { countOf } from '../table.ts';
 
-const DEFAULT_PATTERN = '{Namespace}/{EventHub}/{PartitionId}/{Year}/{Month}/{Day}/{Hour}/{Minute}/{Second}';
+export const DEFAULT_PATTERN = '{Namespace}/{EventHub}/{PartitionId}/{Year}/{Month}/{Day}/{Hour}/{Minute}/{Second}';
 
 interface ReshapeFlags {
   readonly from: string;

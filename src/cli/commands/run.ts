@@ -70,19 +70,35 @@ interface DumpOnSignal {
   release(): void;
 }
 
-/** SIGUSR1 asks for a dump now. */
+/** SIGUSR1 asks for a dump now. Signals that come while one is made ask for one more after it, however many they are. */
 function dumpOnSignal(log: Logger, stop: AbortSignal): DumpOnSignal {
   const dumps: DumpOnSignal = { control: null, release: () => void process.off('SIGUSR1', onSignal) };
+  let asked = false;
+  let running = false;
   const onSignal = (): void => {
-    if (dumps.control === null) return log.warn('SIGUSR1 before the run has begun: nothing is dumped');
-    dumps.control.dump({ collections: [], hour: null, layout: null, content: null }, stop).then(
-      ({ dumps: done }) =>
-        log.info({ dumps: done.length, failed: done.filter(({ outcome }) => outcome === 'failed').length }, 'dumped, as SIGUSR1 asked'),
-      (error: unknown) => log.error({ err: error }, 'the dump that SIGUSR1 asked for failed'),
-    );
+    asked = true;
+    if (!running) void dumpAll();
+  };
+  const dumpAll = async (): Promise<void> => {
+    running = true;
+    while (asked && !stop.aborted) {
+      asked = false;
+      if (dumps.control === null) log.warn('SIGUSR1 before the run has begun: nothing is dumped');
+      else await dumpNow(dumps.control, log, stop);
+    }
+    running = false;
   };
   process.on('SIGUSR1', onSignal);
   return dumps;
+}
+
+async function dumpNow(control: Control, log: Logger, stop: AbortSignal): Promise<void> {
+  try {
+    const { dumps } = await control.dump({ collections: [], hour: null, layout: null, content: null }, stop);
+    log.info({ dumps: dumps.length, failed: dumps.filter(({ outcome }) => outcome === 'failed').length }, 'dumped, as SIGUSR1 asked');
+  } catch (error) {
+    log.error({ err: error }, 'the dump that SIGUSR1 asked for failed');
+  }
 }
 
 function summary({ events, partsSealed, rowsLoaded, rowsMerged }: Progress): string {

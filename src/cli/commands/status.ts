@@ -1,6 +1,7 @@
 import { styleText } from 'node:util';
 import type { Command } from 'commander';
 import type { CollectionReport, PipelineStatus, SnapshotReport, StorageReport } from '../../app/types.ts';
+import type { VerificationOverview } from '../../app/overview-types.ts';
 import { systemClock } from '../../core/clock.ts';
 import { globalsOf, loadConfigFor, logFor, printJson, type Io, type Terminal } from '../io.ts';
 import { askOwnerOr } from '../owner.ts';
@@ -70,6 +71,7 @@ export function renderStatus(status: PipelineStatus, to: Terminal): string {
       'dead letters',
       status.deadLetters === null || status.deadLetters === 0 ? null : `${formatCount(status.deadLetters)}: see \`sluice dead-letters list\``,
     ],
+    ['verified', status.verification === null ? null : verificationText(status.verification, style)],
     ['oplog', status.oplogHours === null ? null : oplogText(status.oplogHours, status.oplogHeadroomSeconds)],
   ];
   const width = Math.max(...facts.map(([name]) => name.length));
@@ -92,6 +94,25 @@ function snapshotText({ namespace, documents, rows, ranges, secondsLeft, failed 
   const left = secondsLeft === null ? '' : `, about ${formatAge(secondsLeft)} to go`;
   return `${namespace}: ${countOf(rows, 'document')}${of} read, ${ranges.done} of ${countOf(ranges.total, 'range')}${left}`;
 }
+
+function verificationText({ endedAt, ok, failure, checks }: VerificationOverview, style: (format: 'red' | 'green', text: string) => string): string {
+  const when = endedAt ?? '';
+  if (ok === true) {
+    const compared = checks.flatMap(({ name, checked }) => (checked === undefined ? [] : [UNITS[name]?.(checked) ?? '']));
+    return `${when}: ${style('green', 'everything agrees')} (${compared.join(', ')})`;
+  }
+  if (failure !== null) return `${when}: ${style('red', 'could not be done')}: ${failure}`;
+  const found = checks.flatMap(({ counts = {} }) => Object.entries(counts).map(([name, count = 0]) => `${formatCount(count)} ${name}`));
+  return `${when}: ${style('red', 'something is off')}: ${found.join(', ')}; see \`sluice verify\``;
+}
+
+/** What a check compares. */
+const UNITS: Readonly<Record<string, (count: number) => string>> = {
+  lake: (count) => `${countOf(count, 'row')} of the lake`,
+  warehouse: (count) => `${countOf(count, 'row')} of the warehouse`,
+  events: (count) => countOf(count, 'event'),
+  documents: (count) => countOf(count, 'document'),
+};
 
 function oplogText(hours: number, headroomSeconds: number | null): string {
   const history = `${hours.toFixed(1)} hours of history`;

@@ -57,8 +57,8 @@ export interface MongoSourceOptions extends StreamOptions {
 /** A server may search its oplog for long before it finds an event: more patience than this is given to no search. */
 const SILENCE_MS_MAX = 4 * 60 * 60_000;
 const POOL_BYTES_MAX = 32 * 1024 * 1024;
-/** A few milliseconds of encoding; a reply of usual events is smaller. */
-const SLICE_BYTES_MAX = 2 * 1024 * 1024;
+/** A millisecond or two of encoding: larger ones keep the event loop for 20 ms and more while MongoDB wants the cores, too. */
+const SLICE_BYTES_MAX = 512 * 1024;
 const BACKOFF_MS_MIN = 100;
 const BACKOFF_MS_MAX = 10_000;
 /** For the look at the oplog's beginning, which takes no time; the search for the first event after it may. */

@@ -163,6 +163,13 @@ export class MongoSnapshots implements SnapshotSource {
     });
   }
 
+  async hurry(signal: AbortSignal): Promise<void> {
+    const note = this.#client.db('admin').command({ appendOplogNote: 1, data: { msg: 'sluice: everything before this was read' } });
+    // Most users may not (it takes `clusterManager`), and a `mongos` has no such command: then the server's own note comes within ten seconds.
+    await unlessAborted(note, signal).catch(() => {});
+    signal.throwIfAborted();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await unlessAborted(this.#client.close(), AbortSignal.timeout(CLOSE_MS_MAX)).catch(() => {});
   }

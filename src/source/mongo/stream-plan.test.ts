@@ -21,6 +21,20 @@ describe('a stream', () => {
     expect(JSON.stringify(match)).toContain('{"ns":{"$in":[{"db":"shop","coll":"orders"},{"db":"shop","coll":"stock"}]}}');
   });
 
+  it.each([
+    [['shop.*'], [], 0],
+    [['shop.*', 'shop.orders'], [], 0],
+    [['*.*'], [], 0],
+    [['crm.orders', '*.*'], [], 0],
+    [['shop.orders'], ['shop.x'], 0],
+    [['shop.*'], ['shop.x'], 1],
+    [['shop.*', 'crm.*'], [], 1],
+    [['*.orders'], [], 1],
+    [['shop.o*'], [], 1],
+  ])('of %j without %j has no condition that every event of its level meets', (include, exclude, stages) => {
+    expect(plan(include, { exclude }).stages).toHaveLength(stages);
+  });
+
   it('puts the user’s own conditions behind the namespaces', () => {
     expect(plan(['shop.*'], { match: { operationType: 'insert' } }).stages.at(-1)).toEqual({ $match: { operationType: 'insert' } });
   });

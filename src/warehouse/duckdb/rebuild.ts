@@ -10,13 +10,13 @@ import { addColumns, createTables } from '../sql/collection.ts';
 import type { Tables } from '../sql/names.ts';
 import { markMerged, type Entry } from '../sql/registry.ts';
 import { takeBatch } from '../sql/schema.ts';
-import { applyBaseline, countLive, type Range } from '../sql/silver.ts';
+import { applyBaseline, type Range } from '../sql/silver.ts';
 import { sql, text, type Statement } from '../sql/statement.ts';
 import { columnsOf, findEntry, tablesOf, type Context } from '../steps/collections.ts';
 import type { Session } from '../steps/session.ts';
 import type { Database } from './database.ts';
 import { untilItFits } from '../steps/fold.ts';
-import { nextPiece, purgeIfComplete } from '../steps/merger.ts';
+import { foldInto, nextPiece, purgeIfComplete } from '../steps/merger.ts';
 
 /** What the spare table holds. */
 interface Progress {
@@ -64,8 +64,7 @@ async function foldPiece(session: Session, context: Context, entry: Entry, progr
   if (baseline > progress.baseline) await session.runAll(applyBaseline(context.dialect, spare, { after: 0, upTo: progress.upTo, baseline }, columns));
   const piece = await nextPiece(session, context, entry, progress.upTo, entry.last_batch);
   const range: Range = { after: progress.upTo, upTo: piece.upTo, baseline };
-  const rows = (await session.all<{ rows: number }>(countLive(spare, range)))[0]?.rows ?? 0;
-  if (rows > 0) await session.runAll(context.fold.statements(spare, range, columns, piece.parts * factor));
+  const rows = await foldInto(session, context, { ns: entry, tables: spare, range, parts: piece.parts * factor });
   return { upTo: range.upTo, baseline, rows: progress.rows + rows };
 }
 

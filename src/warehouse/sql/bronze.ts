@@ -83,23 +83,23 @@ export function insertBaselines(dialect: Dialect, catalog: Catalog, tables: Tabl
 }
 
 /**
- * Ends of snapshots in a batch become baselines that do not count yet: rows below one are gone unless the snapshot has brought
- * them, which nobody knows before all of its files are loaded.
+ * Ends of snapshots in a batch are noted beside the baselines, and do not count yet: what lies below one is deleted unless the
+ * snapshot has brought it, which nobody knows before all of its files are loaded.
  */
 export function insertSnapshots(dialect: Dialect, catalog: Catalog, tables: Tables, ns: Namespace, batch: number): Statement {
   return sql`
-    INSERT INTO ${catalog.baselines} (collection, position, cause, "at", file, files)
-    SELECT ${formatNamespace(ns)}, position, 'snapshot', "at", file, NULLIF(CAST(${text(dialect.textAt('doc', '/snapshot/files'))} AS BIGINT), 0)
+    INSERT INTO ${catalog.baselines} (collection, position, cause, "at", file, files, batch)
+    SELECT ${formatNamespace(ns)}, position, 'snapshot', "at", file, NULLIF(CAST(${text(dialect.textAt('doc', '/snapshot/files'))} AS BIGINT), 0), ${batch}
     FROM ${tables.bronze} WHERE batch = ${batch} AND operation = 'snapshotEnd'`;
 }
 
 /** Those whose files are all loaded, or replaced by other files that are, count from now on: one of the snapshot counts for itself. */
-export function completeSnapshots(catalog: Catalog, ns: Namespace): Statement {
+export function completeSnapshots(catalog: Catalog, ns: Namespace, batch: number): Statement {
   const parts = text(`left(b.file, position('/end.jsonl' IN b.file)) || 'part-'`);
   return sql`
-    UPDATE ${catalog.baselines} SET files = NULL
+    UPDATE ${catalog.baselines} SET files = NULL, batch = c.completed
     FROM (
-      SELECT b.file AS whole
+      SELECT b.file AS whole, CAST(${batch} AS BIGINT) AS completed
       FROM ${catalog.baselines} b JOIN ${catalog.ledger} l ON l.collection = b.collection
       WHERE b.collection = ${formatNamespace(ns)} AND b.files IS NOT NULL AND (l.state = 'LOADED' OR (l.state = 'SUPERSEDED' AND left(l.superseded_by, length(${parts})) <> ${parts}))
         AND left(l.path, length(${parts})) = ${parts}

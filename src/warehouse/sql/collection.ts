@@ -50,25 +50,35 @@ export function createTables(dialect: Dialect, tables: Tables, ns: Namespace): r
 }
 
 /**
- * Every version of every document. A version ends with the next one, with a delete, or with a drop or rename that took
- * the whole collection, or with a snapshot, which says anew what there is. `doc` is NULL where the server had none left to give (an update that a delete overtook).
+ * Every version of every document. A version ends with the next one, with a delete, with a drop or rename that took
+ * the whole collection, or with a snapshot that has not brought it. `doc` is NULL where the server had none left to give (an update that a delete overtook).
  */
 export function createHistory(dialect: Dialect, catalog: Catalog, tables: Tables, ns: Namespace): Statement {
   return sql`
     CREATE OR REPLACE VIEW ${tables.history} AS
     WITH ends AS (
       SELECT position, "at" FROM ${catalog.baselines}
-      WHERE collection IN (${text(dialect.string(formatNamespace(ns)))}, ${text(dialect.string(ns.db))}) AND files IS NULL
+      WHERE collection IN (${text(dialect.string(formatNamespace(ns)))}, ${text(dialect.string(ns.db))}) AND cause <> 'snapshot'
+    ), snapshots AS (
+      SELECT position, "at" FROM ${catalog.baselines}
+      WHERE collection = ${text(dialect.string(formatNamespace(ns)))} AND cause = 'snapshot' AND files IS NULL
     ), versions AS (
-      SELECT r.key, r.doc AS line, r.operation, r.position, r."at", e.position AS end_position, e."at" AS end_at
-      FROM ${tables.bronze} r ${text(dialect.nextJoin)} ends e ON e.position > r.position
-      WHERE r.key IS NOT NULL AND r.operation IN ${DOCUMENT_OPERATIONS}${text(dialect.nextOnly('r.file, r.row_number', 'e.position'))}
-    ), numbered AS (
+      SELECT
+        r.key, r.doc AS line, r.operation, r.position, r."at",
+        e.position AS end_position, e."at" AS end_at, n."at" AS snapshot_at
+      FROM ${tables.bronze} r
+        ${text(dialect.nextJoin)} ends e ON e.position > r.position
+        ${text(dialect.nextJoin)} snapshots n ON n.position > r.position
+      WHERE r.key IS NOT NULL AND r.operation IN ${DOCUMENT_OPERATIONS}${text(dialect.nextOnly('r.file, r.row_number', 'e.position, n.position'))}
+    ), followed AS (
       SELECT
         *,
         row_number() OVER (PARTITION BY key, end_position ORDER BY position) AS version_number,
-        coalesce(lead("at") OVER (PARTITION BY key, end_position ORDER BY position), end_at) AS valid_to
+        coalesce(lead("at") OVER (PARTITION BY key, end_position ORDER BY position), end_at) AS next_at
       FROM versions
+    ), numbered AS (
+      SELECT *, CASE WHEN next_at IS NULL OR snapshot_at < next_at THEN snapshot_at ELSE next_at END AS valid_to
+      FROM followed
     )
     SELECT
       key,

@@ -13,6 +13,7 @@ import { columnValue, type UserColumn } from './columns.ts';
 import type { Dialect } from './dialect.ts';
 import type { Catalog, Tables } from './names.ts';
 import type { Entry } from './registry.ts';
+import { selectSnapshots, selectVanished } from './silver.ts';
 import { join, sql, text, type Statement } from './statement.ts';
 
 export interface ProofStatement {
@@ -177,20 +178,28 @@ function live({ tables, entry }: ProofOf): Statement {
       SELECT key, position, operation, "at", doc FROM ${tables.bronze}
       WHERE batch <= ${merged} AND key IS NOT NULL
         AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-        AND NOT (position < ${baseline} OR (position = ${baseline} AND operation <> 'snapshot'))
+        AND position > ${baseline}
     )`;
 }
 
-/** With hard deletes, keys whose last word is a delete that may have been purged. */
+/** With hard deletes, keys whose last word is a delete, or a snapshot that has not brought them, may have been purged. */
 function missingKeys(of: ProofOf): Statement {
   const { tables, entry, deletes } = of;
   const through = deletes === 'hard' && entry.complete_through !== null ? entry.complete_through : null;
   const purged = sql`max_by(b.operation, b.position) = 'delete' AND max_by(b."at", b.position) < CAST(${through} AS TIMESTAMPTZ)`;
+  const vanished = sql`max(b.position) < coalesce(max(e.position), '')`;
   return sql`
     SELECT b.key AS place, 'bronze has ' || CAST(count(*) AS VARCHAR) || ' events of it, the last at ' || max(b.position) AS detail
-    FROM ${live(of)} b
+    FROM ${live(of)} b CROSS JOIN (
+      SELECT max(n.position) AS position FROM (${snapshots(of)}) n WHERE n."at" < CAST(${through} AS TIMESTAMPTZ)
+    ) e
     WHERE NOT EXISTS (SELECT 1 FROM ${tables.silver} s WHERE s.key = b.key)
-    GROUP BY b.key HAVING NOT coalesce(${purged}, FALSE)`;
+    GROUP BY b.key HAVING NOT coalesce(${purged}, FALSE) AND NOT ${vanished}`;
+}
+
+/** Those that silver knows. */
+function snapshots({ catalog, entry }: ProofOf): Statement {
+  return selectSnapshots(catalog, entry, entry.merged_batch);
 }
 
 function extraKeys(of: ProofOf): Statement {
@@ -225,11 +234,17 @@ function groundlessRows(of: ProofOf): Statement {
       )`;
 }
 
-function wrongCurrent({ tables }: ProofOf): Statement {
+function wrongCurrent({ catalog, tables, entry }: ProofOf): Statement {
   return sql`
-    SELECT key AS place, 'is_current is ' || CAST(is_current AS VARCHAR) || ' after ' || operation AS detail
-    FROM ${tables.silver}
-    WHERE is_current <> (operation <> 'delete') OR deleted_at IS DISTINCT FROM CASE WHEN operation = 'delete' THEN "at" END`;
+    SELECT
+      s.key AS place,
+      'is_current is ' || CAST(s.is_current AS VARCHAR) || ' after ' || s.operation
+        || CASE WHEN v.key IS NULL THEN '' ELSE ' and a snapshot that has not brought it' END AS detail
+    FROM ${tables.silver} s LEFT JOIN (
+      ${selectVanished(catalog, tables, entry, entry.merged_batch)}
+    ) v ON v.key = s.key
+    WHERE s.is_current <> (s.operation <> 'delete' AND v.key IS NULL)
+      OR s.deleted_at IS DISTINCT FROM CASE WHEN s.operation = 'delete' THEN s."at" ELSE v.ended END`;
 }
 
 /** After a purge the documents of before count for nothing any more: nobody may tell a row that has none from one that lost it. */
@@ -263,9 +278,14 @@ function groundlessDocuments(of: ProofOf): Statement {
     WHERE t.key IS NULL`;
 }
 
-/** Hard deletes forget what was before the last purge: then it is not known how many versions there should be. */
+/**
+ * Hard deletes forget what was before the last purge: then it is not known how many versions there should be. A delete or a snapshot may
+ * have been followed by one.
+ */
 function wrongVersions(of: ProofOf): Statement {
-  const certain = of.deletes === 'hard' ? text("HAVING max(CASE WHEN operation = 'delete' THEN 1 ELSE 0 END) = 0") : text('');
+  const newest = sql`coalesce((SELECT max(n.position) FROM (${snapshots(of)}) n), '')`;
+  const certain =
+    of.deletes === 'hard' ? sql`HAVING max(CASE WHEN operation = 'delete' THEN 1 ELSE 0 END) = 0 AND min(position) >= ${newest}` : text('');
   return sql`
     SELECT
       s.key AS place,

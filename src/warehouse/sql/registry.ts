@@ -21,7 +21,7 @@ export interface Entry {
   readonly learnt_batch: number;
   /** Baseline that silver stands on; `''`: none. */
   readonly baseline_applied: string;
-  /** Highest baseline that is known; `''`: none. */
+  /** Highest baseline that is known; `''`: none. Snapshots take nothing, and are none here. */
   readonly baseline: string;
   /** ISO 8601 or `null`. */
   readonly complete_through: string | null;
@@ -37,20 +37,38 @@ function entries(catalog: Catalog, baseline: Statement): Statement {
 
 /** Asked for in every transaction: nothing in it depends on the row, which would be planned as a join. */
 export function selectEntry(catalog: Catalog, ns: Namespace): Statement {
-  const baseline = sql`SELECT max(b.position) FROM ${catalog.baselines} b WHERE b.collection IN (${formatNamespace(ns)}, ${ns.db}) AND b.files IS NULL`;
+  const baseline = sql`SELECT max(b.position) FROM ${catalog.baselines} b WHERE b.collection IN (${formatNamespace(ns)}, ${ns.db}) AND b.cause <> 'snapshot'`;
   return sql`${entries(catalog, sql`coalesce((${baseline}), '')`)} WHERE r.collection = ${formatNamespace(ns)}`;
 }
 
 export function selectEntries(catalog: Catalog): Statement {
   // Two subqueries, each with one equation: Snowflake cannot take one with OR apart.
   const highest = (owner: string): Statement =>
-    sql`coalesce((SELECT max(b.position) FROM ${catalog.baselines} b WHERE b.collection = r.${text(owner)} AND b.files IS NULL), '')`;
+    sql`coalesce((SELECT max(b.position) FROM ${catalog.baselines} b WHERE b.collection = r.${text(owner)} AND b.cause <> 'snapshot'), '')`;
   return sql`${entries(catalog, sql`greatest(${highest('collection')}, ${highest('db')})`)} ORDER BY r.collection`;
 }
 
 /** Something of it waits for the merge: rows, or a baseline (a dropDatabase comes without rows of its own). */
 export function isUnmerged(entry: Entry): boolean {
-  return entry.coll !== null && entry.last_batch > 0 && (entry.last_batch > entry.merged_batch || entry.baseline > entry.baseline_applied);
+  return (
+    entry.coll !== null &&
+    entry.last_batch > 0 &&
+    (entry.last_batch > entry.merged_batch || entry.baseline > entry.baseline_applied || mustRebuild(entry))
+  );
+}
+
+/** Stands where a baseline was applied, and above all of them: silver was folded by other rules. */
+const TO_REBUILD = 'rebuild';
+
+export function mustRebuild(entry: Entry): boolean {
+  return entry.baseline_applied === TO_REBUILD;
+}
+
+/** Before version 4 a snapshot took from silver what it had not brought. */
+export function rebuildOlder(catalog: Catalog): Statement {
+  return sql`
+    UPDATE ${catalog.registry} SET baseline_applied = ${TO_REBUILD}
+    WHERE baseline_applied IN (SELECT position FROM ${catalog.baselines} WHERE cause = 'snapshot')`;
 }
 
 export function insertEntry(catalog: Catalog, ns: Namespace, stem: string): Statement {

@@ -9,7 +9,7 @@ import type { Catalog } from './names.ts';
 import { sql, text, type Statement } from './statement.ts';
 
 /** Rises when a table changes its shape; `migrate` brings older ones up. */
-export const SCHEMA_VERSION = 3;
+export const SCHEMA_VERSION = 4;
 
 /** A collection counts as stale when this much of its newest past is not loaded: an hour to be sealed, an hour to spare. */
 export const STALE_AFTER_SECONDS = 2 * 3600;
@@ -107,6 +107,8 @@ function createRegistry(catalog: Catalog): Statement[] {
       )`,
     // Of a snapshot that is not wholly loaded: how many files it has. It ends nothing before.
     sql`ALTER TABLE ${catalog.baselines} ADD COLUMN IF NOT EXISTS files BIGINT`,
+    // Version 4. Of a snapshot: the batch with which it was whole.
+    sql`ALTER TABLE ${catalog.baselines} ADD COLUMN IF NOT EXISTS batch BIGINT`,
     sql`
       CREATE TABLE IF NOT EXISTS ${catalog.gaps} (
         from_at TIMESTAMPTZ,

@@ -4,9 +4,10 @@
  * Files come in any order, so every field moves by a rule of its own that does not depend on order: the state follows
  * the highest position, the document the highest position that brought one, the count grows by every row, the first
  * sight is the least. A delete that finds no row leaves a tombstone, so that an older insert cannot rise again.
- * A baseline (drop, rename, dropDatabase) takes everything below it, loaded already or loaded later. Each batch of bronze
- * is folded once: the mark is moved in the same transaction.
+ * A baseline (drop, rename, dropDatabase) takes everything below it, loaded already or loaded later. A complete snapshot takes
+ * nothing: what it has not brought ends as deleted. Each batch of bronze is folded once: the mark is moved in the same transaction.
  */
+import { formatNamespace, type Namespace } from '../../core/namespace.ts';
 import { columnValue, type UserColumn } from './columns.ts';
 import type { Dialect } from './dialect.ts';
 import { DOCUMENT_OPERATIONS, documentOf } from './collection.ts';
@@ -28,15 +29,63 @@ export function live(range: Range, alias: string): Statement {
   const column = (name: string): Statement => text(`${alias}${name}`);
   return sql`${column('batch')} > ${range.after} AND ${column('batch')} <= ${range.upTo}
   AND ${column('key')} IS NOT NULL AND ${column('operation')} IN ${DOCUMENT_OPERATIONS}
-  AND (${column('position')} > ${range.baseline} OR (${column('position')} = ${range.baseline} AND ${column('operation')} = 'snapshot'))${ofKeys(column('key'), range.keys)}`;
+  AND ${column('position')} > ${range.baseline}${ofKeys(column('key'), range.keys)}`;
 }
 
 function ofKeys(key: Statement, keys: readonly string[] | undefined): Statement {
   return keys === undefined ? text('') : sql` AND ${key} IN (${keys.map((each) => sql`${each}`)})`;
 }
 
-export function countLive(tables: Tables, range: Range): Statement {
-  return sql`SELECT count(*) AS "rows" FROM ${tables.bronze} WHERE ${live(range, '')}`;
+/** What {@link selectRange} says of a range. */
+export interface RangeSum {
+  /** Of documents, live. */
+  readonly rows: number;
+  /** Their lowest position; `null`: there are none. */
+  readonly lowest: string | null;
+  /** Snapshots that are whole with it, and the newest one that is by then, `''` without any. */
+  readonly snapshots: number;
+  readonly newest: string;
+}
+
+export function selectRange(catalog: Catalog, tables: Tables, ns: Namespace, range: Range): Statement {
+  return sql`
+    SELECT l."rows", l.lowest, e.snapshots, e.newest
+    FROM (SELECT count(*) AS "rows", min(position) AS lowest FROM ${tables.bronze} WHERE ${live(range, '')}) l, (
+      SELECT count(CASE WHEN n.batch > ${range.after} THEN 1 END) AS snapshots, coalesce(max(n.position), '') AS newest
+      FROM (${selectSnapshots(catalog, ns, range.upTo)}) n
+    ) e`;
+}
+
+/** Snapshots that are whole with what is loaded up to a batch: silver knows them once it holds that batch. */
+export function selectSnapshots(catalog: Catalog, ns: Namespace, upTo: number): Statement {
+  return sql`
+    SELECT position, "at", coalesce(batch, 0) AS batch FROM ${catalog.baselines}
+    WHERE collection = ${formatNamespace(ns)} AND cause = 'snapshot' AND files IS NULL AND coalesce(batch, 0) <= ${upTo}`;
+}
+
+/**
+ * Keys of silver whose newest event lies before a snapshot that has not brought them, with the time of the first such snapshot: by then
+ * they were gone, and nobody was told when.
+ */
+export function selectVanished(catalog: Catalog, tables: Tables, ns: Namespace, upTo: number): Statement {
+  return sql`
+    SELECT v.key, min(e."at") AS ended
+    FROM ${tables.silver} v JOIN (${selectSnapshots(catalog, ns, upTo)}) e ON e.position > v.position
+    WHERE v.operation <> 'delete' GROUP BY v.key`;
+}
+
+/**
+ * Rows that a snapshot has ended are deleted since its time. Their operation stays the newest event that there was: nobody has
+ * seen a delete. Said anew of every row that a fold has touched, or of all of them when another snapshot is whole.
+ */
+export function endVanished(catalog: Catalog, tables: Tables, ns: Namespace, range: Range, of: 'all' | 'range'): Statement {
+  const touched = of === 'all' ? text('') : sql`AND key IN (SELECT key FROM ${tables.bronze} WHERE ${live(range, '')})`;
+  return sql`
+    UPDATE ${tables.silver} SET is_current = FALSE, deleted_at = c.ended
+    FROM (
+      SELECT key AS vanished, ended FROM (${selectVanished(catalog, tables, ns, range.upTo)}) w
+    ) AS c
+    WHERE key = c.vanished AND deleted_at IS DISTINCT FROM c.ended ${touched}`;
 }
 
 /**
@@ -114,7 +163,7 @@ export function applyBaseline(dialect: Dialect, tables: Tables, range: Range, co
   return [
     sql`
       DELETE FROM ${tables.silver}
-      WHERE position < ${range.baseline} OR (position = ${range.baseline} AND operation <> 'snapshot')`,
+      WHERE position <= ${range.baseline}`,
     sql`
       UPDATE ${tables.silver} SET version_number = c.versions, first_seen_at = c.first_seen
       FROM (
@@ -125,7 +174,7 @@ export function applyBaseline(dialect: Dialect, tables: Tables, range: Range, co
       WHERE key = c.counted`,
     sql`
       UPDATE ${tables.silver} SET ${text(forgotten.map((column) => `${column} = NULL`).join(', '))}
-      WHERE doc_position < ${range.baseline}`,
+      WHERE doc_position <= ${range.baseline}`,
   ];
 }
 
@@ -135,7 +184,7 @@ export function emptySilver(tables: Tables): Statement {
 
 /** Hard deletes: what is deleted, and older than everything that can still come, goes. */
 export function purgeDeleted(tables: Tables, through: string): Statement {
-  return sql`DELETE FROM ${tables.silver} WHERE NOT is_current AND "at" < CAST(${through} AS TIMESTAMPTZ)`;
+  return sql`DELETE FROM ${tables.silver} WHERE NOT is_current AND deleted_at < CAST(${through} AS TIMESTAMPTZ)`;
 }
 
 export function selectCurrent(tables: Tables): Statement {

@@ -10,7 +10,7 @@ import type { Dialect } from '../sql/dialect.ts';
 import { selectViews } from '../sql/gold.ts';
 import { viewsAnew } from '../sql/learner.ts';
 import { tableStem, type Catalog, type Tables } from '../sql/names.ts';
-import { insertEntry, selectCollections, selectEntries, selectEntry, selectStems, type Entry } from '../sql/registry.ts';
+import { insertEntry, rebuildOlder, selectCollections, selectEntries, selectEntry, selectStems, type Entry } from '../sql/registry.ts';
 import type { Fold } from './fold.ts';
 import type { Session } from './session.ts';
 
@@ -97,7 +97,9 @@ export async function refreshAll(session: Session, context: Context, upgrade: bo
     await refreshColumns(session, context, entry, comments.get(entry.table_name.toLowerCase()) ?? []);
     if (upgrade) await session.run(createHistory(dialect, catalog, tablesOf(context, entry), entry));
   }
-  if (upgrade) await session.runAll(await viewsAnew(session, context));
+  if (!upgrade) return;
+  await session.run(rebuildOlder(catalog));
+  await session.runAll(await viewsAnew(session, context));
 }
 
 interface PresentColumn {

@@ -14,9 +14,9 @@ import type { Origin, TakenOver } from '../../core/warehouse.ts';
 import { insertLedger } from '../sql/bronze.ts';
 import * as statements from '../sql/erase.ts';
 import { clearFailures } from '../sql/registry.ts';
-import { countLive, type Range } from '../sql/silver.ts';
-import { columnsOf, findEntry, tablesOf, type Context } from './collections.ts';
-import { purgeIfComplete } from './merger.ts';
+import type { Range } from '../sql/silver.ts';
+import { findEntry, tablesOf, type Context } from './collections.ts';
+import { foldInto, purgeIfComplete } from './merger.ts';
 import type { Session } from './session.ts';
 
 /** Keys or paths that one statement names. */
@@ -48,8 +48,7 @@ export async function eraseKeys(session: Session, context: Context, ns: Namespac
     await session.run(statements.deleteDocuments(tables, some));
     // Of what is younger than `before`: silver has nothing of these keys any more, so all that is left is folded as if it were the first.
     const range: Range = { after: 0, upTo: entry.merged_batch, baseline: entry.baseline_applied, keys: some };
-    const left = (await session.all<{ rows: number }>(countLive(tables, range)))[0]?.rows ?? 0;
-    if (left > 0) await session.runAll(context.fold.statements(tables, range, columnsOf(context, ns), 1));
+    await foldInto(session, context, { ns, tables, range, parts: 1 });
   }
   if (rows > 0) await session.run(statements.addToRegistry(context.catalog, ns, -rows, 0));
   if (rows > 0) await purgeIfComplete(session, context, ns);

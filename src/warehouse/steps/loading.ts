@@ -153,7 +153,7 @@ export async function settleSnapshots(
 ): Promise<void> {
   if (!plan.some(({ file }) => withReplaced(file.line.path, covered).some(isSnapshotPath))) return;
   await session.run(insertSnapshots(dialect, catalog, tables, ns, batch));
-  await session.run(completeSnapshots(catalog, ns));
+  await session.run(completeSnapshots(catalog, ns, batch));
 }
 
 export function withReplaced(path: string, covered: Coverage): string[] {

@@ -8,7 +8,7 @@ import { failpoint } from '../../ops/failpoint.ts';
 import { selectBatches } from '../sql/bronze.ts';
 import type { Tables } from '../sql/names.ts';
 import { isUnmerged, markMerged, type Entry } from '../sql/registry.ts';
-import { applyBaseline, countLive, purgeDeleted, type Range } from '../sql/silver.ts';
+import { applyBaseline, endVanished, purgeDeleted, selectRange, type Range, type RangeSum } from '../sql/silver.ts';
 import { columnsOf, findEntry, tablesOf, type Context } from './collections.ts';
 import { untilItFits } from './fold.ts';
 import type { Session, Write } from './session.ts';
@@ -39,20 +39,32 @@ export async function mergePiece(
   const entry = await findEntry(session, context, ns);
   if (entry === null || !isUnmerged(entry)) return { rows: 0, more: false };
   const tables = tablesOf(context, entry);
-  const columns = columnsOf(context, ns);
   if (entry.baseline > entry.baseline_applied) {
     const held: Range = { after: 0, upTo: entry.merged_batch, baseline: entry.baseline };
-    await session.runAll(applyBaseline(context.dialect, tables, held, columns));
+    await session.runAll(applyBaseline(context.dialect, tables, held, columnsOf(context, ns)));
   }
   const piece = await nextPiece(session, context, entry, entry.merged_batch, entry.last_batch);
   const range: Range = { after: entry.merged_batch, upTo: piece.upTo, baseline: entry.baseline };
-  const rows = (await session.all<{ rows: number }>(countLive(tables, range)))[0]?.rows ?? 0;
-  if (rows > 0) await session.runAll(context.fold.statements(tables, range, columns, piece.parts * factor));
+  const rows = await foldInto(session, context, { ns, tables, range, parts: piece.parts * factor });
   await session.run(markMerged(context.catalog, ns, range.upTo, range.baseline));
   const more = range.upTo < entry.last_batch;
   if (!more) await purge(session, context, entry, tables);
   failpoint('warehouse.before-merge-commit');
   return { rows, more };
+}
+
+/** Folds a range into a silver, and ends what snapshots have ended. @returns rows of bronze that it was made of */
+export async function foldInto(
+  session: Session,
+  context: Context,
+  { ns, tables, range, parts }: { readonly ns: Namespace; readonly tables: Tables; readonly range: Range; readonly parts: number },
+): Promise<number> {
+  const { catalog, fold } = context;
+  const sum = (await session.all<RangeSum>(selectRange(catalog, tables, ns, range)))[0]!;
+  if (sum.rows > 0) await session.runAll(fold.statements(tables, range, columnsOf(context, ns), parts));
+  if (sum.snapshots > 0) await session.run(endVanished(catalog, tables, ns, range, 'all'));
+  else if (sum.lowest !== null && sum.lowest < sum.newest) await session.run(endVanished(catalog, tables, ns, range, 'range'));
+  return sum.rows;
 }
 
 /** Where a piece ends that begins after batch `after` and goes to `last` at most, and in how many parts it should fit into memory. */

@@ -25,7 +25,7 @@ import type { Logger } from '../../ops/log.ts';
 import { asOfStatement, checkSpans, namedIn, selectGapAt, selectSpans, type HistorySpan } from '../sql/as-of.ts';
 import { deleteGaps, insertGaps, rowOfGap, selectGaps, type GapRow } from '../sql/gaps.ts';
 import { extendSchema, readSchema } from '../sql/learner.ts';
-import { isUnmerged, markCompleteThrough, MARKS_MAX, updateSourceCount, updateStatus } from '../sql/registry.ts';
+import { isUnmerged, markCompleteThrough, MARKS_MAX, mustRebuild, updateSourceCount, updateStatus } from '../sql/registry.ts';
 import { selectCurrent } from '../sql/silver.ts';
 import { allEntries, findEntry, listCollections, register, tablesOf, type Context } from './collections.ts';
 import { countFailed, learnCollection } from './learner.ts';
@@ -79,7 +79,9 @@ export abstract class SqlWarehouse implements Warehouse {
   async merge(ns: Namespace, how: { readonly rebuild: boolean }, signal: AbortSignal): Promise<MergeResult> {
     if (ns.coll === null) return { rows: 0 };
     const write: Write = (work) => this.write(work, signal);
-    const result = how.rebuild ? { rows: await this.rebuild(ns, write, signal) } : await mergeCollection(write, this.context, ns);
+    const entry = await this.database.read((session) => findEntry(session, this.context, ns), signal);
+    const rebuild = how.rebuild || (entry !== null && mustRebuild(entry));
+    const result = rebuild ? { rows: await this.rebuild(ns, write, signal) } : await mergeCollection(write, this.context, ns);
     await learnCollection(this.database, write, this.context, ns, { log: this.#log, signal });
     return result;
   }

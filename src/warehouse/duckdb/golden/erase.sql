@@ -10,10 +10,15 @@ DELETE FROM bronze."shop__Orders of 2026" WHERE key IN (?, ?) AND cluster_time_t
 DELETE FROM silver."shop__Orders of 2026" WHERE key IN (?, ?);
 -- ["\"a\"","\"b\""]
 
-SELECT count(*) AS "rows" FROM bronze."shop__Orders of 2026" WHERE batch > ? AND batch <= ?
+SELECT l."rows", l.lowest, e.snapshots, e.newest
+FROM (SELECT count(*) AS "rows", min(position) AS lowest FROM bronze."shop__Orders of 2026" WHERE batch > ? AND batch <= ?
   AND key IS NOT NULL AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-  AND (position > ? OR (position = ? AND operation = 'snapshot')) AND key IN (?, ?);
--- [3,7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04","\"a\"","\"b\""]
+  AND position > ? AND key IN (?, ?)) l, (
+  SELECT count(CASE WHEN n.batch > ? THEN 1 END) AS snapshots, coalesce(max(n.position), '') AS newest
+  FROM (SELECT position, "at", coalesce(batch, 0) AS batch FROM sluice.baselines
+  WHERE collection = ? AND cause = 'snapshot' AND files IS NULL AND coalesce(batch, 0) <= ?) n
+) e;
+-- [3,7,"826B00DF00000000012B0229296E04","\"a\"","\"b\"",3,"shop.Orders of 2026",7]
 
 CREATE TEMPORARY TABLE temp.sluice_merging AS
 WITH states AS (
@@ -28,7 +33,7 @@ WITH states AS (
     max_by(rowid, CASE WHEN json_type(doc, '/fullDocument') = 'OBJECT' THEN position END) AS bronze_row
   FROM bronze."shop__Orders of 2026" WHERE batch > ? AND batch <= ?
     AND key IS NOT NULL AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-    AND (position > ? OR (position = ? AND operation = 'snapshot')) AND key IN (?, ?)
+    AND position > ? AND key IN (?, ?)
   GROUP BY key
 )
 SELECT
@@ -45,7 +50,7 @@ SELECT
   coalesce(s.version_number, 0) + b.version_number AS version_number,
   least(s.first_seen_at, b.first_seen_at) AS first_seen_at
 FROM states b LEFT JOIN silver."shop__Orders of 2026" s ON s.key = b.key;
--- [0,7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04","\"a\"","\"b\""]
+-- [0,7,"826B00DF00000000012B0229296E04","\"a\"","\"b\""]
 
 INSERT INTO silver."shop__Orders of 2026" (key, doc, doc_position, operation, position, "at", is_current, deleted_at, version_number, first_seen_at, loaded_at, total, "order")
 SELECT

@@ -2,7 +2,7 @@ UPDATE sluice.control SET last_batch = last_batch + 1 RETURNING last_batch AS ba
 
 SELECT
   r.collection, r.db, r.coll, r.table_name, r.last_batch, r.merged_batch, coalesce(r.learnt_batch, 0) AS learnt_batch, r.baseline_applied, r.complete_through,
-  coalesce((SELECT max(b.position) FROM sluice.baselines b WHERE b.collection IN (?, ?) AND b.files IS NULL), '') AS baseline
+  coalesce((SELECT max(b.position) FROM sluice.baselines b WHERE b.collection IN (?, ?) AND b.cause <> 'snapshot'), '') AS baseline
 FROM sluice.collection_registry r WHERE r.collection = ?;
 -- ["shop.Orders of 2026","shop","shop.Orders of 2026"]
 
@@ -10,28 +10,33 @@ SELECT batch, sum("rows") AS "rows", sum(bytes) AS bytes FROM sluice.load_ledger
 WHERE collection = ? AND batch > ? GROUP BY batch ORDER BY batch;
 -- ["shop.Orders of 2026",3]
 
-SELECT count(*) AS "rows" FROM bronze."shop__Orders of 2026" WHERE batch > ? AND batch <= ?
+SELECT l."rows", l.lowest, e.snapshots, e.newest
+FROM (SELECT count(*) AS "rows", min(position) AS lowest FROM bronze."shop__Orders of 2026" WHERE batch > ? AND batch <= ?
   AND key IS NOT NULL AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-  AND (position > ? OR (position = ? AND operation = 'snapshot'));
--- [3,7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04"]
+  AND position > ?) l, (
+  SELECT count(CASE WHEN n.batch > ? THEN 1 END) AS snapshots, coalesce(max(n.position), '') AS newest
+  FROM (SELECT position, "at", coalesce(batch, 0) AS batch FROM sluice.baselines
+  WHERE collection = ? AND cause = 'snapshot' AND files IS NULL AND coalesce(batch, 0) <= ?) n
+) e;
+-- [3,7,"826B00DF00000000012B0229296E04",3,"shop.Orders of 2026",7]
 
 DELETE FROM silver."shop__Orders of 2026"
-WHERE position < ? OR (position = ? AND operation <> 'snapshot');
--- ["826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04"]
+WHERE position <= ?;
+-- ["826B00DF00000000012B0229296E04"]
 
 UPDATE silver."shop__Orders of 2026" SET version_number = c.versions, first_seen_at = c.first_seen
 FROM (
   SELECT key AS counted, count(*) AS versions, min("at") AS first_seen
   FROM bronze."shop__Orders of 2026" WHERE batch > ? AND batch <= ?
     AND key IS NOT NULL AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-    AND (position > ? OR (position = ? AND operation = 'snapshot'))
+    AND position > ?
   GROUP BY key
 ) AS c
 WHERE key = c.counted;
--- [3,7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04"]
+-- [3,7,"826B00DF00000000012B0229296E04"]
 
 UPDATE silver."shop__Orders of 2026" SET doc = NULL, doc_position = NULL, total = NULL, "order" = NULL
-WHERE doc_position < ?;
+WHERE doc_position <= ?;
 -- ["826B00DF00000000012B0229296E04"]
 
 CREATE TEMPORARY TABLE temp.sluice_merging AS
@@ -47,7 +52,7 @@ WITH states AS (
     max_by(rowid, CASE WHEN json_type(doc, '/fullDocument') = 'OBJECT' THEN position END) AS bronze_row
   FROM bronze."shop__Orders of 2026" WHERE batch > ? AND batch <= ?
     AND key IS NOT NULL AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-    AND (position > ? OR (position = ? AND operation = 'snapshot'))
+    AND position > ?
   GROUP BY key
 )
 SELECT
@@ -64,7 +69,7 @@ SELECT
   coalesce(s.version_number, 0) + b.version_number AS version_number,
   least(s.first_seen_at, b.first_seen_at) AS first_seen_at
 FROM states b LEFT JOIN silver."shop__Orders of 2026" s ON s.key = b.key;
--- [3,7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04"]
+-- [3,7,"826B00DF00000000012B0229296E04"]
 
 UPDATE silver."shop__Orders of 2026" AS s SET
   operation = m.operation,
@@ -97,13 +102,35 @@ FROM (
 
 DROP TABLE temp.sluice_merging;
 
+UPDATE silver."shop__Orders of 2026" SET is_current = FALSE, deleted_at = c.ended
+FROM (
+  SELECT key AS vanished, ended FROM (SELECT v.key, min(e."at") AS ended
+  FROM silver."shop__Orders of 2026" v JOIN (SELECT position, "at", coalesce(batch, 0) AS batch FROM sluice.baselines
+  WHERE collection = ? AND cause = 'snapshot' AND files IS NULL AND coalesce(batch, 0) <= ?) e ON e.position > v.position
+  WHERE v.operation <> 'delete' GROUP BY v.key) w
+) AS c
+WHERE key = c.vanished AND deleted_at IS DISTINCT FROM c.ended AND key IN (SELECT key FROM bronze."shop__Orders of 2026" WHERE batch > ? AND batch <= ?
+  AND key IS NOT NULL AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
+  AND position > ?);
+-- ["shop.Orders of 2026",7,3,7,"826B00DF00000000012B0229296E04"]
+
+UPDATE silver."shop__Orders of 2026" SET is_current = FALSE, deleted_at = c.ended
+FROM (
+  SELECT key AS vanished, ended FROM (SELECT v.key, min(e."at") AS ended
+  FROM silver."shop__Orders of 2026" v JOIN (SELECT position, "at", coalesce(batch, 0) AS batch FROM sluice.baselines
+  WHERE collection = ? AND cause = 'snapshot' AND files IS NULL AND coalesce(batch, 0) <= ?) e ON e.position > v.position
+  WHERE v.operation <> 'delete' GROUP BY v.key) w
+) AS c
+WHERE key = c.vanished AND deleted_at IS DISTINCT FROM c.ended;
+-- ["shop.Orders of 2026",7]
+
 UPDATE sluice.collection_registry SET merged_batch = ?, baseline_applied = ?
 WHERE collection = ?;
 -- [7,"826B00DF00000000012B0229296E04","shop.Orders of 2026"]
 
 DELETE FROM silver."shop__Orders of 2026";
 
-DELETE FROM silver."shop__Orders of 2026" WHERE NOT is_current AND "at" < CAST(? AS TIMESTAMPTZ);
+DELETE FROM silver."shop__Orders of 2026" WHERE NOT is_current AND deleted_at < CAST(? AS TIMESTAMPTZ);
 -- ["2026-11-21T00:00:00.000Z"]
 
 SELECT key, CAST(doc AS VARCHAR) AS doc FROM silver."shop__Orders of 2026" WHERE is_current ORDER BY key;

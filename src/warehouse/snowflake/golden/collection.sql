@@ -32,18 +32,28 @@ CREATE TABLE IF NOT EXISTS silver."shop__Orders of 2026" (
 CREATE OR REPLACE VIEW silver."shop__Orders of 2026_history" AS
 WITH ends AS (
   SELECT position, "at" FROM sluice.baselines
-  WHERE collection IN ('shop.Orders of 2026', 'shop') AND files IS NULL
+  WHERE collection IN ('shop.Orders of 2026', 'shop') AND cause <> 'snapshot'
+), snapshots AS (
+  SELECT position, "at" FROM sluice.baselines
+  WHERE collection = 'shop.Orders of 2026' AND cause = 'snapshot' AND files IS NULL
 ), versions AS (
-  SELECT r.key, r.doc AS line, r.operation, r.position, r."at", e.position AS end_position, e."at" AS end_at
-  FROM bronze."shop__Orders of 2026" r LEFT JOIN ends e ON e.position > r.position
+  SELECT
+    r.key, r.doc AS line, r.operation, r.position, r."at",
+    e.position AS end_position, e."at" AS end_at, n."at" AS snapshot_at
+  FROM bronze."shop__Orders of 2026" r
+    LEFT JOIN ends e ON e.position > r.position
+    LEFT JOIN snapshots n ON n.position > r.position
   WHERE r.key IS NOT NULL AND r.operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-  QUALIFY row_number() OVER (PARTITION BY r.file, r.row_number ORDER BY e.position) = 1
-), numbered AS (
+  QUALIFY row_number() OVER (PARTITION BY r.file, r.row_number ORDER BY e.position, n.position) = 1
+), followed AS (
   SELECT
     *,
     row_number() OVER (PARTITION BY key, end_position ORDER BY position) AS version_number,
-    coalesce(lead("at") OVER (PARTITION BY key, end_position ORDER BY position), end_at) AS valid_to
+    coalesce(lead("at") OVER (PARTITION BY key, end_position ORDER BY position), end_at) AS next_at
   FROM versions
+), numbered AS (
+  SELECT *, CASE WHEN next_at IS NULL OR snapshot_at < next_at THEN snapshot_at ELSE next_at END AS valid_to
+  FROM followed
 )
 SELECT
   key,

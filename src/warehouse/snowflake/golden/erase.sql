@@ -10,10 +10,15 @@ DELETE FROM bronze."shop__Orders of 2026" WHERE key IN (?, ?) AND cluster_time_t
 DELETE FROM silver."shop__Orders of 2026" WHERE key IN (?, ?);
 -- ["\"a\"","\"b\""]
 
-SELECT count(*) AS "rows" FROM bronze."shop__Orders of 2026" WHERE batch > ? AND batch <= ?
+SELECT l."rows", l.lowest, e.snapshots, e.newest
+FROM (SELECT count(*) AS "rows", min(position) AS lowest FROM bronze."shop__Orders of 2026" WHERE batch > ? AND batch <= ?
   AND key IS NOT NULL AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-  AND (position > ? OR (position = ? AND operation = 'snapshot')) AND key IN (?, ?);
--- [3,7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04","\"a\"","\"b\""]
+  AND position > ? AND key IN (?, ?)) l, (
+  SELECT count(CASE WHEN n.batch > ? THEN 1 END) AS snapshots, coalesce(max(n.position), '') AS newest
+  FROM (SELECT position, "at", coalesce(batch, 0) AS batch FROM sluice.baselines
+  WHERE collection = ? AND cause = 'snapshot' AND files IS NULL AND coalesce(batch, 0) <= ?) n
+) e;
+-- [3,7,"826B00DF00000000012B0229296E04","\"a\"","\"b\"",3,"shop.Orders of 2026",7]
 
 MERGE INTO silver."shop__Orders of 2026" AS s
 USING (
@@ -28,14 +33,14 @@ USING (
       max(CASE WHEN sluice.type_at(doc, '/fullDocument') = 'OBJECT' THEN position END) AS doc_position
     FROM bronze."shop__Orders of 2026" WHERE batch > ? AND batch <= ?
       AND key IS NOT NULL AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-      AND (position > ? OR (position = ? AND operation = 'snapshot')) AND key IN (?, ?)
+      AND position > ? AND key IN (?, ?)
     GROUP BY key
   ), documents AS (
     SELECT r.key, any_value(sluice.member(CAST(r.doc AS VARCHAR), 'fullDocument')) AS doc
     FROM bronze."shop__Orders of 2026" r JOIN states s ON r.key = s.key AND r.position = s.doc_position
     WHERE r.batch > ? AND r.batch <= ?
       AND r.key IS NOT NULL AND r.operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-      AND (r.position > ? OR (r.position = ? AND r.operation = 'snapshot')) AND r.key IN (?, ?)
+      AND r.position > ? AND r.key IN (?, ?)
     GROUP BY r.key
   )
   SELECT
@@ -62,7 +67,7 @@ WHEN NOT MATCHED THEN INSERT
   (key, doc, doc_position, operation, position, "at", version_number, first_seen_at, total, "order", is_current, deleted_at, loaded_at)
 VALUES
   (b.key, b.doc, b.doc_position, b.operation, b.position, b."at", b.version_number, b.first_seen_at, b.total, b."order", b.operation <> 'delete', CASE WHEN b.operation = 'delete' THEN b."at" END, CURRENT_TIMESTAMP);
--- [0,7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04","\"a\"","\"b\"",0,7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04","\"a\"","\"b\""]
+-- [0,7,"826B00DF00000000012B0229296E04","\"a\"","\"b\"",0,7,"826B00DF00000000012B0229296E04","\"a\"","\"b\""]
 
 SELECT path, state, bytes, batch FROM sluice.load_ledger WHERE path IN (?, ?);
 -- ["shop/Orders of 2026/events.jsonl","old.jsonl"]

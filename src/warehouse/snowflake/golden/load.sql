@@ -79,21 +79,21 @@ FROM (
 WHERE target IS NOT NULL AND target <> ?;
 -- ["shop.Orders of 2026",8,8,"shop.Orders of 2026"]
 
-INSERT INTO sluice.baselines (collection, position, cause, "at", file, files)
-SELECT ?, position, 'snapshot', "at", file, NULLIF(CAST(sluice.text_at(doc, '/snapshot/files') AS BIGINT), 0)
+INSERT INTO sluice.baselines (collection, position, cause, "at", file, files, batch)
+SELECT ?, position, 'snapshot', "at", file, NULLIF(CAST(sluice.text_at(doc, '/snapshot/files') AS BIGINT), 0), ?
 FROM bronze."shop__Orders of 2026" WHERE batch = ? AND operation = 'snapshotEnd';
--- ["shop.Orders of 2026",8]
+-- ["shop.Orders of 2026",8,8]
 
-UPDATE sluice.baselines SET files = NULL
+UPDATE sluice.baselines SET files = NULL, batch = c.completed
 FROM (
-  SELECT b.file AS whole
+  SELECT b.file AS whole, CAST(? AS BIGINT) AS completed
   FROM sluice.baselines b JOIN sluice.load_ledger l ON l.collection = b.collection
   WHERE b.collection = ? AND b.files IS NOT NULL AND (l.state = 'LOADED' OR (l.state = 'SUPERSEDED' AND left(l.superseded_by, length(left(b.file, position('/end.jsonl' IN b.file)) || 'part-')) <> left(b.file, position('/end.jsonl' IN b.file)) || 'part-'))
     AND left(l.path, length(left(b.file, position('/end.jsonl' IN b.file)) || 'part-')) = left(b.file, position('/end.jsonl' IN b.file)) || 'part-'
   GROUP BY b.file, b.files HAVING count(*) >= b.files
 ) AS c
 WHERE file = c.whole;
--- ["shop.Orders of 2026"]
+-- [8,"shop.Orders of 2026"]
 
 UPDATE sluice.collection_registry SET
   status = CASE WHEN status = 'DISCOVERED' THEN 'ACTIVE' ELSE status END,

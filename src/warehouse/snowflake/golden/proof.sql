@@ -80,12 +80,15 @@ SELECT place, detail FROM (
     SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
     WHERE batch <= ? AND key IS NOT NULL
       AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-      AND NOT (position < ? OR (position = ? AND operation <> 'snapshot'))
-  ) b
+      AND position > ?
+  ) b CROSS JOIN (
+    SELECT max(n.position) AS position FROM (SELECT position, "at", coalesce(batch, 0) AS batch FROM sluice.baselines
+    WHERE collection = ? AND cause = 'snapshot' AND files IS NULL AND coalesce(batch, 0) <= ?) n WHERE n."at" < CAST(? AS TIMESTAMPTZ)
+  ) e
   WHERE NOT EXISTS (SELECT 1 FROM silver."shop__Orders of 2026" s WHERE s.key = b.key)
-  GROUP BY b.key HAVING NOT coalesce(max_by(b.operation, b.position) = 'delete' AND max_by(b."at", b.position) < CAST(? AS TIMESTAMPTZ), FALSE)
+  GROUP BY b.key HAVING NOT coalesce(max_by(b.operation, b.position) = 'delete' AND max_by(b."at", b.position) < CAST(? AS TIMESTAMPTZ), FALSE) AND NOT max(b.position) < coalesce(max(e.position), '')
 ) ORDER BY place, detail LIMIT ?;
--- [7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04",null,20]
+-- [7,"826B00DF00000000012B0229296E04","shop.Orders of 2026",7,null,null,20]
 
 SELECT place, detail FROM (
   SELECT s.key AS place, 'stands at ' || s.position || ', bronze says nothing of it' AS detail
@@ -94,10 +97,10 @@ SELECT place, detail FROM (
     SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
     WHERE batch <= ? AND key IS NOT NULL
       AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-      AND NOT (position < ? OR (position = ? AND operation <> 'snapshot'))
+      AND position > ?
   ) b WHERE b.key = s.key)
 ) ORDER BY place, detail LIMIT ?;
--- [7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04",20]
+-- [7,"826B00DF00000000012B0229296E04",20]
 
 SELECT place, detail FROM (
   SELECT key AS place, CAST(count(*) AS VARCHAR) || ' rows' AS detail
@@ -111,12 +114,12 @@ SELECT place, detail FROM (
     SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
     WHERE batch <= ? AND key IS NOT NULL
       AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-      AND NOT (position < ? OR (position = ? AND operation <> 'snapshot'))
+      AND position > ?
   ) b JOIN silver."shop__Orders of 2026" s ON s.key = b.key
   WHERE b.position > s.position
   GROUP BY s.key
 ) ORDER BY place, detail LIMIT ?;
--- [7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04",20]
+-- [7,"826B00DF00000000012B0229296E04",20]
 
 SELECT place, detail FROM (
   SELECT s.key AS place, s.operation || ' at ' || s.position || ' is no event of it in bronze' AS detail
@@ -125,26 +128,35 @@ SELECT place, detail FROM (
     SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
     WHERE batch <= ? AND key IS NOT NULL
       AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-      AND NOT (position < ? OR (position = ? AND operation <> 'snapshot'))
+      AND position > ?
   ) b WHERE b.key = s.key)
     AND NOT EXISTS (
       SELECT 1 FROM (
         SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
         WHERE batch <= ? AND key IS NOT NULL
           AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-          AND NOT (position < ? OR (position = ? AND operation <> 'snapshot'))
+          AND position > ?
       ) b
       WHERE b.key = s.key AND b.position = s.position AND b.operation = s.operation AND b."at" = s."at"
     )
 ) ORDER BY place, detail LIMIT ?;
--- [7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04",7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04",20]
+-- [7,"826B00DF00000000012B0229296E04",7,"826B00DF00000000012B0229296E04",20]
 
 SELECT place, detail FROM (
-  SELECT key AS place, 'is_current is ' || CAST(is_current AS VARCHAR) || ' after ' || operation AS detail
-  FROM silver."shop__Orders of 2026"
-  WHERE is_current <> (operation <> 'delete') OR deleted_at IS DISTINCT FROM CASE WHEN operation = 'delete' THEN "at" END
+  SELECT
+    s.key AS place,
+    'is_current is ' || CAST(s.is_current AS VARCHAR) || ' after ' || s.operation
+      || CASE WHEN v.key IS NULL THEN '' ELSE ' and a snapshot that has not brought it' END AS detail
+  FROM silver."shop__Orders of 2026" s LEFT JOIN (
+    SELECT v.key, min(e."at") AS ended
+    FROM silver."shop__Orders of 2026" v JOIN (SELECT position, "at", coalesce(batch, 0) AS batch FROM sluice.baselines
+    WHERE collection = ? AND cause = 'snapshot' AND files IS NULL AND coalesce(batch, 0) <= ?) e ON e.position > v.position
+    WHERE v.operation <> 'delete' GROUP BY v.key
+  ) v ON v.key = s.key
+  WHERE s.is_current <> (s.operation <> 'delete' AND v.key IS NULL)
+    OR s.deleted_at IS DISTINCT FROM CASE WHEN s.operation = 'delete' THEN s."at" ELSE v.ended END
 ) ORDER BY place, detail LIMIT ?;
--- [20]
+-- ["shop.Orders of 2026",7,20]
 
 SELECT place, detail FROM (
   SELECT s.key AS place, 'its document is of ' || coalesce(min(s.doc_position), 'nothing') || ', bronze has one of ' || max(b.position) AS detail
@@ -152,12 +164,12 @@ SELECT place, detail FROM (
     SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
     WHERE batch <= ? AND key IS NOT NULL
       AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-      AND NOT (position < ? OR (position = ? AND operation <> 'snapshot'))
+      AND position > ?
   ) b JOIN silver."shop__Orders of 2026" s ON s.key = b.key
   WHERE b.position > coalesce(s.doc_position, '') AND sluice.type_at(b.doc, '/fullDocument') = 'OBJECT' 
   GROUP BY s.key
 ) ORDER BY place, detail LIMIT ?;
--- [7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04",20]
+-- [7,"826B00DF00000000012B0229296E04",20]
 
 SELECT place, detail FROM (
   WITH named AS (
@@ -165,7 +177,7 @@ SELECT place, detail FROM (
       SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
       WHERE batch <= ? AND key IS NOT NULL
         AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-        AND NOT (position < ? OR (position = ? AND operation <> 'snapshot'))
+        AND position > ?
     ) b
     WHERE EXISTS (SELECT 1 FROM silver."shop__Orders of 2026" s WHERE s.key = b.key AND s.doc_position = b.position)
       AND sluice.type_at(b.doc, '/fullDocument') = 'OBJECT'
@@ -177,14 +189,14 @@ SELECT place, detail FROM (
       SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
       WHERE batch <= ? AND key IS NOT NULL
         AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-        AND NOT (position < ? OR (position = ? AND operation <> 'snapshot'))
+        AND position > ?
     ) b WHERE b.key = s.key)
   )
   SELECT h.key AS place, 'its document is not that of ' || coalesce(h.doc_position, 'any event') AS detail
   FROM held h LEFT JOIN there t ON t.key = h.key AND t.position = h.doc_position AND t.digest = h.digest
   WHERE t.key IS NULL
 ) ORDER BY place, detail LIMIT ?;
--- [7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04",7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04",20]
+-- [7,"826B00DF00000000012B0229296E04",7,"826B00DF00000000012B0229296E04",20]
 
 SELECT place, detail FROM (
   SELECT
@@ -196,13 +208,13 @@ SELECT place, detail FROM (
       SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
       WHERE batch <= ? AND key IS NOT NULL
         AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-        AND NOT (position < ? OR (position = ? AND operation <> 'snapshot'))
+        AND position > ?
     ) b
     GROUP BY key 
   ) c JOIN silver."shop__Orders of 2026" s ON s.key = c.key
   WHERE s.version_number <> c.versions OR s.first_seen_at <> c.first_seen_at
 ) ORDER BY place, detail LIMIT ?;
--- [7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04",20]
+-- [7,"826B00DF00000000012B0229296E04",20]
 
 SELECT place, detail FROM (
   SELECT key AS place, 'total' || ' is not what the document says' AS detail
@@ -275,12 +287,15 @@ SELECT count(*) AS total FROM (
     SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
     WHERE batch <= ? AND key IS NOT NULL
       AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-      AND NOT (position < ? OR (position = ? AND operation <> 'snapshot'))
-  ) b
+      AND position > ?
+  ) b CROSS JOIN (
+    SELECT max(n.position) AS position FROM (SELECT position, "at", coalesce(batch, 0) AS batch FROM sluice.baselines
+    WHERE collection = ? AND cause = 'snapshot' AND files IS NULL AND coalesce(batch, 0) <= ?) n WHERE n."at" < CAST(? AS TIMESTAMPTZ)
+  ) e
   WHERE NOT EXISTS (SELECT 1 FROM silver."shop__Orders of 2026" s WHERE s.key = b.key)
-  GROUP BY b.key HAVING NOT coalesce(max_by(b.operation, b.position) = 'delete' AND max_by(b."at", b.position) < CAST(? AS TIMESTAMPTZ), FALSE)
+  GROUP BY b.key HAVING NOT coalesce(max_by(b.operation, b.position) = 'delete' AND max_by(b."at", b.position) < CAST(? AS TIMESTAMPTZ), FALSE) AND NOT max(b.position) < coalesce(max(e.position), '')
 );
--- [7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04","2026-11-21T00:00:00.000Z"]
+-- [7,"826B00DF00000000012B0229296E04","shop.Orders of 2026",7,"2026-11-21T00:00:00.000Z","2026-11-21T00:00:00.000Z"]
 
 SELECT count(*) AS total FROM (
   SELECT s.key AS place, 'stands at ' || s.position || ', bronze says nothing of it' AS detail
@@ -289,10 +304,10 @@ SELECT count(*) AS total FROM (
     SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
     WHERE batch <= ? AND key IS NOT NULL
       AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-      AND NOT (position < ? OR (position = ? AND operation <> 'snapshot'))
+      AND position > ?
   ) b WHERE b.key = s.key)
 );
--- [7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04"]
+-- [7,"826B00DF00000000012B0229296E04"]
 
 SELECT count(*) AS total FROM (
   SELECT key AS place, CAST(count(*) AS VARCHAR) || ' rows' AS detail
@@ -305,12 +320,12 @@ SELECT count(*) AS total FROM (
     SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
     WHERE batch <= ? AND key IS NOT NULL
       AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-      AND NOT (position < ? OR (position = ? AND operation <> 'snapshot'))
+      AND position > ?
   ) b JOIN silver."shop__Orders of 2026" s ON s.key = b.key
   WHERE b.position > s.position
   GROUP BY s.key
 );
--- [7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04"]
+-- [7,"826B00DF00000000012B0229296E04"]
 
 SELECT count(*) AS total FROM (
   SELECT s.key AS place, s.operation || ' at ' || s.position || ' is no event of it in bronze' AS detail
@@ -319,25 +334,35 @@ SELECT count(*) AS total FROM (
     SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
     WHERE batch <= ? AND key IS NOT NULL
       AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-      AND NOT (position < ? OR (position = ? AND operation <> 'snapshot'))
+      AND position > ?
   ) b WHERE b.key = s.key)
     AND NOT EXISTS (
       SELECT 1 FROM (
         SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
         WHERE batch <= ? AND key IS NOT NULL
           AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-          AND NOT (position < ? OR (position = ? AND operation <> 'snapshot'))
+          AND position > ?
       ) b
       WHERE b.key = s.key AND b.position = s.position AND b.operation = s.operation AND b."at" = s."at"
     )
 );
--- [7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04",7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04"]
+-- [7,"826B00DF00000000012B0229296E04",7,"826B00DF00000000012B0229296E04"]
 
 SELECT count(*) AS total FROM (
-  SELECT key AS place, 'is_current is ' || CAST(is_current AS VARCHAR) || ' after ' || operation AS detail
-  FROM silver."shop__Orders of 2026"
-  WHERE is_current <> (operation <> 'delete') OR deleted_at IS DISTINCT FROM CASE WHEN operation = 'delete' THEN "at" END
+  SELECT
+    s.key AS place,
+    'is_current is ' || CAST(s.is_current AS VARCHAR) || ' after ' || s.operation
+      || CASE WHEN v.key IS NULL THEN '' ELSE ' and a snapshot that has not brought it' END AS detail
+  FROM silver."shop__Orders of 2026" s LEFT JOIN (
+    SELECT v.key, min(e."at") AS ended
+    FROM silver."shop__Orders of 2026" v JOIN (SELECT position, "at", coalesce(batch, 0) AS batch FROM sluice.baselines
+    WHERE collection = ? AND cause = 'snapshot' AND files IS NULL AND coalesce(batch, 0) <= ?) e ON e.position > v.position
+    WHERE v.operation <> 'delete' GROUP BY v.key
+  ) v ON v.key = s.key
+  WHERE s.is_current <> (s.operation <> 'delete' AND v.key IS NULL)
+    OR s.deleted_at IS DISTINCT FROM CASE WHEN s.operation = 'delete' THEN s."at" ELSE v.ended END
 );
+-- ["shop.Orders of 2026",7]
 
 SELECT count(*) AS total FROM (
   SELECT s.key AS place, 'its document is of ' || coalesce(min(s.doc_position), 'nothing') || ', bronze has one of ' || max(b.position) AS detail
@@ -345,12 +370,12 @@ SELECT count(*) AS total FROM (
     SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
     WHERE batch <= ? AND key IS NOT NULL
       AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-      AND NOT (position < ? OR (position = ? AND operation <> 'snapshot'))
+      AND position > ?
   ) b JOIN silver."shop__Orders of 2026" s ON s.key = b.key
   WHERE b.position > coalesce(s.doc_position, '') AND sluice.type_at(b.doc, '/fullDocument') = 'OBJECT' AND s.doc_position IS NOT NULL
   GROUP BY s.key
 );
--- [7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04"]
+-- [7,"826B00DF00000000012B0229296E04"]
 
 SELECT count(*) AS total FROM (
   WITH named AS (
@@ -358,7 +383,7 @@ SELECT count(*) AS total FROM (
       SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
       WHERE batch <= ? AND key IS NOT NULL
         AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-        AND NOT (position < ? OR (position = ? AND operation <> 'snapshot'))
+        AND position > ?
     ) b
     WHERE EXISTS (SELECT 1 FROM silver."shop__Orders of 2026" s WHERE s.key = b.key AND s.doc_position = b.position)
       AND sluice.type_at(b.doc, '/fullDocument') = 'OBJECT'
@@ -370,14 +395,14 @@ SELECT count(*) AS total FROM (
       SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
       WHERE batch <= ? AND key IS NOT NULL
         AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-        AND NOT (position < ? OR (position = ? AND operation <> 'snapshot'))
+        AND position > ?
     ) b WHERE b.key = s.key)
   )
   SELECT h.key AS place, 'its document is not that of ' || coalesce(h.doc_position, 'any event') AS detail
   FROM held h LEFT JOIN there t ON t.key = h.key AND t.position = h.doc_position AND t.digest = h.digest
   WHERE t.key IS NULL
 );
--- [7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04",7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04"]
+-- [7,"826B00DF00000000012B0229296E04",7,"826B00DF00000000012B0229296E04"]
 
 SELECT count(*) AS total FROM (
   SELECT
@@ -389,10 +414,11 @@ SELECT count(*) AS total FROM (
       SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
       WHERE batch <= ? AND key IS NOT NULL
         AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-        AND NOT (position < ? OR (position = ? AND operation <> 'snapshot'))
+        AND position > ?
     ) b
-    GROUP BY key HAVING max(CASE WHEN operation = 'delete' THEN 1 ELSE 0 END) = 0
+    GROUP BY key HAVING max(CASE WHEN operation = 'delete' THEN 1 ELSE 0 END) = 0 AND min(position) >= coalesce((SELECT max(n.position) FROM (SELECT position, "at", coalesce(batch, 0) AS batch FROM sluice.baselines
+    WHERE collection = ? AND cause = 'snapshot' AND files IS NULL AND coalesce(batch, 0) <= ?) n), '')
   ) c JOIN silver."shop__Orders of 2026" s ON s.key = c.key
   WHERE s.version_number <> c.versions OR s.first_seen_at <> c.first_seen_at
 );
--- [7,"826B00DF00000000012B0229296E04","826B00DF00000000012B0229296E04"]
+-- [7,"826B00DF00000000012B0229296E04","shop.Orders of 2026",7]

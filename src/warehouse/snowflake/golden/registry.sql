@@ -7,8 +7,12 @@ VALUES (?, ?, ?, ?, 'DISCOVERED', CURRENT_TIMESTAMP, 0, 0, 0, 0, '');
 
 SELECT
   r.collection, r.db, r.coll, r.table_name, r.last_batch, r.merged_batch, coalesce(r.learnt_batch, 0) AS learnt_batch, r.baseline_applied, r.complete_through,
-  greatest(coalesce((SELECT max(b.position) FROM sluice.baselines b WHERE b.collection = r.collection AND b.files IS NULL), ''), coalesce((SELECT max(b.position) FROM sluice.baselines b WHERE b.collection = r.db AND b.files IS NULL), '')) AS baseline
+  greatest(coalesce((SELECT max(b.position) FROM sluice.baselines b WHERE b.collection = r.collection AND b.cause <> 'snapshot'), ''), coalesce((SELECT max(b.position) FROM sluice.baselines b WHERE b.collection = r.db AND b.cause <> 'snapshot'), '')) AS baseline
 FROM sluice.collection_registry r ORDER BY r.collection;
+
+UPDATE sluice.collection_registry SET baseline_applied = ?
+WHERE baseline_applied IN (SELECT position FROM sluice.baselines WHERE cause = 'snapshot');
+-- ["rebuild"]
 
 SELECT
   db, coll, status, reason, "rows", bytes, source_count AS "sourceCount", source_counted_at AS "sourceCountedAt", first_seen_at AS "firstSeenAt",

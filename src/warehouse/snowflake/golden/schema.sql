@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS sluice.control (
   last_batch BIGINT NOT NULL
 );
 
-INSERT INTO sluice.control SELECT 3, 0 WHERE NOT EXISTS (SELECT 1 FROM sluice.control);
+INSERT INTO sluice.control SELECT 4, 0 WHERE NOT EXISTS (SELECT 1 FROM sluice.control);
 
 CREATE TABLE IF NOT EXISTS sluice.load_ledger (
   path VARCHAR PRIMARY KEY,
@@ -74,6 +74,8 @@ CREATE TABLE IF NOT EXISTS sluice.baselines (
 );
 
 ALTER TABLE sluice.baselines ADD COLUMN IF NOT EXISTS files BIGINT;
+
+ALTER TABLE sluice.baselines ADD COLUMN IF NOT EXISTS batch BIGINT;
 
 CREATE TABLE IF NOT EXISTS sluice.gaps (
   from_at TIMESTAMPTZ,
@@ -819,4 +821,4 @@ FROM lags r
 LEFT JOIN loads l ON l.collection = r.collection
 LEFT JOIN failures f ON f.collection = r.collection;
 
-UPDATE sluice.control SET schema_version = 3 WHERE schema_version < 3;
+UPDATE sluice.control SET schema_version = 4 WHERE schema_version < 4;

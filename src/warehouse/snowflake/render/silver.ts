@@ -1,7 +1,7 @@
 /** What folds bronze into silver without sluice: STREAM + TASK + MERGE, or a dynamic table. The fold is the one that sluice runs. */
 import { formatNamespace } from '../../../core/namespace.ts';
 import { DOCUMENT_OPERATIONS } from '../../sql/collection.ts';
-import { applyBaseline, foldRange, mergeRange, type Range } from '../../sql/silver.ts';
+import { applyBaseline, endVanished, foldRange, mergeRange, type Range } from '../../sql/silver.ts';
 import { text as trusted } from '../../sql/statement.ts';
 import { asLoader, indent } from './bronze.ts';
 import { catalog, dialect, id, inline, objectOf, text, type Plan, type PlannedCollection } from './plan.ts';
@@ -38,7 +38,8 @@ function mergeProcedure(collection: PlannedCollection): string {
     statement
       .replaceAll(text(BASELINE), ':baseline')
       .replaceAll(`batch > ${AFTER}`, 'batch > :merged')
-      .replaceAll(`batch <= ${UP_TO}`, 'batch <= :batch');
+      .replaceAll(`batch <= ${UP_TO}`, 'batch <= :batch')
+      .replaceAll(`coalesce(batch, 0) <= ${UP_TO}`, 'coalesce(batch, 0) <= :batch');
   const stream = { ...tables, bronze: trusted(objectOf(collection, 'changes')) };
   const held = applyBaseline(dialect, tables, { ...RANGE, after: 0, upTo: UP_TO }, columns).map((statement) =>
     filled(inline(statement)).replaceAll('batch <= :batch', 'batch <= :merged'),
@@ -58,11 +59,12 @@ BEGIN
   BEGIN TRANSACTION;
   UPDATE sluice.control SET last_batch = last_batch + 1;
   SELECT last_batch, merged_batch, baseline_applied INTO :batch, :merged, :applied FROM sluice.collection_registry WHERE collection = ${name};
-  SELECT coalesce(max(position), '') INTO :baseline FROM sluice.baselines WHERE collection IN (${name}, ${text(ns.db)});
+  SELECT coalesce(max(position), '') INTO :baseline FROM sluice.baselines WHERE collection IN (${name}, ${text(ns.db)}) AND cause <> 'snapshot';
   IF (baseline > applied) THEN
     ${held.map((statement) => `${indent(statement, 4)};`).join('\n    ')}
   END IF;
   ${indent(filled(inline(mergeRange(dialect, catalog, stream, RANGE, columns))))};
+  ${indent(filled(inline(endVanished(catalog, tables, ns, RANGE, 'all'))))};
   UPDATE sluice.collection_registry SET merged_batch = :batch, baseline_applied = :baseline WHERE collection = ${name};
   COMMIT;
   RETURN 'merged up to batch ' || batch;
@@ -79,7 +81,7 @@ export function dynamicTables(plan: Plan): string[] {
     ...asLoader(plan),
     ...plan.collections.map((collection) => {
       const { ns, tables, columns } = collection;
-      const baseline = `(SELECT coalesce(max(position), '') FROM sluice.baselines WHERE collection IN (${text(formatNamespace(ns))}, ${text(ns.db)}))`;
+      const baseline = `(SELECT coalesce(max(position), '') FROM sluice.baselines WHERE collection IN (${text(formatNamespace(ns))}, ${text(ns.db)}) AND cause <> 'snapshot')`;
       const fold = inline(foldRange(dialect, catalog, tables, RANGE, columns))
         .replaceAll(text(BASELINE), baseline)
         .replaceAll(new RegExp(`(?:r\\.)?batch > ${AFTER} AND (?:r\\.)?batch <= ${UP_TO}\\s+AND `, 'g'), '');
@@ -91,11 +93,14 @@ export function dynamicTables(plan: Plan): string[] {
 AS
   SELECT
     b.*,
-    b.operation <> 'delete' AS is_current,
-    CASE WHEN b.operation = 'delete' THEN b."at" END AS deleted_at
+    b.operation <> 'delete' AND e.position IS NULL AS is_current,
+    CASE WHEN b.operation = 'delete' THEN b."at" ELSE e."at" END AS deleted_at
   FROM (
     ${indent(fold, 4)}
-  ) b`;
+  ) b LEFT JOIN (
+    SELECT position, "at" FROM sluice.baselines WHERE collection = ${text(formatNamespace(ns))} AND cause = 'snapshot' AND files IS NULL
+  ) e ON e.position > b.position AND b.operation <> 'delete'
+  QUALIFY row_number() OVER (PARTITION BY b.key ORDER BY e.position) = 1`;
     }),
   ];
 }

@@ -67,7 +67,7 @@ CREATE TABLE IF NOT EXISTS sluice.control (
   last_batch BIGINT NOT NULL
 );
 
-INSERT INTO sluice.control SELECT 3, 0 WHERE NOT EXISTS (SELECT 1 FROM sluice.control);
+INSERT INTO sluice.control SELECT 4, 0 WHERE NOT EXISTS (SELECT 1 FROM sluice.control);
 
 CREATE TABLE IF NOT EXISTS sluice.load_ledger (
   path VARCHAR PRIMARY KEY,
@@ -130,6 +130,8 @@ CREATE TABLE IF NOT EXISTS sluice.baselines (
 );
 
 ALTER TABLE sluice.baselines ADD COLUMN IF NOT EXISTS files BIGINT;
+
+ALTER TABLE sluice.baselines ADD COLUMN IF NOT EXISTS batch BIGINT;
 
 CREATE TABLE IF NOT EXISTS sluice.gaps (
   from_at TIMESTAMPTZ,
@@ -875,7 +877,7 @@ FROM lags r
 LEFT JOIN loads l ON l.collection = r.collection
 LEFT JOIN failures f ON f.collection = r.collection;
 
-UPDATE sluice.control SET schema_version = 3 WHERE schema_version < 3;
+UPDATE sluice.control SET schema_version = 4 WHERE schema_version < 4;
 
 -- ==== 05_stage.sql
 -- File formats and the stage of the lake.
@@ -943,18 +945,28 @@ CREATE TABLE IF NOT EXISTS silver.shop__orders (
 CREATE OR REPLACE VIEW silver.shop__orders_history AS
 WITH ends AS (
   SELECT position, "at" FROM sluice.baselines
-  WHERE collection IN ('shop.orders', 'shop') AND files IS NULL
+  WHERE collection IN ('shop.orders', 'shop') AND cause <> 'snapshot'
+), snapshots AS (
+  SELECT position, "at" FROM sluice.baselines
+  WHERE collection = 'shop.orders' AND cause = 'snapshot' AND files IS NULL
 ), versions AS (
-  SELECT r.key, r.doc AS line, r.operation, r.position, r."at", e.position AS end_position, e."at" AS end_at
-  FROM bronze.shop__orders r LEFT JOIN ends e ON e.position > r.position
+  SELECT
+    r.key, r.doc AS line, r.operation, r.position, r."at",
+    e.position AS end_position, e."at" AS end_at, n."at" AS snapshot_at
+  FROM bronze.shop__orders r
+    LEFT JOIN ends e ON e.position > r.position
+    LEFT JOIN snapshots n ON n.position > r.position
   WHERE r.key IS NOT NULL AND r.operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-  QUALIFY row_number() OVER (PARTITION BY r.file, r.row_number ORDER BY e.position) = 1
-), numbered AS (
+  QUALIFY row_number() OVER (PARTITION BY r.file, r.row_number ORDER BY e.position, n.position) = 1
+), followed AS (
   SELECT
     *,
     row_number() OVER (PARTITION BY key, end_position ORDER BY position) AS version_number,
-    coalesce(lead("at") OVER (PARTITION BY key, end_position ORDER BY position), end_at) AS valid_to
+    coalesce(lead("at") OVER (PARTITION BY key, end_position ORDER BY position), end_at) AS next_at
   FROM versions
+), numbered AS (
+  SELECT *, CASE WHEN next_at IS NULL OR snapshot_at < next_at THEN snapshot_at ELSE next_at END AS valid_to
+  FROM followed
 )
 SELECT
   key,
@@ -1006,18 +1018,28 @@ CREATE TABLE IF NOT EXISTS silver."shop__a""b.c $é 🐟" (
 CREATE OR REPLACE VIEW silver."shop__a""b.c $é 🐟_history" AS
 WITH ends AS (
   SELECT position, "at" FROM sluice.baselines
-  WHERE collection IN ('shop.a"b.c $é 🐟', 'shop') AND files IS NULL
+  WHERE collection IN ('shop.a"b.c $é 🐟', 'shop') AND cause <> 'snapshot'
+), snapshots AS (
+  SELECT position, "at" FROM sluice.baselines
+  WHERE collection = 'shop.a"b.c $é 🐟' AND cause = 'snapshot' AND files IS NULL
 ), versions AS (
-  SELECT r.key, r.doc AS line, r.operation, r.position, r."at", e.position AS end_position, e."at" AS end_at
-  FROM bronze."shop__a""b.c $é 🐟" r LEFT JOIN ends e ON e.position > r.position
+  SELECT
+    r.key, r.doc AS line, r.operation, r.position, r."at",
+    e.position AS end_position, e."at" AS end_at, n."at" AS snapshot_at
+  FROM bronze."shop__a""b.c $é 🐟" r
+    LEFT JOIN ends e ON e.position > r.position
+    LEFT JOIN snapshots n ON n.position > r.position
   WHERE r.key IS NOT NULL AND r.operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-  QUALIFY row_number() OVER (PARTITION BY r.file, r.row_number ORDER BY e.position) = 1
-), numbered AS (
+  QUALIFY row_number() OVER (PARTITION BY r.file, r.row_number ORDER BY e.position, n.position) = 1
+), followed AS (
   SELECT
     *,
     row_number() OVER (PARTITION BY key, end_position ORDER BY position) AS version_number,
-    coalesce(lead("at") OVER (PARTITION BY key, end_position ORDER BY position), end_at) AS valid_to
+    coalesce(lead("at") OVER (PARTITION BY key, end_position ORDER BY position), end_at) AS next_at
   FROM versions
+), numbered AS (
+  SELECT *, CASE WHEN next_at IS NULL OR snapshot_at < next_at THEN snapshot_at ELSE next_at END AS valid_to
+  FROM followed
 )
 SELECT
   key,

@@ -76,7 +76,7 @@ CREATE TABLE IF NOT EXISTS sluice.control (
   last_batch BIGINT NOT NULL
 );
 
-INSERT INTO sluice.control SELECT 3, 0 WHERE NOT EXISTS (SELECT 1 FROM sluice.control);
+INSERT INTO sluice.control SELECT 4, 0 WHERE NOT EXISTS (SELECT 1 FROM sluice.control);
 
 CREATE TABLE IF NOT EXISTS sluice.load_ledger (
   path VARCHAR PRIMARY KEY,
@@ -139,6 +139,8 @@ CREATE TABLE IF NOT EXISTS sluice.baselines (
 );
 
 ALTER TABLE sluice.baselines ADD COLUMN IF NOT EXISTS files BIGINT;
+
+ALTER TABLE sluice.baselines ADD COLUMN IF NOT EXISTS batch BIGINT;
 
 CREATE TABLE IF NOT EXISTS sluice.gaps (
   from_at TIMESTAMPTZ,
@@ -884,7 +886,7 @@ FROM lags r
 LEFT JOIN loads l ON l.collection = r.collection
 LEFT JOIN failures f ON f.collection = r.collection;
 
-UPDATE sluice.control SET schema_version = 3 WHERE schema_version < 3;
+UPDATE sluice.control SET schema_version = 4 WHERE schema_version < 4;
 
 -- ==== 05_stage.sql
 -- File formats and the stage of the lake.
@@ -938,18 +940,28 @@ CREATE TABLE IF NOT EXISTS bronze.shop__orders (
 CREATE OR REPLACE VIEW silver.shop__orders_history AS
 WITH ends AS (
   SELECT position, "at" FROM sluice.baselines
-  WHERE collection IN ('shop.orders', 'shop') AND files IS NULL
+  WHERE collection IN ('shop.orders', 'shop') AND cause <> 'snapshot'
+), snapshots AS (
+  SELECT position, "at" FROM sluice.baselines
+  WHERE collection = 'shop.orders' AND cause = 'snapshot' AND files IS NULL
 ), versions AS (
-  SELECT r.key, r.doc AS line, r.operation, r.position, r."at", e.position AS end_position, e."at" AS end_at
-  FROM bronze.shop__orders r LEFT JOIN ends e ON e.position > r.position
+  SELECT
+    r.key, r.doc AS line, r.operation, r.position, r."at",
+    e.position AS end_position, e."at" AS end_at, n."at" AS snapshot_at
+  FROM bronze.shop__orders r
+    LEFT JOIN ends e ON e.position > r.position
+    LEFT JOIN snapshots n ON n.position > r.position
   WHERE r.key IS NOT NULL AND r.operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-  QUALIFY row_number() OVER (PARTITION BY r.file, r.row_number ORDER BY e.position) = 1
-), numbered AS (
+  QUALIFY row_number() OVER (PARTITION BY r.file, r.row_number ORDER BY e.position, n.position) = 1
+), followed AS (
   SELECT
     *,
     row_number() OVER (PARTITION BY key, end_position ORDER BY position) AS version_number,
-    coalesce(lead("at") OVER (PARTITION BY key, end_position ORDER BY position), end_at) AS valid_to
+    coalesce(lead("at") OVER (PARTITION BY key, end_position ORDER BY position), end_at) AS next_at
   FROM versions
+), numbered AS (
+  SELECT *, CASE WHEN next_at IS NULL OR snapshot_at < next_at THEN snapshot_at ELSE next_at END AS valid_to
+  FROM followed
 )
 SELECT
   key,
@@ -989,18 +1001,28 @@ CREATE TABLE IF NOT EXISTS bronze."shop__a""b.c $é 🐟" (
 CREATE OR REPLACE VIEW silver."shop__a""b.c $é 🐟_history" AS
 WITH ends AS (
   SELECT position, "at" FROM sluice.baselines
-  WHERE collection IN ('shop.a"b.c $é 🐟', 'shop') AND files IS NULL
+  WHERE collection IN ('shop.a"b.c $é 🐟', 'shop') AND cause <> 'snapshot'
+), snapshots AS (
+  SELECT position, "at" FROM sluice.baselines
+  WHERE collection = 'shop.a"b.c $é 🐟' AND cause = 'snapshot' AND files IS NULL
 ), versions AS (
-  SELECT r.key, r.doc AS line, r.operation, r.position, r."at", e.position AS end_position, e."at" AS end_at
-  FROM bronze."shop__a""b.c $é 🐟" r LEFT JOIN ends e ON e.position > r.position
+  SELECT
+    r.key, r.doc AS line, r.operation, r.position, r."at",
+    e.position AS end_position, e."at" AS end_at, n."at" AS snapshot_at
+  FROM bronze."shop__a""b.c $é 🐟" r
+    LEFT JOIN ends e ON e.position > r.position
+    LEFT JOIN snapshots n ON n.position > r.position
   WHERE r.key IS NOT NULL AND r.operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-  QUALIFY row_number() OVER (PARTITION BY r.file, r.row_number ORDER BY e.position) = 1
-), numbered AS (
+  QUALIFY row_number() OVER (PARTITION BY r.file, r.row_number ORDER BY e.position, n.position) = 1
+), followed AS (
   SELECT
     *,
     row_number() OVER (PARTITION BY key, end_position ORDER BY position) AS version_number,
-    coalesce(lead("at") OVER (PARTITION BY key, end_position ORDER BY position), end_at) AS valid_to
+    coalesce(lead("at") OVER (PARTITION BY key, end_position ORDER BY position), end_at) AS next_at
   FROM versions
+), numbered AS (
+  SELECT *, CASE WHEN next_at IS NULL OR snapshot_at < next_at THEN snapshot_at ELSE next_at END AS valid_to
+  FROM followed
 )
 SELECT
   key,
@@ -1234,8 +1256,8 @@ CREATE DYNAMIC TABLE IF NOT EXISTS silver.shop__orders
 AS
   SELECT
     b.*,
-    b.operation <> 'delete' AS is_current,
-    CASE WHEN b.operation = 'delete' THEN b."at" END AS deleted_at
+    b.operation <> 'delete' AND e.position IS NULL AS is_current,
+    CASE WHEN b.operation = 'delete' THEN b."at" ELSE e."at" END AS deleted_at
   FROM (
     WITH states AS (
       SELECT
@@ -1247,13 +1269,13 @@ AS
         min("at") AS first_seen_at,
         max(CASE WHEN sluice.type_at(doc, '/fullDocument') = 'OBJECT' THEN position END) AS doc_position
       FROM bronze.shop__orders WHERE key IS NOT NULL AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-        AND (position > (SELECT coalesce(max(position), '') FROM sluice.baselines WHERE collection IN ('shop.orders', 'shop')) OR (position = (SELECT coalesce(max(position), '') FROM sluice.baselines WHERE collection IN ('shop.orders', 'shop')) AND operation = 'snapshot'))
+        AND position > (SELECT coalesce(max(position), '') FROM sluice.baselines WHERE collection IN ('shop.orders', 'shop') AND cause <> 'snapshot')
       GROUP BY key
     ), documents AS (
       SELECT r.key, any_value(sluice.member(CAST(r.doc AS VARCHAR), 'fullDocument')) AS doc
       FROM bronze.shop__orders r JOIN states s ON r.key = s.key AND r.position = s.doc_position
       WHERE r.key IS NOT NULL AND r.operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-        AND (r.position > (SELECT coalesce(max(position), '') FROM sluice.baselines WHERE collection IN ('shop.orders', 'shop')) OR (r.position = (SELECT coalesce(max(position), '') FROM sluice.baselines WHERE collection IN ('shop.orders', 'shop')) AND r.operation = 'snapshot'))
+        AND r.position > (SELECT coalesce(max(position), '') FROM sluice.baselines WHERE collection IN ('shop.orders', 'shop') AND cause <> 'snapshot')
       GROUP BY r.key
     )
     SELECT
@@ -1261,7 +1283,10 @@ AS
       d.doc,
       TRY_CAST(sluice.scalar(sluice.value_at(d.doc, '/total')) AS DECIMAL(18,2)) AS total
     FROM states s LEFT JOIN documents d ON d.key = s.key
-  ) b;
+  ) b LEFT JOIN (
+    SELECT position, "at" FROM sluice.baselines WHERE collection = 'shop.orders' AND cause = 'snapshot' AND files IS NULL
+  ) e ON e.position > b.position AND b.operation <> 'delete'
+  QUALIFY row_number() OVER (PARTITION BY b.key ORDER BY e.position) = 1;
 
 CREATE DYNAMIC TABLE IF NOT EXISTS silver."shop__a""b.c $é 🐟"
   TARGET_LAG = '10 minutes'
@@ -1271,8 +1296,8 @@ CREATE DYNAMIC TABLE IF NOT EXISTS silver."shop__a""b.c $é 🐟"
 AS
   SELECT
     b.*,
-    b.operation <> 'delete' AS is_current,
-    CASE WHEN b.operation = 'delete' THEN b."at" END AS deleted_at
+    b.operation <> 'delete' AND e.position IS NULL AS is_current,
+    CASE WHEN b.operation = 'delete' THEN b."at" ELSE e."at" END AS deleted_at
   FROM (
     WITH states AS (
       SELECT
@@ -1284,20 +1309,23 @@ AS
         min("at") AS first_seen_at,
         max(CASE WHEN sluice.type_at(doc, '/fullDocument') = 'OBJECT' THEN position END) AS doc_position
       FROM bronze."shop__a""b.c $é 🐟" WHERE key IS NOT NULL AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-        AND (position > (SELECT coalesce(max(position), '') FROM sluice.baselines WHERE collection IN ('shop.a"b.c $é 🐟', 'shop')) OR (position = (SELECT coalesce(max(position), '') FROM sluice.baselines WHERE collection IN ('shop.a"b.c $é 🐟', 'shop')) AND operation = 'snapshot'))
+        AND position > (SELECT coalesce(max(position), '') FROM sluice.baselines WHERE collection IN ('shop.a"b.c $é 🐟', 'shop') AND cause <> 'snapshot')
       GROUP BY key
     ), documents AS (
       SELECT r.key, any_value(sluice.member(CAST(r.doc AS VARCHAR), 'fullDocument')) AS doc
       FROM bronze."shop__a""b.c $é 🐟" r JOIN states s ON r.key = s.key AND r.position = s.doc_position
       WHERE r.key IS NOT NULL AND r.operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-        AND (r.position > (SELECT coalesce(max(position), '') FROM sluice.baselines WHERE collection IN ('shop.a"b.c $é 🐟', 'shop')) OR (r.position = (SELECT coalesce(max(position), '') FROM sluice.baselines WHERE collection IN ('shop.a"b.c $é 🐟', 'shop')) AND r.operation = 'snapshot'))
+        AND r.position > (SELECT coalesce(max(position), '') FROM sluice.baselines WHERE collection IN ('shop.a"b.c $é 🐟', 'shop') AND cause <> 'snapshot')
       GROUP BY r.key
     )
     SELECT
       s.*,
       d.doc
     FROM states s LEFT JOIN documents d ON d.key = s.key
-  ) b;
+  ) b LEFT JOIN (
+    SELECT position, "at" FROM sluice.baselines WHERE collection = 'shop.a"b.c $é 🐟' AND cause = 'snapshot' AND files IS NULL
+  ) e ON e.position > b.position AND b.operation <> 'delete'
+  QUALIFY row_number() OVER (PARTITION BY b.key ORDER BY e.position) = 1;
 
 -- ==== 09_alerts.sql
 -- Alerts on pipeline_health.

@@ -87,7 +87,7 @@ CREATE TABLE IF NOT EXISTS sluice.control (
   last_batch BIGINT NOT NULL
 );
 
-INSERT INTO sluice.control SELECT 3, 0 WHERE NOT EXISTS (SELECT 1 FROM sluice.control);
+INSERT INTO sluice.control SELECT 4, 0 WHERE NOT EXISTS (SELECT 1 FROM sluice.control);
 
 CREATE TABLE IF NOT EXISTS sluice.load_ledger (
   path VARCHAR PRIMARY KEY,
@@ -150,6 +150,8 @@ CREATE TABLE IF NOT EXISTS sluice.baselines (
 );
 
 ALTER TABLE sluice.baselines ADD COLUMN IF NOT EXISTS files BIGINT;
+
+ALTER TABLE sluice.baselines ADD COLUMN IF NOT EXISTS batch BIGINT;
 
 CREATE TABLE IF NOT EXISTS sluice.gaps (
   from_at TIMESTAMPTZ,
@@ -895,7 +897,7 @@ FROM lags r
 LEFT JOIN loads l ON l.collection = r.collection
 LEFT JOIN failures f ON f.collection = r.collection;
 
-UPDATE sluice.control SET schema_version = 3 WHERE schema_version < 3;
+UPDATE sluice.control SET schema_version = 4 WHERE schema_version < 4;
 
 -- ==== 05_stage.sql
 -- File formats and the stage of the lake.
@@ -963,18 +965,28 @@ CREATE TABLE IF NOT EXISTS silver.shop__orders (
 CREATE OR REPLACE VIEW silver.shop__orders_history AS
 WITH ends AS (
   SELECT position, "at" FROM sluice.baselines
-  WHERE collection IN ('shop.orders', 'shop') AND files IS NULL
+  WHERE collection IN ('shop.orders', 'shop') AND cause <> 'snapshot'
+), snapshots AS (
+  SELECT position, "at" FROM sluice.baselines
+  WHERE collection = 'shop.orders' AND cause = 'snapshot' AND files IS NULL
 ), versions AS (
-  SELECT r.key, r.doc AS line, r.operation, r.position, r."at", e.position AS end_position, e."at" AS end_at
-  FROM bronze.shop__orders r LEFT JOIN ends e ON e.position > r.position
+  SELECT
+    r.key, r.doc AS line, r.operation, r.position, r."at",
+    e.position AS end_position, e."at" AS end_at, n."at" AS snapshot_at
+  FROM bronze.shop__orders r
+    LEFT JOIN ends e ON e.position > r.position
+    LEFT JOIN snapshots n ON n.position > r.position
   WHERE r.key IS NOT NULL AND r.operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-  QUALIFY row_number() OVER (PARTITION BY r.file, r.row_number ORDER BY e.position) = 1
-), numbered AS (
+  QUALIFY row_number() OVER (PARTITION BY r.file, r.row_number ORDER BY e.position, n.position) = 1
+), followed AS (
   SELECT
     *,
     row_number() OVER (PARTITION BY key, end_position ORDER BY position) AS version_number,
-    coalesce(lead("at") OVER (PARTITION BY key, end_position ORDER BY position), end_at) AS valid_to
+    coalesce(lead("at") OVER (PARTITION BY key, end_position ORDER BY position), end_at) AS next_at
   FROM versions
+), numbered AS (
+  SELECT *, CASE WHEN next_at IS NULL OR snapshot_at < next_at THEN snapshot_at ELSE next_at END AS valid_to
+  FROM followed
 )
 SELECT
   key,
@@ -1026,18 +1038,28 @@ CREATE TABLE IF NOT EXISTS silver."shop__a""b.c $é 🐟" (
 CREATE OR REPLACE VIEW silver."shop__a""b.c $é 🐟_history" AS
 WITH ends AS (
   SELECT position, "at" FROM sluice.baselines
-  WHERE collection IN ('shop.a"b.c $é 🐟', 'shop') AND files IS NULL
+  WHERE collection IN ('shop.a"b.c $é 🐟', 'shop') AND cause <> 'snapshot'
+), snapshots AS (
+  SELECT position, "at" FROM sluice.baselines
+  WHERE collection = 'shop.a"b.c $é 🐟' AND cause = 'snapshot' AND files IS NULL
 ), versions AS (
-  SELECT r.key, r.doc AS line, r.operation, r.position, r."at", e.position AS end_position, e."at" AS end_at
-  FROM bronze."shop__a""b.c $é 🐟" r LEFT JOIN ends e ON e.position > r.position
+  SELECT
+    r.key, r.doc AS line, r.operation, r.position, r."at",
+    e.position AS end_position, e."at" AS end_at, n."at" AS snapshot_at
+  FROM bronze."shop__a""b.c $é 🐟" r
+    LEFT JOIN ends e ON e.position > r.position
+    LEFT JOIN snapshots n ON n.position > r.position
   WHERE r.key IS NOT NULL AND r.operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-  QUALIFY row_number() OVER (PARTITION BY r.file, r.row_number ORDER BY e.position) = 1
-), numbered AS (
+  QUALIFY row_number() OVER (PARTITION BY r.file, r.row_number ORDER BY e.position, n.position) = 1
+), followed AS (
   SELECT
     *,
     row_number() OVER (PARTITION BY key, end_position ORDER BY position) AS version_number,
-    coalesce(lead("at") OVER (PARTITION BY key, end_position ORDER BY position), end_at) AS valid_to
+    coalesce(lead("at") OVER (PARTITION BY key, end_position ORDER BY position), end_at) AS next_at
   FROM versions
+), numbered AS (
+  SELECT *, CASE WHEN next_at IS NULL OR snapshot_at < next_at THEN snapshot_at ELSE next_at END AS valid_to
+  FROM followed
 )
 SELECT
   key,
@@ -1256,21 +1278,21 @@ BEGIN
   BEGIN TRANSACTION;
   UPDATE sluice.control SET last_batch = last_batch + 1;
   SELECT last_batch, merged_batch, baseline_applied INTO :batch, :merged, :applied FROM sluice.collection_registry WHERE collection = 'shop.orders';
-  SELECT coalesce(max(position), '') INTO :baseline FROM sluice.baselines WHERE collection IN ('shop.orders', 'shop');
+  SELECT coalesce(max(position), '') INTO :baseline FROM sluice.baselines WHERE collection IN ('shop.orders', 'shop') AND cause <> 'snapshot';
   IF (baseline > applied) THEN
     DELETE FROM silver.shop__orders
-    WHERE position < :baseline OR (position = :baseline AND operation <> 'snapshot');
+    WHERE position <= :baseline;
     UPDATE silver.shop__orders SET version_number = c.versions, first_seen_at = c.first_seen
     FROM (
       SELECT key AS counted, count(*) AS versions, min("at") AS first_seen
       FROM bronze.shop__orders WHERE batch > 0 AND batch <= :merged
         AND key IS NOT NULL AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-        AND (position > :baseline OR (position = :baseline AND operation = 'snapshot'))
+        AND position > :baseline
       GROUP BY key
     ) AS c
     WHERE key = c.counted;
     UPDATE silver.shop__orders SET doc = NULL, doc_position = NULL, total = NULL
-    WHERE doc_position < :baseline;
+    WHERE doc_position <= :baseline;
   END IF;
   MERGE INTO silver.shop__orders AS s
   USING (
@@ -1285,14 +1307,14 @@ BEGIN
         max(CASE WHEN sluice.type_at(doc, '/fullDocument') = 'OBJECT' THEN position END) AS doc_position
       FROM sluice.shop__orders_changes WHERE batch > :merged AND batch <= :batch
         AND key IS NOT NULL AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-        AND (position > :baseline OR (position = :baseline AND operation = 'snapshot'))
+        AND position > :baseline
       GROUP BY key
     ), documents AS (
       SELECT r.key, any_value(sluice.member(CAST(r.doc AS VARCHAR), 'fullDocument')) AS doc
       FROM sluice.shop__orders_changes r JOIN states s ON r.key = s.key AND r.position = s.doc_position
       WHERE r.batch > :merged AND r.batch <= :batch
         AND r.key IS NOT NULL AND r.operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-        AND (r.position > :baseline OR (r.position = :baseline AND r.operation = 'snapshot'))
+        AND r.position > :baseline
       GROUP BY r.key
     )
     SELECT
@@ -1317,6 +1339,14 @@ BEGIN
     (key, doc, doc_position, operation, position, "at", version_number, first_seen_at, total, is_current, deleted_at, loaded_at)
   VALUES
     (b.key, b.doc, b.doc_position, b.operation, b.position, b."at", b.version_number, b.first_seen_at, b.total, b.operation <> 'delete', CASE WHEN b.operation = 'delete' THEN b."at" END, CURRENT_TIMESTAMP);
+  UPDATE silver.shop__orders SET is_current = FALSE, deleted_at = c.ended
+  FROM (
+    SELECT key AS vanished, ended FROM (SELECT v.key, min(e."at") AS ended
+    FROM silver.shop__orders v JOIN (SELECT position, "at", coalesce(batch, 0) AS batch FROM sluice.baselines
+    WHERE collection = 'shop.orders' AND cause = 'snapshot' AND files IS NULL AND coalesce(batch, 0) <= :batch) e ON e.position > v.position
+    WHERE v.operation <> 'delete' GROUP BY v.key) w
+  ) AS c
+  WHERE key = c.vanished AND deleted_at IS DISTINCT FROM c.ended;
   UPDATE sluice.collection_registry SET merged_batch = :batch, baseline_applied = :baseline WHERE collection = 'shop.orders';
   COMMIT;
   RETURN 'merged up to batch ' || batch;
@@ -1355,21 +1385,21 @@ BEGIN
   BEGIN TRANSACTION;
   UPDATE sluice.control SET last_batch = last_batch + 1;
   SELECT last_batch, merged_batch, baseline_applied INTO :batch, :merged, :applied FROM sluice.collection_registry WHERE collection = 'shop.a"b.c $é 🐟';
-  SELECT coalesce(max(position), '') INTO :baseline FROM sluice.baselines WHERE collection IN ('shop.a"b.c $é 🐟', 'shop');
+  SELECT coalesce(max(position), '') INTO :baseline FROM sluice.baselines WHERE collection IN ('shop.a"b.c $é 🐟', 'shop') AND cause <> 'snapshot';
   IF (baseline > applied) THEN
     DELETE FROM silver."shop__a""b.c $é 🐟"
-    WHERE position < :baseline OR (position = :baseline AND operation <> 'snapshot');
+    WHERE position <= :baseline;
     UPDATE silver."shop__a""b.c $é 🐟" SET version_number = c.versions, first_seen_at = c.first_seen
     FROM (
       SELECT key AS counted, count(*) AS versions, min("at") AS first_seen
       FROM bronze."shop__a""b.c $é 🐟" WHERE batch > 0 AND batch <= :merged
         AND key IS NOT NULL AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-        AND (position > :baseline OR (position = :baseline AND operation = 'snapshot'))
+        AND position > :baseline
       GROUP BY key
     ) AS c
     WHERE key = c.counted;
     UPDATE silver."shop__a""b.c $é 🐟" SET doc = NULL, doc_position = NULL
-    WHERE doc_position < :baseline;
+    WHERE doc_position <= :baseline;
   END IF;
   MERGE INTO silver."shop__a""b.c $é 🐟" AS s
   USING (
@@ -1384,14 +1414,14 @@ BEGIN
         max(CASE WHEN sluice.type_at(doc, '/fullDocument') = 'OBJECT' THEN position END) AS doc_position
       FROM sluice."shop__a""b.c $é 🐟_changes" WHERE batch > :merged AND batch <= :batch
         AND key IS NOT NULL AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-        AND (position > :baseline OR (position = :baseline AND operation = 'snapshot'))
+        AND position > :baseline
       GROUP BY key
     ), documents AS (
       SELECT r.key, any_value(sluice.member(CAST(r.doc AS VARCHAR), 'fullDocument')) AS doc
       FROM sluice."shop__a""b.c $é 🐟_changes" r JOIN states s ON r.key = s.key AND r.position = s.doc_position
       WHERE r.batch > :merged AND r.batch <= :batch
         AND r.key IS NOT NULL AND r.operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
-        AND (r.position > :baseline OR (r.position = :baseline AND r.operation = 'snapshot'))
+        AND r.position > :baseline
       GROUP BY r.key
     )
     SELECT
@@ -1414,6 +1444,14 @@ BEGIN
     (key, doc, doc_position, operation, position, "at", version_number, first_seen_at, is_current, deleted_at, loaded_at)
   VALUES
     (b.key, b.doc, b.doc_position, b.operation, b.position, b."at", b.version_number, b.first_seen_at, b.operation <> 'delete', CASE WHEN b.operation = 'delete' THEN b."at" END, CURRENT_TIMESTAMP);
+  UPDATE silver."shop__a""b.c $é 🐟" SET is_current = FALSE, deleted_at = c.ended
+  FROM (
+    SELECT key AS vanished, ended FROM (SELECT v.key, min(e."at") AS ended
+    FROM silver."shop__a""b.c $é 🐟" v JOIN (SELECT position, "at", coalesce(batch, 0) AS batch FROM sluice.baselines
+    WHERE collection = 'shop.a"b.c $é 🐟' AND cause = 'snapshot' AND files IS NULL AND coalesce(batch, 0) <= :batch) e ON e.position > v.position
+    WHERE v.operation <> 'delete' GROUP BY v.key) w
+  ) AS c
+  WHERE key = c.vanished AND deleted_at IS DISTINCT FROM c.ended;
   UPDATE sluice.collection_registry SET merged_batch = :batch, baseline_applied = :baseline WHERE collection = 'shop.a"b.c $é 🐟';
   COMMIT;
   RETURN 'merged up to batch ' || batch;
