@@ -99,7 +99,9 @@ export const FAULTS: readonly Fault[] = [
     checks: ['erased-loaded', 'file-not-loaded'],
     change: async ({ second }, { files, orders }) => {
       const claim = { erased: { rows: 1, by: 'e' } };
-      return [await files.seal(orders, [update(6, '"a"')], { path: `${second.replace(/\.jsonl.*$/, '')}.erased-1.jsonl`, supersedes: [second], claim })];
+      return [
+        await files.seal(orders, [update(6, '"a"')], { path: `${second.replace(/\.jsonl.*$/, '')}.erased-1.jsonl`, supersedes: [second], claim }),
+      ];
     },
   },
   {
