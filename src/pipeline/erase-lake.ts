@@ -215,14 +215,21 @@ export class EraseLake {
     for (const { path, db, coll, hour } of [...sealed, ...open]) {
       const digests = new Set<string>();
       let rows = 0;
-      for await (const line of linesOf(readDecoded(this.#parts.lake, path, 0, signal))) {
-        const identity = identityIn(line);
-        const digest = identity === null ? null : digestOf(this.#record.salt, { db, coll }, identity);
-        if (digest === null || this.#keys.get(formatNamespace({ db, coll }))?.has(digest) !== true) continue;
-        digests.add(digest);
-        rows += 1;
+      let isBroken = false;
+      try {
+        for await (const line of linesOf(readDecoded(this.#parts.lake, path, 0, signal))) {
+          const identity = identityIn(line);
+          const digest = identity === null ? null : digestOf(this.#record.salt, { db, coll }, identity);
+          if (digest === null || this.#keys.get(formatNamespace({ db, coll }))?.has(digest) !== true) continue;
+          digests.add(digest);
+          rows += 1;
+        }
+      } catch (error) {
+        if (signal.aborted || (error instanceof SluiceError && !SluiceError.is(error, LAKE_DAMAGED))) throw error;
+        // A part that is being written may end in the middle of a member, or be sealed and replaced by now: looked at again the next time.
+        isBroken = true;
       }
-      if (rows > 0) found.push({ key: hourKey({ db, coll }, hour), name: formatNamespace({ db, coll }), rows, digests });
+      if (rows > 0 || isBroken) found.push({ key: hourKey({ db, coll }, hour), name: formatNamespace({ db, coll }), rows, digests });
     }
     return found;
   }

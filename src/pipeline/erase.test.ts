@@ -3,14 +3,20 @@
  * lines are missing; whatever step it dies at, and whatever form the lines are stored in.
  */
 import { createHash } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { gunzipSync, zstdDecompressSync } from 'node:zlib';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startDfsServer, type DfsServer } from '../../test/fakes/dfs/server.ts';
 import { CaptureBench, HOUR, T0, events, folderOf } from '../../test/fakes/capture-bench.ts';
 import { systemClock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
 import { ERASE_NONE, RETENTION_BUSY } from '../core/errors.ts';
 import type { Lake } from '../core/lake.ts';
 import { LAYOUT_PRESETS } from '../core/layout.ts';
+import { openAzureLake } from '../lake/azure/open.ts';
+import { openLocalLake } from '../lake/local/local.ts';
 import { MemoryStore } from '../lake/memory/memory.ts';
 import { silentLog } from '../ops/log.ts';
 import { openParquetWriter } from '../warehouse/duckdb/parquet.ts';
@@ -318,6 +324,53 @@ describe('beside the hours', () => {
     expect((await run(lake)).erasures).toMatchObject([{ deadLetters: 1, claims: 1, left: [] }]);
     const there = [...store.files.keys()].filter((path) => /dead-letters|claims/.test(path)).map((path) => path.slice(path.lastIndexOf('/') + 1));
     expect(there).toEqual(['p000-00000000000000000002.jsonl', 'p000-00000000000000000003.jsonl', '2.jsonl']);
+  });
+});
+
+describe('an owner that captures meanwhile', () => {
+  let server: DfsServer;
+  let folder: string;
+  beforeAll(async () => {
+    server = await startDfsServer();
+    folder = await mkdtemp(join(tmpdir(), 'sluice-erase-'));
+  });
+  afterAll(async () => {
+    await server[Symbol.asyncDispose]();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  it.each(['local', 'dfs', 'append-blob'] as const)('is not disturbed, and keeps the ledger file that it writes (%s)', async (kind) => {
+    const { account } = server;
+    const auth = { kind: 'accountKey', account: account.name, key: account.key } as const;
+    class OwnedBench extends CaptureBench {
+      override lake(): Promise<Lake> {
+        if (kind === 'local') return openLocalLake(join(folder, 'lake'));
+        return openAzureLake({ url: `${server.url}/erase-${kind}/lake`, writer: kind, auth, renewMs: 50 });
+      }
+    }
+    const bench = new OwnedBench();
+    const held = async (_: number, isLast: boolean): Promise<void> => void (isLast && (await new Promise(() => {})));
+    const live = await bench.start(bench.source({ ...SCRIPT, onBatch: held }), SEVERAL_PARTS);
+    await using lake = await bench.lake();
+    // Until all hours with events of hers are over for good.
+    const isOver = async (): Promise<number> => {
+      const { would } = await run(lake, BY_KEY, { dryRun: true }).catch(() => ({ would: [] }));
+      return would.reduce((sum, { rows }) => sum + rows, 0);
+    };
+    await expect.poll(isOver, { timeout: 20_000 }).toBe(6);
+    const { erasures } = await run(lake);
+    expect(erasures).toMatchObject([{ rows: 6, left: [expect.stringMatching(/^_sluice\/p\/ledger\/\d{8}\.jsonl: it is being written/)] }]);
+    expect((await linesOf(lake)).filter((line) => line.includes(ANN))).toEqual([]);
+    expect(await faults(lake)).toEqual([]);
+    await live.stop();
+    await bench.runAndStop(
+      { ...SCRIPT, events: [...SCRIPT.events, ...events([3 * HOUR, 'a', { id: 77 }])], end: { t: T0 + 3 * HOUR, i: 2 } },
+      SEVERAL_PARTS,
+    );
+    expect(await faults(lake)).toEqual([]);
+    // Without an owner a local ledger is rewritten; one on Azure is appended to again as it is.
+    expect((await run(lake, null)).erasures[0]!.left.length).toBe(kind === 'local' ? 0 : 1);
+    expect(await faults(lake)).toEqual([]);
   });
 });
 

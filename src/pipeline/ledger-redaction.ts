@@ -4,10 +4,13 @@
  *
  * A ledger file that an owner has open is left alone: another one must not write to it. It is another file tomorrow.
  */
+import { SluiceError } from '../core/error.ts';
+import { LAKE_CONFLICT } from '../core/errors.ts';
 import type { Lake, LakeFile, LakePath } from '../core/lake.ts';
 import { readLedgerLine, isSealedLine, type SealedLine } from '../core/ledger.ts';
 import { failpoint } from '../ops/failpoint.ts';
-import { checkpointPath, ledgerFolder, type Scope } from './checkpoint.ts';
+import { MAINTENANCE, checkpointPath, ledgerFolder, type Scope } from './checkpoint.ts';
+import { readCheckpoint } from './read-checkpoint.ts';
 import { readFile } from './read-file.ts';
 import type { WholePipeline } from './whole.ts';
 
@@ -17,12 +20,15 @@ export async function redactLedger(lake: Lake, about: WholePipeline, files: read
   if (paths.size === 0) return [];
   const ledgers: LakeFile[] = [];
   for await (const file of lake.list(ledgerFolder(about.pipeline), signal)) ledgers.push(file);
+  const maintained = (await readCheckpoint(lake, about.pipeline, MAINTENANCE, signal))?.ledger?.path;
+  const open = new Set([...about.ledgers.map(({ path }) => path), ...(maintained === undefined ? [] : [maintained])]);
   const left: string[] = [];
   for (const file of ledgers) {
     const text = (await readFile(lake, file.path, signal)).toString('utf8');
     const redacted = redact(text, paths);
     if (redacted === text) continue;
-    if (!(await replaced(lake, about, file, redacted, signal)))
+    const mayPut = !open.has(file.path) || lake.appendsAfterPut !== false;
+    if (!mayPut || !(await replaced(lake, about, file, redacted, signal)))
       left.push(
         `${file.path}: it is being written; until the next day's file, or a stop, it keeps the first and last position of files that are gone`,
       );
@@ -31,9 +37,15 @@ export async function redactLedger(lake: Lake, about: WholePipeline, files: read
 }
 
 async function replaced(lake: Lake, about: WholePipeline, file: LakeFile, text: string, signal: AbortSignal): Promise<boolean> {
-  const put = async (): Promise<true> => {
+  const put = async (): Promise<boolean> => {
     failpoint('erase.before-ledger');
-    await lake.put(file.path, Buffer.from(text), file);
+    try {
+      await lake.put(file.path, Buffer.from(text), file);
+    } catch (error) {
+      // Somebody has it open after all, or was killed while he had.
+      if (!SluiceError.is(error, LAKE_CONFLICT)) throw error;
+      return false;
+    }
     failpoint('erase.after-ledger');
     return true;
   };
