@@ -28,6 +28,8 @@ import { redactLedger } from './ledger-redaction.ts';
 import { identitiesTyped } from './subject.ts';
 import { readWhole, type WholePipeline } from './whole.ts';
 
+const PATHS_PER_QUESTION = 1_000;
+
 export interface EraseRequest {
   /** Globs over `db.collection`. */
   readonly collections: readonly string[];
@@ -85,7 +87,9 @@ export async function erase(options: EraseOptions, parts: EraseParts, signal: Ab
   if (ownership === null) throw new SluiceError(RETENTION_BUSY, `of ${pipeline} in ${lake.description}`);
   await using owned = ownership;
   const until = AbortSignal.any([signal, owned.lost]);
-  const open = (await readErasures(lake, pipeline, until)).filter(({ record }) => record.endedAt === null);
+  const all = await readErasures(lake, pipeline, until);
+  const missed = request === null && parts.warehouse !== null ? await missedBy(parts.warehouse, lake, pipeline, until) : new Set();
+  const open = all.filter(({ record }) => record.endedAt === null || missed.has(record.id));
   if (request !== null) {
     const erasure = await begin(lake, about, request, parts.clock, until);
     await saveErasure(lake, erasure);
@@ -93,6 +97,18 @@ export async function erase(options: EraseOptions, parts: EraseParts, signal: Ab
   }
   for (const erasure of open) await finish(erasure, parts, about, until);
   return { dryRun, would: [], erasures: open.map(({ record }) => record) };
+}
+
+/** Erasures of which the warehouse does not know all files: it may not have been in the configuration then, and hold what was erased. */
+async function missedBy(warehouse: Warehouse, lake: Lake, pipeline: string, signal: AbortSignal): Promise<ReadonlySet<string>> {
+  const { lines } = await readSealed(lake, pipeline, ({ erased }) => erased !== undefined, signal);
+  const missed = new Set<string>();
+  for (let at = 0; at < lines.length; at += PATHS_PER_QUESTION) {
+    const some = lines.slice(at, at + PATHS_PER_QUESTION);
+    const known = await warehouse.loaded(some.map(({ path }) => path));
+    for (const { path, erased } of some) if (!known.has(path)) missed.add(erased!.by);
+  }
+  return missed;
 }
 
 /** Finds whose documents they are. Nothing is written. */

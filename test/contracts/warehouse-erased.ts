@@ -41,7 +41,7 @@ export function describeErased(bench: Bench): void {
     const { rows, rejected } = await new Loader(lake, bench.warehouse, options).catchUp(never);
     return { rows, rejected: rejected.length };
   };
-  const run = async (lake: Lake, request: 'ann' | 'one' | null = 'ann', warehouse: Warehouse = bench.warehouse): Promise<EraseSummary> => {
+  const run = async (lake: Lake, request: 'ann' | 'one' | null = 'ann', warehouse: Warehouse | null = bench.warehouse): Promise<EraseSummary> => {
     const clock = { now: () => (T0 + 2 * HOUR - 1) * 1000, sleep: systemClock.sleep.bind(systemClock) };
     const keys = request === 'ann' ? ['ann'] : ['1'];
     const asked = request === null ? null : { collections: ['db.a'], keys, where: [], by: 'test', reason: null };
@@ -134,6 +134,15 @@ export function describeErased(bench: Bench): void {
         await settled(lake);
       },
     );
+
+    it('while the warehouse was not there go from it, too, once it is asked', async () => {
+      const lake = await begin();
+      await load(lake);
+      await run(lake, 'ann', null);
+      expect((await faults(lake)).map((fault) => fault.split(' ')[0])).toContain('erased-loaded');
+      expect((await run(lake, null)).erasures).toMatchObject([{ rows: 5, warehouseRows: 5 }]);
+      await settled(lake);
+    });
 
     it('leave the other keys of silver as they were', async () => {
       const lake = await begin();

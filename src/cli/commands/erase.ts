@@ -8,8 +8,8 @@ import { askOwnerOr } from '../owner.ts';
 import { countOf, renderTable } from '../table.ts';
 
 interface EraseFlags {
-  readonly key: readonly string[];
-  readonly where: readonly string[];
+  readonly key?: readonly string[];
+  readonly where?: readonly string[];
   readonly by?: string;
   readonly reason?: string;
   readonly dryRun: boolean;
@@ -21,7 +21,7 @@ interface EraseFlags {
 const LEFT_SHOWN = 20;
 
 export function eraseCommand(program: Command, io: Io): void {
-  const more = (value: string, before: readonly string[]): string[] => [...before, value];
+  const more = (value: string, before: readonly string[] = []): string[] => [...before, value];
   program
     .command('erase')
     .summary("take a subject's documents out of the lake and the warehouse")
@@ -29,8 +29,8 @@ export function eraseCommand(program: Command, io: Io): void {
       'Takes documents, with every version and every change of them, out of all that the pipeline has written: files of hours, snapshots, dumps, dead letters, bronze and silver. Files are written anew without these lines, and say how many are gone; a record stays, which tells who asked and when, and not whose documents they were. Hours that are not over yet follow once they are: by the running pipeline, or with --finish. It does not touch MongoDB: delete them there first. It cannot be undone.',
     )
     .argument('[collections...]', 'collections, as globs over database.collection')
-    .option('--key <id>', 'document with this `_id`: text, number, ObjectId, UUID or Extended JSON; may be given several times', more, [])
-    .option('--where <path=value>', 'documents of which any version has this value at this path; several must hold together', more, [])
+    .option('--key <id>', 'document with this `_id`: text, number, ObjectId, UUID or Extended JSON; may be given several times', more)
+    .option('--where <path=value>', 'documents of which any version has this value at this path; several must hold together', more)
     .option('--by <who>', 'who asks, for the record; the user of this machine when left out')
     .option('--reason <text>', 'why, for the record: a number of your own, never the name of the subject')
     .option('--dry-run', 'say what would go, and take nothing', false)
@@ -63,7 +63,7 @@ export function eraseCommand(program: Command, io: Io): void {
 }
 
 /** @throws ERASE_NONE, ERASE_CONFIRM */
-function argsOf(collections: readonly string[], { key, where, by, reason, dryRun, yes, finish }: EraseFlags): EraseArgs {
+function argsOf(collections: readonly string[], { key = [], where = [], by, reason, dryRun, yes, finish }: EraseFlags): EraseArgs {
   if (finish && (key.length > 0 || where.length > 0)) throw new SluiceError(ERASE_NONE, '`--finish` takes neither `--key` nor `--where`');
   if (!finish && key.length === 0 && where.length === 0) throw new SluiceError(ERASE_NONE);
   if (key.length > 0 && where.length > 0) throw new SluiceError(ERASE_NONE, 'both `--key` and `--where` are given');
