@@ -62,7 +62,7 @@ function Loads({ overview, nowMs }: { overview: Overview; nowMs: number }) {
   );
 }
 
-const CAUSES = { start: 'at the start', asked: 'asked for', repair: 'mends a gap' } as const;
+const CAUSES = { start: 'at the start', asked: 'asked for', repair: 'mends a gap', renamed: 'came by a rename', included: 'included since' } as const;
 
 /** Only while there are any: they are the exception. */
 function Snapshots({ overview: { snapshots } }: { overview: Overview }) {
