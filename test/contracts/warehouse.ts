@@ -61,7 +61,7 @@ export function describeWarehouse(
     };
     describeLoading(bench);
     describeCompacted(bench);
-    describeErased(bench);
+    describeErased(bench, how);
     describeSilver(bench, how);
     describeReading(bench);
     describeSchema(bench);

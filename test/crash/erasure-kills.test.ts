@@ -27,7 +27,10 @@ import { failpointNames } from './failpoint-names.ts';
 const never = new AbortController().signal;
 const LAUNCHER = fileURLToPath(new URL('../../bin/sluice.js', import.meta.url));
 const PIPELINE = 'p';
-const NAMES = (await failpointNames()).filter((name) => /^erase\.|^warehouse\..*(?:erase|take-over)/.test(name));
+const ALL_NAMES = (await failpointNames()).filter((name) => /^erase\.|^warehouse\..*(?:erase|take-over)/.test(name));
+/** What a kill before a step leaves is what one after the step before it leaves: `npm run test:nightly` does both. */
+const NAMES =
+  process.env['SLUICE_KILLS'] === undefined ? ALL_NAMES.filter((name) => name.includes('.after-') || name === 'erase.before-record') : ALL_NAMES;
 const ANN = '"ann-the-subject"';
 const SCRIPT = {
   events: events(
@@ -149,7 +152,7 @@ describe('sluice erase', () => {
   });
 
   it('has failpoints to be killed at', () => {
-    expect(NAMES.length).toBeGreaterThan(10);
+    expect(ALL_NAMES.length).toBeGreaterThan(10);
   });
 });
 
