@@ -2,6 +2,7 @@
  * What may be asked of a running pipeline. The HTTP server offers it, `run` implements it.
  */
 import type { PipelineStats } from '../ops/stats.ts';
+import type { EraseSummary } from '../pipeline/erase.ts';
 import type { DeadLetter } from '../pipeline/dead-letters.ts';
 import type { RetainSummary } from '../pipeline/retain.ts';
 import type { QueryResult } from '../core/warehouse.ts';
@@ -13,6 +14,7 @@ import type {
   DiscoverSummary,
   DumpArgs,
   DumpSummary,
+  EraseArgs,
   LoadArgs,
   LoadSummary,
   MergeArgs,
@@ -49,6 +51,7 @@ export interface Control {
   snapshot(args: CollectionsArgs, signal: AbortSignal): Promise<SnapshotSummary>;
   dump(args: DumpArgs, signal: AbortSignal): Promise<DumpSummary>;
   retain(args: RetainArgs, signal: AbortSignal): Promise<RetainSummary>;
+  erase(args: EraseArgs, signal: AbortSignal): Promise<EraseSummary>;
   load(args: LoadArgs, signal: AbortSignal): Promise<LoadSummary>;
   merge(args: MergeArgs, signal: AbortSignal): Promise<MergeSummary>;
   query(args: QueryArgs, signal: AbortSignal): Promise<QueryResult>;

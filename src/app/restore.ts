@@ -28,7 +28,7 @@ export async function restoreCollection(
   // Masked, an update does not tell all that it did: the document beside it does, if need be a little later.
   const hasPostImages = fullDocument === 'required' || fullDocument === 'whenAvailable' || Object.keys(mask).length > 0;
   const options = { pipeline: config.pipeline, ns: collectionOf(args.collection), asOf: args.asOf, hasPostImages };
-  let totals: RestoreTotals = { events: 0, documents: 0, unknown: [] };
+  let totals: RestoreTotals = { events: 0, documents: 0, erased: 0, unknown: [] };
   const documents = restore(lake, options, (end) => (totals = end), signal);
   if (args.to.startsWith('file:')) await intoFile(resolve(cwd, args.to.slice('file:'.length)), documents);
   else if (/^mongodb(\+srv)?:\/\//.test(args.to)) {

@@ -5,6 +5,7 @@ import { systemClock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
 import { CONFIG_CONFLICT, LAKE_OWNED } from '../core/errors.ts';
 import type { QueryResult, Warehouse } from '../core/warehouse.ts';
+import type { EraseSummary } from '../pipeline/erase.ts';
 import type { DeadLetter } from '../pipeline/dead-letters.ts';
 import type { RetainSummary } from '../pipeline/retain.ts';
 import type { Logger } from '../ops/log.ts';
@@ -13,6 +14,7 @@ import type { Control } from './control.ts';
 import { listWith, readWith, replayWith } from './dead-letters.ts';
 import { discoverWith } from './discover.ts';
 import { dumpWith } from './dump.ts';
+import { eraseWith } from './erase.ts';
 import { retainWith } from './retain.ts';
 import { loadWith, mergeWith, setStatuses } from './load.ts';
 import { queryWith } from './query.ts';
@@ -32,6 +34,7 @@ import type {
   DiscoverSummary,
   DumpArgs,
   DumpSummary,
+  EraseArgs,
   LoadArgs,
   LoadSummary,
   MergeArgs,
@@ -127,6 +130,14 @@ export class RunControl implements Control {
   retain(args: RetainArgs, signal: AbortSignal): Promise<RetainSummary> {
     const { config, lake, warehouse } = this.#running;
     return retainWith(config, args, { lake, warehouse, clock: systemClock, log: this.#log }, signal);
+  }
+
+  async erase(args: EraseArgs, signal: AbortSignal): Promise<EraseSummary> {
+    const { config, lake, warehouse } = this.#running;
+    this.#log.info({ dryRun: args.dryRun }, 'asked to erase');
+    const summary = await eraseWith(config, args, { lake, warehouse, clock: systemClock, log: this.#log }, signal);
+    this.#overviews.changed();
+    return summary;
   }
 
   load(args: LoadArgs, signal: AbortSignal): Promise<LoadSummary> {

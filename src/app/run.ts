@@ -20,6 +20,7 @@ import { captureOptions, consumeOptions, makeSnapshots, makeSource, openBus, ope
 import { DumpLoop } from './dump.ts';
 import { LoadLoop } from './load-loop.ts';
 import { watchOplog } from './oplog-watch.ts';
+import { eraseLoop } from './erase.ts';
 import { retainLoop } from './retain.ts';
 import { RunControl } from './run-control.ts';
 import { scheduleOf } from './schedule.ts';
@@ -202,6 +203,7 @@ async function besides(running: Running, clock: Clock, log: Logger, signal: Abor
     loadAlong(running, signal),
     new DumpLoop(config, { lake, clock, log }).run(signal),
     retainLoop(config, { lake, warehouse, clock, log }, signal),
+    eraseLoop(config, { lake, warehouse, clock, log }, signal),
     verifyLoop(config, { lake, hasWarehouse: warehouse !== null, stats, clock, log, verify: (args, stop) => control!.verify(args, stop) }, signal),
   ]);
 }

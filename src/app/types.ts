@@ -11,6 +11,8 @@ import type { Hour, Timestamp } from '../core/time.ts';
 import type { RestoreTotals } from '../pipeline/restore.ts';
 import type { DumpOutcome } from '../pipeline/dump.ts';
 import type { CompactionTotals } from '../pipeline/compaction.ts';
+import type { EraseRequest, EraseSummary } from '../pipeline/erase.ts';
+import type { ErasureRecord } from '../pipeline/erasure-record.ts';
 import type { RetainSummary } from '../pipeline/retain.ts';
 import type { Serve } from './control.ts';
 
@@ -127,6 +129,19 @@ export type { RetainSummary };
 export interface RetainArgs {
   /** Says what would go, and removes nothing. */
   readonly dryRun: boolean;
+}
+
+export type { EraseSummary };
+
+export interface EraseArgs {
+  /** `null`: only what is left of earlier ones. */
+  readonly request: EraseRequest | null;
+  /** Says what would go, and takes nothing. */
+  readonly dryRun: boolean;
+}
+
+export interface ErasuresReport {
+  readonly erasures: readonly (Omit<ErasureRecord, 'v' | 'documents' | 'salt' | 'until'> & { readonly collections: readonly string[] })[];
 }
 
 export interface RestoreArgs {

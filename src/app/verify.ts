@@ -5,6 +5,7 @@ import { systemClock } from '../core/clock.ts';
 import type { Lake } from '../core/lake.ts';
 import type { Warehouse } from '../core/warehouse.ts';
 import type { Config } from '../config/config.ts';
+import { ErasedKeys, readErasures } from '../pipeline/erasure-record.ts';
 import { verifyLake, type VerifyProgress } from '../pipeline/verify-lake.ts';
 import { lakeReportText, warehouseReportText } from '../pipeline/verify-report.ts';
 import { newStats } from '../ops/stats.ts';
@@ -93,22 +94,30 @@ async function sourceChecks(
   if (warehouse === null) checks.push(skipped('there is no warehouse'));
   else if (Object.keys(config.source.match).length > 0)
     checks.push(skipped('`source.match` leaves events out, so that silver need not be as the source is'));
-  else checks.push(documentsCheck(await verifyDocuments({ source, documents, warehouse }, signal)));
+  else
+    checks.push(
+      documentsCheck(await verifyDocuments({ source, documents, warehouse, erased: await erasedKeys(lake, config.pipeline, signal) }, signal)),
+    );
   return checks;
 }
 
+async function erasedKeys(lake: Lake, pipeline: string, signal: AbortSignal): Promise<ErasedKeys> {
+  return new ErasedKeys((await readErasures(lake, pipeline, signal)).map(({ record }) => record));
+}
+
 function eventsCheck(report: StreamReport): VerifyCheck {
-  const { window, reason, events } = report;
+  const { window, reason, events, erased } = report;
   if (window === null) return { name: 'events', outcome: 'skipped', detail: reason ?? '', findings: [] };
-  const text = `${events.toLocaleString('en')} events from ${window.from} to ${window.to}: the lake has what the change stream says, each once`;
+  const text = `${events.toLocaleString('en')} events from ${window.from} to ${window.to}: the lake has what the change stream says, each once${erased === 0 ? '' : `, but for ${erased.toLocaleString('en')} that were erased`}`;
   return checkOf('events', { ...report, ok: report.ok }, events, text);
 }
 
 function documentsCheck(report: DocumentsReport): VerifyCheck {
-  const { documents, collections, changing, leftOut } = report;
+  const { documents, collections, changing, erased, leftOut } = report;
   const text = [
     `${documents.toLocaleString('en')} documents in ${collections.toLocaleString('en')} collections are the same in MongoDB and in silver`,
     ...(changing === 0 ? [] : [`${changing.toLocaleString('en')} have changed since what is loaded, and were not compared`]),
+    ...(erased === 0 ? [] : [`${erased.toLocaleString('en')} were erased here and are still in MongoDB`]),
     ...leftOut.map((reason) => `left out ${reason}`),
   ].join('\n  ');
   return checkOf('documents', report, documents, text);

@@ -127,6 +127,8 @@ describe('the way of a new user', () => {
     expect((await sluice('query', 'select count(*)::int as n from gold.shop__orders')).out).toBe('{"n":20}\n');
     const tooEarly = await sluice('query', '--as-of', '2001-01-01', 'select key from shop__orders');
     expect([tooEarly.code, tooEarly.err]).toEqual([2, expect.stringMatching(/SLC-1340.*the history of shop\.orders begins at 20/)]);
+    expect((await sluice('erase', 'shop.orders', '--key', 'o3', '--dry-run')).out).toMatch(/^shop\.orders: 1 document, .*\b1 line /);
+    expect(await sluice('erase', 'shop.orders', '--key', 'o3')).toMatchObject({ code: 2, err: expect.stringContaining('SLC-1453') });
     expect((await json<PipelineStatus>('status')).state).toBe('running');
     expect((await sluice('pause', 'shop.orders')).out).toBe('Paused: shop.orders.\n');
     expect((await sluice('resume')).out).toContain('Resumed: shop.orders');

@@ -25,6 +25,10 @@ export const COMMAND_EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     'sluice restore shop.orders --as-of 2026-11-21T07:45:00Z --to mongodb://127.0.0.1/ --into shop.orders_before',
   ],
   retain: ['sluice retain --dry-run', 'sluice retain'],
+  erase: [
+    'sluice erase shop.customers --where email=ann@example.org --dry-run',
+    'sluice erase shop.customers --key 65f0a1b2c3d4e5f6a7b8c9d0 --reason REQ-17 --yes',
+  ],
   compact: ['sluice compact', 'sluice compact shop.orders --to 20261031-23'],
   reshape: ['sluice reshape --from abfss://capture@account.dfs.core.windows.net --then delete', 'sluice reshape --from file:./captured --watch'],
   adopt: ['sluice adopt --from abfss://staging@account.dfs.core.windows.net/shop', 'sluice adopt --from file:./staging'],

@@ -71,12 +71,6 @@ describe('sluice', () => {
     expect(out).toBe('');
   });
 
-  it.each(['erase'])('says of %s that it is not built yet', async (name) => {
-    const { code, err } = await run(name);
-    expect(code).toBe(2);
-    expect(err).toContain(NOT_BUILT.code);
-  });
-
   it.each(['produce', 'consume'])('says that --role %s needs a bus', async (role) => {
     const { code, err } = await run('run', '--role', role);
     expect(code).toBe(2);

@@ -5,9 +5,8 @@ import { CommanderError, type Command } from 'commander';
 import { nearest } from '../config/nearest.ts';
 import { Secrets } from '../config/redact.ts';
 import { SluiceError, systemCode } from '../core/error.ts';
-import { INTERRUPTED, NOT_BUILT, USAGE } from '../core/errors.ts';
+import { INTERRUPTED, USAGE } from '../core/errors.ts';
 import type { Io, Terminal } from './io.ts';
-import { notBuilt } from './not-built.ts';
 import { asSluiceError, printError } from './print-error.ts';
 import { buildProgram } from './program.ts';
 import { stopOnSignals } from './signals.ts';
@@ -85,8 +84,6 @@ function usageError(error: CommanderError, program: Command, args: readonly stri
   const text = error.message.replace(/^error: /, '').replaceAll(/\s*\n\s*/g, ' ');
   if (error.code !== 'commander.unknownCommand') return new SluiceError(USAGE, text, { cause: error });
   const name = /unknown command '([^']*)'/.exec(text)?.[1] ?? '';
-  const instead = notBuilt(name);
-  if (instead !== null) return new SluiceError(NOT_BUILT, `\`sluice ${name}\``, { next: instead });
   // commander's own guess is left aside: it knows neither `-` nor case.
   const parent =
     program.commands.find((command) => command.name() === args.find((arg) => !arg.startsWith('-')) && command.commands.length > 0) ?? program;

@@ -15,6 +15,7 @@ const SEATS: Readonly<Record<OwnerPath, readonly Seat[]>> = {
   '/api/snapshot': ['lake'],
   '/api/dump': ['lake'],
   '/api/retain': ['warehouse', 'lake'],
+  '/api/erase': ['warehouse', 'lake'],
   '/api/load': ['warehouse'],
   '/api/merge': ['warehouse'],
   '/api/query': ['warehouse'],

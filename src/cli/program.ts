@@ -15,6 +15,7 @@ import { demoCommand } from './commands/demo.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { dumpCommand } from './commands/dump.ts';
 import { enableImagesCommand } from './commands/enable-images.ts';
+import { eraseCommand } from './commands/erase.ts';
 import { initCommand } from './commands/init.ts';
 import { loadCommand, mergeCommand } from './commands/load.ts';
 import { queryCommand } from './commands/query.ts';
@@ -83,6 +84,7 @@ export function buildProgram(io: Io): Command {
   dumpCommand(program, io);
   restoreCommand(program, io);
   retainCommand(program, io);
+  eraseCommand(program, io);
   loadCommand(program, io);
   mergeCommand(program, io);
   queryCommand(program, io);

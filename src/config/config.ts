@@ -75,7 +75,12 @@ export interface LakeConfig {
   readonly writer: 'dfs' | 'append-blob' | null;
   readonly auth: AuthConfig;
   /** `null`: for ever. */
-  readonly retention: { readonly hoursMs: number | null; readonly dumpsMs: number | null; readonly claimsMs: number | null } | null;
+  readonly retention: {
+    readonly hoursMs: number | null;
+    readonly dumpsMs: number | null;
+    readonly claimsMs: number | null;
+    readonly deadLettersMs: number | null;
+  } | null;
 }
 
 export interface DuckdbConfig {

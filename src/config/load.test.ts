@@ -158,7 +158,7 @@ http: { port: 8080, host: 0.0.0.0, token: 0123-token }
         root: '',
         layout: expect.stringContaining('_index-'),
         flush: { maxAgeMs: 5000 },
-        retention: { hoursMs: 7_776_000_000, dumpsMs: 2_592_000_000, claimsMs: null },
+        retention: { hoursMs: 7_776_000_000, dumpsMs: 2_592_000_000, claimsMs: null, deadLettersMs: null },
       },
       bus: { partitionBy: 'document', maxMessageBytes: 900_000 },
       warehouse: { kind: 'snowflake', deletes: 'hard', load: '5 * * * *', columns: { 'shop.orders': { total: 'fullDocument.total DECIMAL(18,2)' } } },

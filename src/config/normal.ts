@@ -160,7 +160,12 @@ function lake(from: FileConfig['lake'], folder: string, report: Report): LakeCon
     retention:
       from.retention === undefined
         ? null
-        : { hoursMs: from.retention.hours ?? null, dumpsMs: from.retention.dumps ?? null, claimsMs: from.retention.claims ?? null },
+        : {
+            hoursMs: from.retention.hours ?? null,
+            dumpsMs: from.retention.dumps ?? null,
+            claimsMs: from.retention.claims ?? null,
+            deadLettersMs: from.retention.deadLetters ?? null,
+          },
   };
 }
 

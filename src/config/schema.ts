@@ -234,6 +234,9 @@ const Lake = z.strictObject({
       claims: duration(DAY_MS, 36_500 * DAY_MS)
         .optional()
         .describe('Lines that were too large for the bus are kept this long after their day.'),
+      deadLetters: duration(DAY_MS, 36_500 * DAY_MS)
+        .optional()
+        .describe('Messages of the bus that could not be read are kept this long after the day on which they were sent.'),
     })
     .optional()
     .describe('How long files are kept; unset: for ever.'),

@@ -496,6 +496,48 @@ export const RETENTION_BUSY = defineError({
   title: 'Somebody else is removing or rewriting files of this pipeline',
   next: 'Wait until the other retention, compaction or erasure has ended.',
 });
+export const ERASE_DIFFERS = defineError({
+  code: 'SLC-1451',
+  exit: 1,
+  retry: false,
+  title: 'What is left of an erased file is not what the warehouse has of it',
+  next: 'Nothing of that file was changed in the warehouse. `sluice verify` says which rows are off; `sluice erase --finish` when they are mended.',
+});
+export const ERASE_NONE = defineError({
+  code: 'SLC-1452',
+  exit: 2,
+  retry: false,
+  title: 'It is not said what is to be erased',
+  next: 'Give `--key` with a document key or `--where` with `path=value`.',
+});
+export const ERASE_CONFIRM = defineError({
+  code: 'SLC-1453',
+  exit: 2,
+  retry: false,
+  title: 'Nothing was erased: erasing cannot be undone',
+  next: 'Look at what would go with `--dry-run`, then give `--yes`.',
+});
+export const ERASE_TOO_MANY = defineError({
+  code: 'SLC-1454',
+  exit: 2,
+  retry: false,
+  title: 'The condition names too many documents',
+  next: 'Nothing was erased. Give a condition that names fewer, or erase them in steps.',
+});
+export const ERASE_UNFINISHED = defineError({
+  code: 'SLC-1455',
+  exit: 1,
+  retry: false,
+  title: 'Something is left to be erased',
+  next: 'Run `sluice erase --finish` when what is named is mended or over: it needs neither the key nor the condition again.',
+});
+export const ERASE_RECORD = defineError({
+  code: 'SLC-1456',
+  exit: 1,
+  retry: false,
+  title: 'The record of an erasure cannot be read',
+  next: 'Restore the file that is named from a backup. Without it an erasure that was cut short cannot be finished.',
+});
 export const RESTORE_NOTHING = defineError({
   code: 'SLC-1448',
   exit: 1,

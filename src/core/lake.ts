@@ -70,6 +70,8 @@ export interface Lake extends AsyncDisposable {
   /** Files below a prefix (a folder, `''` for all), in path order: plain comparison of the whole path. */
   list(prefix: LakePath, signal: AbortSignal): AsyncIterable<LakeFile>;
   remove(path: LakePath): Promise<void>;
+  /** `false`: a file that was appended to is of another kind once it is put, and takes no more appends. Left out: it does. */
+  readonly appendsAfterPut?: boolean;
   /** Where another program on this machine can read the file, or `null` when the lake is not on a local disk. */
   localPath(path: LakePath): string | null;
 }

@@ -64,9 +64,26 @@ export function isCompressed(path: LakePath): boolean {
   return COMPRESSED.test(path);
 }
 
+const ERASED = /\.erased-\d+(?=\.[^/]*$|$)/;
+const EXTENSION = /(?:\.jsonl?(?:\.gz|\.zst)?|\.parquet)$/;
+
+/** Path of what an erasure leaves of a sealed file. @param number from 1: it may not be the first erasure */
+export function erasedPath(path: LakePath, number: number): LakePath {
+  const plain = withoutErased(path);
+  const extension = EXTENSION.exec(plain)?.[0] ?? '';
+  return `${plain.slice(0, plain.length - extension.length)}.erased-${number}${extension}`;
+}
+
+/** Path of the file as it was called before the first erasure. */
+export function withoutErased(path: LakePath): LakePath {
+  return path.replace(ERASED, '');
+}
+
 /** Path of the Parquet file number `number` (0 is the first) of the hour, and the partition, that `part` is of. */
 export function parquetPath(part: LakePath, number: number): LakePath {
-  const plain = part.replace(COMPRESSED, '').replace(/\.part-\d{4,}(?=\.[^/]*$|$)/, '');
+  const plain = withoutErased(part)
+    .replace(COMPRESSED, '')
+    .replace(/\.part-\d{4,}(?=\.[^/]*$|$)/, '');
   const stem = plain.replace(/\.(?:jsonl?|parquet)$/, '');
   return `${stem}${number === 0 ? '' : `.part-${String(number).padStart(4, '0')}`}.parquet`;
 }

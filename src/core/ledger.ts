@@ -33,6 +33,11 @@ export interface SealedLine {
    * files that it replaces.
    */
   readonly lines?: { readonly bytes: number; readonly sha256: string };
+  /**
+   * Of a file that an erasure has written: so many lines of the file before it, the first of `supersedes`, are not in it, and whose
+   * record says why. The others of `supersedes` are those that that one had replaced itself.
+   */
+  readonly erased?: { readonly rows: number; readonly by: string };
   /** Paths that this file replaces (compaction, erasure), in the order of their lines. */
   readonly supersedes?: readonly LakePath[];
 }
@@ -82,9 +87,16 @@ export function readLedgerLine(text: string): LedgerLine | null {
     line['ops'] !== null &&
     ['firstAt', 'lastAt'].every((name) => typeof line[name] === 'object') &&
     (line['eventBytes'] === undefined || isNumber('eventBytes')) &&
+    (line['erased'] === undefined || isErasure(line['erased'])) &&
     (line['lines'] === undefined || isSumOfLines(line['lines'])) &&
     (line['supersedes'] === undefined || Array.isArray(line['supersedes']));
   return fine ? (line as unknown as LedgerLine) : null;
+}
+
+function isErasure(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { rows, by } = value as Record<string, unknown>;
+  return Number.isSafeInteger(rows) && typeof by === 'string';
 }
 
 function isSumOfLines(value: unknown): boolean {

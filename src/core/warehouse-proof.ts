@@ -14,6 +14,7 @@ export const WAREHOUSE_CHECKS = {
   'load-ledger': 'the load ledger says of each file what the ledger of the lake says',
   'load-unknown': 'the load ledger names no file that the ledger of the lake does not know',
   'load-without-rows': 'every file that the load ledger calls loaded has its rows in bronze',
+  'erased-loaded': 'nothing that was erased from the lake is in the warehouse (`sluice erase --finish`)',
   'bronze-unknown': 'no row of bronze is of a file that is not loaded',
   'bronze-missing': 'every line of a loaded file is in bronze',
   'bronze-extra': 'bronze has no row that its file has not',
@@ -46,8 +47,8 @@ export interface WarehouseFault {
 
 /** What the load ledger says of a file. */
 export interface LoadRecord {
-  /** SUPERSEDED and SKIPPED files have no rows in bronze, on purpose. */
-  readonly state: 'LOADED' | 'SUPERSEDED' | 'SKIPPED';
+  /** SUPERSEDED, SKIPPED and ERASED files have no rows in bronze, on purpose. */
+  readonly state: 'LOADED' | 'SUPERSEDED' | 'SKIPPED' | 'ERASED';
   readonly hour: string | null;
   readonly bytes: number | null;
   readonly rows: number | null;

@@ -100,6 +100,15 @@ export interface QueryResult {
   readonly truncated: boolean;
 }
 
+/** A file whose lines are those of other files, in order; none: it is one that was sealed, or rewritten by an erasure, as it is. */
+export interface Origin {
+  readonly path: string;
+  readonly of: readonly Origin[];
+}
+
+/** `nothing`: none of its rows were here. `partly`: some are, which are to be loaded first. */
+export type TakenOver = 'done' | 'nothing' | 'partly';
+
 export interface Warehouse extends AsyncDisposable {
   /** Where it is, for messages. Never a secret. */
   readonly description: string;
@@ -148,6 +157,19 @@ export interface Warehouse extends AsyncDisposable {
   asOf(sql: string, at: string): Promise<string>;
   /** Streams the silver documents of a collection that are current, ordered by key, as `{ key, doc }` texts: for `verify`. */
   silver(ns: Namespace, signal: AbortSignal): AsyncIterable<{ readonly key: string; readonly doc: string | null }>;
+  /**
+   * For `sluice erase`. Keys of documents that bronze speaks of before a moment, each once, in no order: the text of `documentKey._id`.
+   */
+  keys(ns: Namespace, before: Timestamp, signal: AbortSignal): AsyncIterable<string>;
+  /** Rows of bronze of these keys, before that moment. */
+  countKeys(ns: Namespace, keys: readonly string[], before: Timestamp): Promise<number>;
+  /** Takes them out of bronze; silver of these keys is made again from what is left. One transaction. @returns rows of bronze */
+  eraseKeys(ns: Namespace, keys: readonly string[], before: Timestamp): Promise<number>;
+  /**
+   * The file of `line`, which has `erased` and supersedes that of `origin`, stands for it from now on: its rows are those that bronze has
+   * of it, and nothing that it supersedes is ever loaded any more. After {@link eraseKeys}. @throws ERASE_DIFFERS they are not as many
+   */
+  takeOver(line: SealedLine, origin: Origin): Promise<TakenOver>;
   /**
    * For `verify`, all three read only, each sees one moment, also while files are loaded. Files of a collection that have a
    * row in the load ledger or rows in bronze, in no order.

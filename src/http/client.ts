@@ -14,6 +14,7 @@ export type OwnerPath =
   | '/api/snapshot'
   | '/api/dump'
   | '/api/retain'
+  | '/api/erase'
   | '/api/load'
   | '/api/merge'
   | '/api/query'

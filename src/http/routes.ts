@@ -37,7 +37,7 @@ const MINUTE_MS = 60_000;
 const QUERY_ROWS_DEFAULT = 1000;
 const QUERY_ROWS_MAX = 1_000_000;
 const ENDPOINTS =
-  'There are GET /, /healthz, /readyz, /metrics, /api/{status,overview,events,files,dead-letters}, and POST /api/{seal,snapshot,dump,retain,load,merge,query,verify,pause,resume,discover,collections,schema,dead-letter,replay}.';
+  'There are GET /, /healthz, /readyz, /metrics, /api/{status,overview,events,files,dead-letters}, and POST /api/{seal,snapshot,dump,retain,erase,load,merge,query,verify,pause,resume,discover,collections,schema,dead-letter,replay}.';
 const HOURS_MAX = 10_000_000;
 const SAMPLE_MAX = 10_000;
 
@@ -52,6 +52,20 @@ const BODIES = {
     content: z.enum(['documents', 'changes']).nullable().default(null),
   }),
   retain: z.strictObject({ dryRun: z.boolean().default(false) }),
+  erase: z.strictObject({
+    request: z
+      .strictObject({
+        collections: z.array(z.string().min(1)).min(1).max(10_000),
+        keys: z.array(z.string()).max(10_000).default([]),
+        where: z.array(z.string().min(1)).max(100).default([]),
+        by: z.string().min(1),
+        reason: z.string().nullable().default(null),
+      })
+      .refine(({ keys, where }) => keys.length > 0 !== where.length > 0, 'one of keys and where')
+      .nullable()
+      .default(null),
+    dryRun: z.boolean().default(false),
+  }),
   merge: z.strictObject({ collections, rebuild: z.boolean().default(false) }),
   query: z.strictObject({
     sql: z.string().min(1),
@@ -96,6 +110,8 @@ export function makeRoutes(options: RoutesOptions): Hono {
   app.post('/api/snapshot', async (c) => c.json(scrubbed(await control.snapshot(await body(c, BODIES.collections), c.req.raw.signal), scrub)));
   app.post('/api/dump', async (c) => c.json(scrubbed(await control.dump(await body(c, BODIES.dump), c.req.raw.signal), scrub)));
   app.post('/api/retain', async (c) => c.json(scrubbed(await control.retain(await body(c, BODIES.retain), c.req.raw.signal), scrub)));
+  // What is erased is named by whoever asks, and told to nobody else.
+  app.post('/api/erase', async (c) => c.json(await control.erase(await body(c, BODIES.erase), c.req.raw.signal)));
   app.post('/api/load', async (c) => c.json(scrubbed(await control.load(await body(c, BODIES.load), c.req.raw.signal), scrub)));
   app.post('/api/merge', async (c) => c.json(scrubbed(await control.merge(await body(c, BODIES.merge), c.req.raw.signal), scrub)));
   // What is in the documents is the answer itself: nothing is taken out of it.

@@ -36,6 +36,7 @@ class Recorder implements Control {
   seal: Control['seal'] = () => this.#note('seal', null, none);
   snapshot: Control['snapshot'] = (args) => this.#note('snapshot', args, none);
   dump: Control['dump'] = (args) => this.#note('dump', args, { ok: true, dumps: [] });
+  erase: Control['erase'] = (args) => this.#note('erase', args, none);
   retain: Control['retain'] = (args) => this.#note('retain', args, none);
   load: Control['load'] = (args) => this.#note('load', args, none);
   merge: Control['merge'] = (args) => this.#note('merge', args, none);
@@ -244,6 +245,7 @@ describe('control', () => {
     await post('/api/snapshot', { collections: ['shop.orders'] });
     await post('/api/dump', { collections: ['shop.*'] });
     await post('/api/retain', {});
+    await post('/api/erase', { request: { collections: ['shop.a'], keys: ['7'], by: 'ann' } });
     await post('/api/load', { hours: { from: 1, to: 2 } });
     await post('/api/load', {});
     await post('/api/merge', { collections: ['shop.*'], rebuild: true });
@@ -268,6 +270,7 @@ describe('control', () => {
       ['snapshot', { collections: ['shop.orders'] }],
       ['dump', { collections: ['shop.*'], hour: null, layout: null, content: null }],
       ['retain', { dryRun: false }],
+      ['erase', { request: { collections: ['shop.a'], keys: ['7'], where: [], by: 'ann', reason: null }, dryRun: false }],
       ['load', { hours: { from: 1, to: 2 } }],
       ['load', { hours: null }],
       ['merge', { collections: ['shop.*'], rebuild: true }],

@@ -79,18 +79,19 @@ export async function planCompaction(
   return { hours, inForce };
 }
 
+/** Is it over for good? Before an hour that is, all are. */
+export function isOver({ layout, resume, watermark, nextHour }: WholePipeline, hour: Hour): boolean {
+  const end = endOfHour(hour + hoursPerPart(layout) - 1);
+  if (resume === null || partHour(layout, nextHour) <= hour) return false;
+  return compareTimestamps(end, watermark) <= 0 && compareTimestamps(end, resume.clusterTime) <= 0;
+}
+
 function chooser(about: WholePipeline, range: CompactionRange): (line: SealedLine) => boolean {
   const globs = range.collections.length === 0 ? null : new NamespaceFilter(range.collections, []);
   const perPart = hoursPerPart(about.layout);
-  const isOver = (hour: Hour): boolean => {
-    const end = endOfHour(hour + perPart - 1);
-    const { resume, watermark, nextHour } = about;
-    if (resume === null || partHour(about.layout, nextHour) <= hour) return false;
-    return compareTimestamps(end, watermark) <= 0 && compareTimestamps(end, resume.clusterTime) <= 0;
-  };
   return ({ db, coll, hour: name, eventBytes }) => {
     const hour = parseHourName(name);
-    if (hour === null || eventBytes !== undefined || !isOver(hour)) return false;
+    if (hour === null || eventBytes !== undefined || !isOver(about, hour)) return false;
     if (range.from !== null && hour + perPart <= range.from) return false;
     if (range.to !== null && hour > range.to) return false;
     return globs === null || globs.matches({ db, coll });

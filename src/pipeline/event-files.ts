@@ -109,6 +109,10 @@ export async function* readEvents(lake: Lake, index: LakePath, signal: AbortSign
 }
 
 /** The events of a sealed file in order, each with its newline. The buffer is valid until the next step. */
-export async function* sealedEvents(lake: Lake, { path, eventBytes }: SealedLine, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+export async function* sealedEvents(
+  lake: Lake,
+  { path, eventBytes }: Pick<SealedLine, 'path' | 'eventBytes'>,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
   yield* eventBytes === undefined ? linesOf(readDecoded(lake, path, 0, signal)) : readEvents(lake, path, signal);
 }

@@ -55,6 +55,20 @@ class FakeWarehouse implements Warehouse {
 
   async migrate(): Promise<void> {}
 
+  async *keys(): AsyncGenerator<string> {}
+
+  async countKeys(): Promise<number> {
+    throw new Error('nobody erases here');
+  }
+
+  async eraseKeys(): Promise<number> {
+    throw new Error('nobody erases here');
+  }
+
+  async takeOver(): Promise<'nothing'> {
+    throw new Error('nobody erases here');
+  }
+
   async loaded(paths: readonly string[]): Promise<ReadonlySet<string>> {
     this.asked += 1;
     return new Set(paths.filter((path) => this.ledger.has(path)));

@@ -28,7 +28,7 @@ import { parseLedger } from './ledger.ts';
 import { inParallel } from './parallel.ts';
 import { Quarantine } from './quarantine.ts';
 import { readFile } from './read-file.ts';
-import { Replaced } from './replaced.ts';
+import { erasedPaths, Replaced } from './replaced.ts';
 import { readWhole } from './whole.ts';
 
 export interface LoaderOptions {
@@ -88,6 +88,8 @@ export class Loader {
   #hoursPerFile = 1;
   /** Files of the lake may have been replaced and be gone. */
   #maintained = false;
+  /** Files of which something was erased: what is left of them comes with the files that replace them. */
+  readonly #erased = new Set<LakePath>();
   #horizon: Pick<Horizon, 'from'> = { from: null };
   /** Collections that the warehouse knows, by name. */
   readonly #known = new Map<string, Namespace>();
@@ -183,7 +185,8 @@ export class Loader {
   async #follow(file: LakeFile, isNewest: boolean, paused: ReadonlySet<string>, tally: Tally, signal: AbortSignal): Promise<void> {
     const known = this.#followed.get(file.path);
     const loaded = new Set(known?.loaded);
-    const open = known?.etag === file.etag ? known.pending : await this.#unloaded(file.path, loaded, signal);
+    const unloaded = known?.etag === file.etag ? known.pending : await this.#unloaded(file.path, loaded, signal);
+    const open = unloaded.filter(({ path }) => !this.#erased.has(path));
     const pending = open.filter((line) => !this.#isDue(line, paused, tally.retry));
     const due = open.filter((line) => this.#isDue(line, paused, tally.retry));
     await inParallel(this.#batches(due), this.#warehouse.atOnce, async (batch) => {
@@ -200,7 +203,10 @@ export class Loader {
   /** Lines whose file is not loaded; what is found loaded is added to `loaded`. */
   async #unloaded(path: LakePath, loaded: Set<LakePath>, signal: AbortSignal): Promise<SealedLine[]> {
     const text = (await readFile(this.#lake, path, signal)).toString('utf8');
-    const asked = [...parseLedger(text, path)].filter(isSealedLine).filter((line) => !loaded.has(line.path) && !isGone(line, this.#horizon));
+    const lines = [...parseLedger(text, path)].filter(isSealedLine);
+    // Those of the maintenance come first, and so are known by the time that the files they speak of are met.
+    for (const erased of erasedPaths(lines)) this.#erased.add(erased);
+    const asked = lines.filter((line) => !loaded.has(line.path) && !this.#erased.has(line.path) && !isGone(line, this.#horizon));
     for (let at = 0; at < asked.length; at += PATHS_PER_QUESTION) {
       const paths = asked.slice(at, at + PATHS_PER_QUESTION).map((line) => line.path);
       for (const each of await this.#warehouse.loaded(paths)) loaded.add(each);

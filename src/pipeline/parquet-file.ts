@@ -44,8 +44,7 @@ export async function makeParquet(
   try {
     const sum = await writeLines(lake, originals, plain, signal);
     const rows = originals.reduce((all, original) => all + original.rows, 0);
-    const fitting = Math.floor((GROUP_BYTES * rows) / Math.max(1, sum.bytes));
-    await writer.write(plain, made, Math.min(GROUP_ROWS_MAX, Math.max(GROUP_ROWS_MIN, fitting)), signal);
+    await writer.write(plain, made, rowsPerGroup(rows, sum.bytes), signal);
     const back = await sumOfParquet(made, signal);
     if (back.bytes !== sum.bytes || back.sha256 !== sum.sha256) {
       throw new SluiceError(COMPACT_DIFFERS, `${path} would hold ${back.bytes} bytes of lines, its originals hold ${sum.bytes}`);
@@ -56,6 +55,12 @@ export async function makeParquet(
     await rm(plain, { force: true });
     await rm(made, { force: true });
   }
+}
+
+/** How many rows are held in memory together. @param bytes of all lines, not compressed */
+export function rowsPerGroup(rows: number, bytes: number): number {
+  const fitting = Math.floor((GROUP_BYTES * rows) / Math.max(1, bytes));
+  return Math.min(GROUP_ROWS_MAX, Math.max(GROUP_ROWS_MIN, fitting));
 }
 
 async function writeLines(lake: Lake, originals: readonly SealedLine[], to: string, signal: AbortSignal): Promise<Sum> {

@@ -10,6 +10,13 @@ import { isSealedLine, type SealedLine } from '../core/ledger.ts';
 import { sealedEvents } from './event-files.ts';
 import { readLedger } from './ledger.ts';
 
+/** Files that an erasure has replaced, and those that they had replaced: nobody may read them, or load them, any more. */
+export function erasedPaths(lines: Iterable<SealedLine>): Set<LakePath> {
+  const paths = new Set<LakePath>();
+  for (const { erased, supersedes = [] } of lines) if (erased !== undefined) for (const path of supersedes) paths.add(path);
+  return paths;
+}
+
 /** Rows of a Parquet file that are those of another file. */
 interface Slice {
   readonly of: SealedLine;
@@ -33,7 +40,7 @@ export class Replaced {
     for (const line of lines) {
       rows.set(line.path, line.rows);
       // A file of other lines (an erasure) does not stand for what it has replaced.
-      if (line.lines !== undefined) for (const path of line.supersedes ?? []) by.set(path, line);
+      if (line.lines !== undefined && line.erased === undefined) for (const path of line.supersedes ?? []) by.set(path, line);
     }
     return new Replaced(lake, by, rows);
   }

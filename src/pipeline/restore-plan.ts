@@ -13,7 +13,7 @@ import { isSnapshotPath } from '../core/layout.ts';
 import { type SealedLine } from '../core/ledger.ts';
 import { parseLine, textOf } from '../core/line.ts';
 import { formatNamespace, type Namespace } from '../core/namespace.ts';
-import { compareTimestamps, SECONDS_PER_HOUR, type Timestamp } from '../core/time.ts';
+import { compareTimestamps, hourName, hourOf, SECONDS_PER_HOUR, type Timestamp } from '../core/time.ts';
 import { sealedEvents } from './event-files.ts';
 import { isGone, readHorizon } from './horizon.ts';
 import { readSealed } from './ledger.ts';
@@ -33,6 +33,8 @@ export interface RestorePlan {
   readonly base: Base;
   /** Files with events of the collection after the base, in order. */
   readonly events: readonly SealedLine[];
+  /** Lines of its files, up to that moment, that were erased since they were written: their documents are not given back. */
+  readonly erased: number;
 }
 
 /** Events of these make or end a state. */
@@ -44,7 +46,7 @@ export async function planRestore(lake: Lake, pipeline: string, ns: Namespace, a
   const whole = await readWhole(lake, pipeline, signal);
   if (whole === null) throw new SluiceError(RESTORE_NOTHING, `${lake.description} has no pipeline ${pipeline}`);
   const horizon = await readHorizon(lake, pipeline, signal);
-  const lines = await linesInForce(lake, pipeline, signal);
+  const { inForce: lines, erasures } = await linesOfLedger(lake, pipeline, signal);
   const kept = lines.filter((line) => !isGone(line, horizon));
   const own = kept.filter((line) => formatNamespace(line) === name && !isSnapshotPath(line.path));
   const { bases, breaks } = await marksOf(lake, ns, kept, signal);
@@ -52,6 +54,7 @@ export async function planRestore(lake: Lake, pipeline: string, ns: Namespace, a
     ...(await snapshotsOf(
       lake,
       kept.filter((line) => formatNamespace(line) === name && isSnapshotPath(line.path)),
+      erasures,
       signal,
     )),
   );
@@ -74,7 +77,11 @@ export async function planRestore(lake: Lake, pipeline: string, ns: Namespace, a
   const best = fitting.toSorted((a, b) => compareTimestamps(a.base.at, b.base.at)).at(-1);
   if (best === undefined) throw refusal(asOf, good, end);
   const events = own.filter((line) => line.last !== null && line.last > best.base.position && compareTimestamps(line.firstAt!, asOf) <= 0);
-  return { base: best.base, events: events.toSorted((a, b) => (a.first! < b.first! ? -1 : 1)) };
+  const until = hourName(hourOf(asOf.t));
+  const erased = erasures
+    .filter((line) => formatNamespace(line) === name && line.hour <= until)
+    .reduce((sum, line) => sum + (line.erased?.rows ?? 0), 0);
+  return { base: best.base, events: events.toSorted((a, b) => (a.first! < b.first! ? -1 : 1)), erased };
 }
 
 function refusal(asOf: Timestamp, good: readonly { base: Base; until: Timestamp }[], end: Timestamp): SluiceError {
@@ -99,9 +106,11 @@ function shown({ t, i }: Timestamp): string {
   return `${t}.${i} (${new Date(t * 1000).toISOString().slice(0, 19)}Z)`;
 }
 
-async function linesInForce(lake: Lake, pipeline: string, signal: AbortSignal): Promise<SealedLine[]> {
+/** Lines in force, and all that erasures have ever written. */
+async function linesOfLedger(lake: Lake, pipeline: string, signal: AbortSignal): Promise<{ inForce: SealedLine[]; erasures: SealedLine[] }> {
   const { lines, superseded } = await readSealed(lake, pipeline, () => true, signal);
-  return lines.filter(({ path, rows }) => rows > 0 && !superseded.has(path));
+  const inForce = lines.filter(({ path, rows }) => rows > 0 && !superseded.has(path));
+  return { inForce, erasures: lines.filter(({ erased }) => erased !== undefined) };
 }
 
 /** Only files that say so hold such events. */
@@ -139,10 +148,11 @@ function isTo(bytes: Buffer, ns: Namespace): boolean {
   return to?.db === ns.db && to.coll === ns.coll;
 }
 
-/** Snapshots that are complete: they have a file that says so, and as many files and rows as it says. */
-async function snapshotsOf(lake: Lake, lines: readonly SealedLine[], signal: AbortSignal): Promise<Base[]> {
+/** Snapshots that are complete: they have a file that says so, and as many rows as it says, but for those that were erased. */
+async function snapshotsOf(lake: Lake, lines: readonly SealedLine[], erasures: readonly SealedLine[], signal: AbortSignal): Promise<Base[]> {
   const bases: Base[] = [];
-  for (const files of Map.groupBy(lines, ({ path }) => path.slice(0, path.lastIndexOf('/'))).values()) {
+  for (const [folder, files] of Map.groupBy(lines, ({ path }) => path.slice(0, path.lastIndexOf('/')))) {
+    const erased = erasures.filter(({ path }) => path.startsWith(`${folder}/`)).reduce((sum, line) => sum + (line.erased?.rows ?? 0), 0);
     const end = files.find(({ ops }) => (ops as Readonly<Record<string, number>>)['snapshotEnd'] !== undefined);
     if (end === undefined) continue;
     for await (const event of sealedEvents(lake, end, signal)) {
@@ -150,7 +160,7 @@ async function snapshotsOf(lake: Lake, lines: readonly SealedLine[], signal: Abo
       const said = text === null ? null : (JSON.parse(text) as { files: number; rows: number; endedAt: { $timestamp: Timestamp } });
       const parts = files.filter((file) => file !== end);
       const rows = parts.reduce((sum, part) => sum + part.rows, 0);
-      if (said === null || said.rows !== rows) continue;
+      if (said === null || said.rows !== rows + erased) continue;
       bases.push({ at: said.endedAt.$timestamp, position: end.first!, snapshot: parts });
     }
   }

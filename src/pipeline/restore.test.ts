@@ -3,6 +3,7 @@
  */
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { systemClock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
 import { RESTORE_MOMENT, RESTORE_NOTHING } from '../core/errors.ts';
 import { asPosition } from '../core/event.ts';
@@ -11,9 +12,13 @@ import { LAYOUT_PRESETS } from '../core/layout.ts';
 import type { SealedLine } from '../core/ledger.ts';
 import { parseHourName, type Timestamp } from '../core/time.ts';
 import { openMemoryLake } from '../lake/memory/memory.ts';
+import { silentLog } from '../ops/log.ts';
 import { checkpointPath, encodeCheckpoint, newCheckpoint, type Checkpoint } from './checkpoint.ts';
 import { horizonPath } from './horizon.ts';
-import { restore } from './restore.ts';
+import { erase } from './erase.ts';
+import { manifestPath } from './publish.ts';
+import { restore, type RestoreTotals } from './restore.ts';
+import { verifyLake } from './verify-lake.ts';
 
 const never = new AbortController().signal;
 const T = parseHourName('20261121-07')! * 3600;
@@ -113,6 +118,44 @@ describe('restore', () => {
     // The moments that are named can be had.
     expect(await refusal(lake, 110)).toContain(`from ${T + 125}.1`);
     expect(await refusal(lake, 2000)).toContain(`just before ${T + 1000}.1`);
+  });
+
+  it('gives what an erasure has left, from a snapshot as from events, and says how much is gone', async () => {
+    const lake = await lakeOf({
+      events: [insert(120, 3), change(130, 1, { updatedFields: { x: 1 } })],
+      snapshots: [{ t: 100, ended: 110, ids: [1, 2] }],
+    });
+    const at = checkpointPath('shop');
+    const end = { t: T + 7200, i: 1 };
+    const resume = { position: asPosition('82FF'), clusterTime: end, token: Buffer.from('') };
+    const over = { ...newCheckpoint('shop', LAYOUT_PRESETS.hive), watermark: end, resume, nextHour: T / 3600 + 2 };
+    await lake.put(at, encodeCheckpoint(over), (await lake.stat(at))!);
+    const manifest = manifestPath('shop', LAYOUT_PRESETS.hive, NS, '20261121-07');
+    await lake.put(manifest, Buffer.from('{"v":1,"revision":1,"files":[]}'), 'absent');
+    const request = { collections: ['shop.orders'], keys: ['1'], where: [], by: 'test', reason: null };
+    const openWriter = (): never => {
+      throw new Error('there is no Parquet here');
+    };
+    const clock = { ...systemClock, now: () => (T + 7000) * 1000 };
+    const { erasures } = await erase(
+      { pipeline: 'shop', request, dryRun: false },
+      { lake, clock, log: silentLog, warehouse: null, openWriter },
+      never,
+    );
+    expect(erasures).toMatchObject([{ files: 2, rows: 2, left: [] }]);
+    expect(await asOf(lake, 200)).toEqual([{ _id: 2, from: 100 }, { _id: 3 }]);
+    const totals: RestoreTotals[] = [];
+    for await (const _ of restore(
+      lake,
+      { pipeline: 'shop', ns: NS, asOf: { t: T + 200, i: 1 }, hasPostImages: false },
+      (each) => totals.push(each),
+      never,
+    ));
+    expect(totals).toEqual([{ events: 2, documents: 2, erased: 2, unknown: [] }]);
+    const snapshots: string[] = [];
+    for await (const { path } of lake.list('_snapshots/', never)) snapshots.push(path.slice(path.lastIndexOf('/') + 1));
+    expect(snapshots).toEqual(['end.jsonl', 'part-00001.erased-1.jsonl']);
+    expect((await verifyLake(lake, 'shop', { signal: never })).findings.filter(({ path }) => path.startsWith('_snapshots/'))).toEqual([]);
   });
 
   it('does not believe in a snapshot that lacks rows', async () => {

@@ -32,6 +32,8 @@ export interface RestoreTotals {
   /** Events that were followed, and rows of the snapshot that they began with. */
   readonly events: number;
   readonly documents: number;
+  /** Lines that were erased since: what they said is not given back. */
+  readonly erased: number;
   /** Keys of documents of which the lake holds no content at that moment (lines over `lake.maxLineBytes`). */
   readonly unknown: readonly string[];
 }
@@ -63,7 +65,7 @@ export async function* restore(
       yield doc;
     } else if (unknown.length < UNKNOWN_MAX) unknown.push(key);
   }
-  onEnd({ events, documents, unknown });
+  onEnd({ events, documents, erased: plan.erased, unknown });
 }
 
 async function follow(lake: Lake, { base, events }: RestorePlan, options: RestoreOptions, state: State, signal: AbortSignal): Promise<number> {

@@ -22,7 +22,7 @@ const clock: Clock = { now: () => NOW, sleep: (ms, signal) => systemClock.sleep(
 type Asked = Partial<RetainOptions> & { loaded?: ((paths: readonly LakePath[]) => Promise<ReadonlySet<string>>) | null };
 
 async function retained(lake: Lake, { loaded = null, ...how }: Asked): Promise<RetainSummary> {
-  const options = { pipeline: 'shop', hoursMs: null, dumpsMs: null, claimsMs: null, dryRun: false, ...how };
+  const options = { pipeline: 'shop', hoursMs: null, dumpsMs: null, claimsMs: null, deadLettersMs: null, dryRun: false, ...how };
   return await retain(options, { lake, clock, log: silentLog, loaded }, never);
 }
 
@@ -103,7 +103,7 @@ describe('retention', () => {
     expect(await events()).toBeLessThan(before);
   });
 
-  it('removes old dumps with their records, and claims of days that are past', async () => {
+  it('removes old dumps with their records, claims and dead letters of days that are past', async () => {
     const spec = makeSpec();
     spec.checkpoint.watermark = { t: NOW / 1000, i: 1 };
     const lake = await small(new MemoryStore(), spec);
@@ -117,11 +117,18 @@ describe('retention', () => {
       await lake.put(files[which], Buffer.from('x'), 'absent');
       await lake.put(recordPath('shop', record.ns, hour, 'documents'), Buffer.from(JSON.stringify(record)), 'absent');
     }
+    for (const day of ['2026/11/18', '2026/11/20', '2026/11/21']) {
+      const name = `p000-${day.slice(-2).padStart(20, '0')}.jsonl`;
+      await lake.put(`_sluice/shop/dead-letters/${day}/${name}`, Buffer.from('{}\n'), 'absent');
+    }
     for (const day of ['20261118', '20261119', '20261121']) await lake.put(`_sluice/shop/claims/${day}/a.jsonl`, Buffer.from('{}\n'), 'absent');
-    expect(await retained(lake, { dumpsMs: 24 * HOUR_MS, claimsMs: 24 * HOUR_MS })).toMatchObject({ files: { hours: 0, dumps: 1, claims: 2 } });
+    expect(await retained(lake, { dumpsMs: 24 * HOUR_MS, claimsMs: 24 * HOUR_MS, deadLettersMs: 24 * HOUR_MS })).toMatchObject({
+      files: { hours: 0, dumps: 1, claims: 2, deadLetters: 1 },
+    });
     const paths = await pathsOf(lake);
     expect([paths.includes(files.old), paths.includes(files.young)]).toEqual([false, true]);
     expect((await Array.fromAsync(readRecords(lake, 'shop', never))).length).toBe(1);
+    expect(paths.filter((path) => path.includes('/dead-letters/')).map((path) => path.split('/')[5])).toEqual(['20', '21']);
     expect(paths.filter((path) => path.includes('/claims/'))).toEqual(['_sluice/shop/claims/20261121/a.jsonl']);
   });
 

@@ -1,5 +1,5 @@
 /**
- * Retention: hours, dumps and claims that are older than they need be kept are removed.
+ * Retention: hours, dumps, claims and dead letters that are older than they need be kept are removed.
  *
  * Invariants: nothing goes that is not published, or that the warehouse has not loaded; what goes is recorded first
  * (horizon.ts), so that a proof afterwards knows of it; a crash leaves files that the next retention removes.
@@ -14,6 +14,7 @@ import { formatNamespace } from '../core/namespace.ts';
 import { SECONDS_PER_HOUR, hourName, parseHourName, type Hour } from '../core/time.ts';
 import type { Logger } from '../ops/log.ts';
 import { MAINTENANCE, checkpointPath, hourKey } from './checkpoint.ts';
+import { listDeadLetters } from './dead-letters.ts';
 import { dumpLock, readRecords } from './dump-record.ts';
 import { eventFileOf } from './event-files.ts';
 import { isGone, readHorizon, saveHorizon } from './horizon.ts';
@@ -33,6 +34,7 @@ export interface RetainOptions {
   readonly hoursMs: number | null;
   readonly dumpsMs: number | null;
   readonly claimsMs: number | null;
+  readonly deadLettersMs: number | null;
   /** Says what would go, and removes nothing. */
   readonly dryRun: boolean;
 }
@@ -52,19 +54,19 @@ export interface RetainSummary {
   /** What keeps older hours, or `null`. */
   readonly heldBy: string | null;
   /** Files that were removed, of each kind. */
-  readonly files: { readonly hours: number; readonly dumps: number; readonly claims: number };
+  readonly files: { readonly hours: number; readonly dumps: number; readonly claims: number; readonly deadLetters: number };
   readonly bytes: number;
 }
 
 interface Tally {
-  readonly files: { hours: number; dumps: number; claims: number };
+  readonly files: { hours: number; dumps: number; claims: number; deadLetters: number };
   bytes: number;
 }
 
 export async function retain(options: RetainOptions, parts: RetainParts, signal: AbortSignal): Promise<RetainSummary> {
   const { lake } = parts;
   const { pipeline, dryRun } = options;
-  const tally: Tally = { files: { hours: 0, dumps: 0, claims: 0 }, bytes: 0 };
+  const tally: Tally = { files: { hours: 0, dumps: 0, claims: 0, deadLetters: 0 }, bytes: 0 };
   const ownership = await lake.own(checkpointPath(pipeline, MAINTENANCE), { takeOver: false }, signal);
   if (ownership === null) throw new SluiceError(RETENTION_BUSY, `of ${pipeline} in ${lake.description}`);
   await using owned = ownership;
@@ -74,6 +76,7 @@ export async function retain(options: RetainOptions, parts: RetainParts, signal:
   const hours = about === null ? { from: null, heldBy: null } : await retention.hours(about, until);
   await retention.dumps(until);
   if (about !== null) await retention.claims(about, until);
+  await retention.deadLetters(until);
   return { dryRun, hoursBefore: hours.from === null ? null : hourName(hours.from), heldBy: hours.heldBy, ...tally };
 }
 
@@ -186,6 +189,19 @@ class Retention {
     await inParallel(old, REMOVALS_AT_ONCE, (path) => this.#remove('claims', path, signal));
   }
 
+  /** Messages that nobody has asked for since, of days that are past. */
+  async deadLetters(signal: AbortSignal): Promise<void> {
+    const { deadLettersMs, pipeline } = this.#options;
+    const { lake, clock } = this.#parts;
+    if (deadLettersMs === null) return;
+    const old: LakePath[] = [];
+    for (const { path } of await listDeadLetters(lake, pipeline, signal)) {
+      const m = /\/(\d{4})\/(\d\d)\/(\d\d)\/[^/]*$/.exec(path);
+      if (m !== null && Date.parse(`${m[1]}-${m[2]}-${m[3]}T00:00:00Z`) + 24 * MS_PER_HOUR <= clock.now() - deadLettersMs) old.push(path);
+    }
+    await inParallel(old, REMOVALS_AT_ONCE, (path) => this.#remove('deadLetters', path, signal));
+  }
+
   async #remove(kind: keyof Tally['files'], path: LakePath, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const { lake } = this.#parts;
@@ -202,6 +218,6 @@ class Retention {
 }
 
 /** Itself, or all the files that it took the place of. */
-function isLoaded({ path, supersedes = [] }: SealedLine, known: ReadonlySet<LakePath>): boolean {
-  return known.has(path) || (supersedes.length > 0 && supersedes.every((each) => known.has(each)));
+function isLoaded({ path, supersedes = [], erased }: SealedLine, known: ReadonlySet<LakePath>): boolean {
+  return known.has(path) || (erased === undefined && supersedes.length > 0 && supersedes.every((each) => known.has(each)));
 }

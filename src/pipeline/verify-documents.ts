@@ -10,12 +10,15 @@
 import { hash } from 'node:crypto';
 import { OPERATIONS, type ResumePoint } from '../core/event.ts';
 import { documentKeyOf, textOf, parseLine } from '../core/line.ts';
-import { formatNamespace, type Namespace } from '../core/namespace.ts';
+import { parseJson } from '../core/extended-json.ts';
+import { formatNamespace, parseNamespace, type Namespace } from '../core/namespace.ts';
 import type { SnapshotSource } from '../core/snapshot.ts';
 import type { Source } from '../core/source.ts';
 import { compareTimestamps } from '../core/time.ts';
 import type { Warehouse } from '../core/warehouse.ts';
+import type { ErasedKeys } from './erasure-record.ts';
 import { linesIn } from './read-lines.ts';
+import { identityOf, identityOfKey } from './subject.ts';
 import { Findings, type Finding } from './verify-findings.ts';
 
 /** Each check with the sentence that it proves. */
@@ -32,6 +35,8 @@ export interface DocumentsReport {
   readonly documents: number;
   /** Keys that differed and have changed meanwhile. */
   readonly changing: number;
+  /** Documents that the source has, and that were erased here. */
+  readonly erased: number;
   /** Collections that were not compared, with the reason. */
   readonly leftOut: readonly string[];
   readonly findings: readonly Finding<DocumentCheck>[];
@@ -43,6 +48,8 @@ interface Sides {
   readonly source: Source;
   readonly documents: SnapshotSource;
   readonly warehouse: Warehouse;
+  /** Whose documents are in silver no longer, on purpose. */
+  readonly erased: ErasedKeys;
 }
 
 interface Sum {
@@ -91,15 +98,17 @@ export async function verifyDocuments(sides: Sides, signal: AbortSignal): Promis
   }
   for (const name of readable) leftOut.push(`${name}: the warehouse does not know it`);
   const changing = different.size === 0 ? 0 : await leaveOutChanged(sides, different, throughMs, leftOut, signal);
+  let erased = 0;
   for (const [name, keys] of different)
     for (const [key, { source: there, silver }] of keys) {
-      if (silver === null) findings.add('document-missing', name, key);
+      if (silver === null && sides.erased.has(parseNamespace(name), identityOfText(key), null)) erased += 1;
+      else if (silver === null) findings.add('document-missing', name, key);
       else if (there === null) findings.add('document-extra', name, key);
       else findings.add('document-differs', name, key);
     }
   const { list, total: findingsTotal, counts } = findings;
   const sums = { findings: list, findingsTotal, checks: Object.fromEntries(counts) };
-  return { ok: findingsTotal === 0, collections: compared, documents: total, changing, leftOut, ...sums };
+  return { ok: findingsTotal === 0, collections: compared, documents: total, changing, erased, leftOut, ...sums };
 }
 
 /** Takes out what has changed after all that silver has for certain. @returns how many keys */
@@ -195,6 +204,11 @@ async function* silverDocuments(warehouse: Warehouse, ns: Namespace, signal: Abo
 function keyOf(line: Buffer): string | null {
   const key = documentKeyOf(line);
   return key === null ? null : (/^\{"_id":(.*)\}$/s.exec(key)?.[1] ?? key);
+}
+
+/** Of a key as {@link keyOf} gives it. */
+function identityOfText(key: string): string {
+  return (key.startsWith('{"_id":') ? identityOfKey(key) : null) ?? identityOf(parseJson(key));
 }
 
 /** Of what the text means: a warehouse may put keys in an order of its own, and write numbers in another way. */

@@ -22,6 +22,7 @@ export const LAKE_CHECKS = {
   'op-count': 'every file has its number of rows per operation',
   'first-last': 'every file begins and ends at its positions and cluster times',
   'same-lines': 'every Parquet file holds the lines of the files that it has replaced, byte for byte',
+  'erased-rows': 'every file that an erasure has rewritten has the rows of the one before it, but for those that were erased',
   hour: 'every event lies in the hour of its cluster time',
   namespace: 'every event lies with its collection',
   order: 'positions rise within each file and from file to file of a collection',

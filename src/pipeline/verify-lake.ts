@@ -8,7 +8,7 @@
 import { SluiceError } from '../core/error.ts';
 import { CHECKPOINT_BAD, LAKE_DAMAGED } from '../core/errors.ts';
 import type { Lake, LakePath } from '../core/lake.ts';
-import { eventFileTime, hoursPerPart, isPerEvent, isSnapshotPath, parquetPath, partHour, partPath } from '../core/layout.ts';
+import { eventFileTime, hoursPerPart, isPerEvent, isSnapshotPath, parquetPath, partHour, partPath, withoutErased } from '../core/layout.ts';
 import { isSealedLine, type SealedLine } from '../core/ledger.ts';
 import { formatNamespace } from '../core/namespace.ts';
 import { compareTimestamps, hourName, parseHourName, type Hour } from '../core/time.ts';
@@ -178,7 +178,7 @@ async function proveFiles(
     onProgress?.({ ...sums, ...total });
     const isSnapshot = isSnapshotPath(line.path);
     const own = new Findings();
-    const originals = (line.supersedes ?? []).flatMap((path) => ledger.superseded.get(path) ?? []);
+    const originals = originalsOf(line, ledger, own);
     const facts = await verifyFile(lake, line, layout === null || isSnapshot ? 1 : hoursPerPart(layout), originals, own, signal);
     // A compaction has put another file in its place meanwhile: the next proof proves that one.
     if (own.counts.has('file-missing') && (await isSuperseded(lake, pipeline, line, signal))) continue;
@@ -200,6 +200,16 @@ async function proveFiles(
   }
   onProgress?.({ ...sums, ...total });
   return sums;
+}
+
+/** Ledger lines of the files whose lines it holds. Of one that an erasure has written only its own: the one before it had more. */
+function originalsOf(line: SealedLine, { superseded }: LedgerView, findings: Findings): readonly SealedLine[] {
+  const originals = (line.supersedes ?? []).flatMap((path) => superseded.get(path) ?? []);
+  if (line.erased === undefined) return originals;
+  const before = originals[0]?.rows ?? 0;
+  if (line.rows + line.erased.rows !== before)
+    findings.add('erased-rows', line.path, `${line.rows} rows and ${line.erased.rows} that were erased, the file before it had ${before}`);
+  return [line];
 }
 
 /** Files of one collection that have rows, in order, up to one of them. */
@@ -270,13 +280,14 @@ function pathProof(layout: string | null): (line: SealedLine) => string | null {
   const ofParquet = layoutRegex(`${layout.replace('{part}', '').replace(/\.jsonl?$/, '')}{part}.parquet`);
   return (line) => {
     const isMade = isParquet(line.path);
-    const groups = (isMade ? ofParquet : regex).exec(line.path)?.groups;
+    const path = withoutErased(line.path);
+    const groups = (isMade ? ofParquet : regex).exec(path)?.groups;
     const hour = parseHourName(line.hour);
     if (groups === undefined || hour === null) return null;
     const number = Number(groups['part']?.slice('.part-'.length) ?? 0);
     const part = partPath(layout, { db: line.db, coll: line.coll }, hour, isMade ? 0 : number, groups['suffix'] ?? '');
     const expected = isMade ? parquetPath(part, number) : part;
-    return expected === line.path ? null : expected;
+    return expected === path ? null : expected;
   };
 }
 
@@ -299,7 +310,7 @@ function collectionOf(line: SealedLine): string {
 /** Files of which each begins after the last: of a collection, or of its part of a partition when it is shared out by document. */
 function sequenceOf(checkpoint: Checkpoint | null): (line: SealedLine) => string {
   if (checkpoint?.bus?.partitionBy !== 'document') return collectionOf;
-  return (line) => `${collectionOf(line)} ${/\.(p\d{3,})(?:\.part-\d+)?\.[a-z.]+$/.exec(line.path)?.[1] ?? ''}`;
+  return (line) => `${collectionOf(line)} ${/\.(p\d{3,})(?:\.part-\d+)?\.[a-z.]+$/.exec(withoutErased(line.path))?.[1] ?? ''}`;
 }
 
 /** By sequence, then hour, then path: the order in which its events were written. */

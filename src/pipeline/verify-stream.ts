@@ -14,9 +14,11 @@ import { documentKeyOf, textOf, parseLine, type LineFacts } from '../core/line.t
 import { formatNamespace } from '../core/namespace.ts';
 import type { Source } from '../core/source.ts';
 import { compareTimestamps, laterTimestamp, type Timestamp } from '../core/time.ts';
+import { ErasedKeys, readErasures } from './erasure-record.ts';
 import { readEvents, sealedEvents } from './event-files.ts';
 import { readSealed } from './ledger.ts';
 import { linesOf, readDecoded } from './read-lines.ts';
+import { identityIn } from './subject.ts';
 import { Findings, type Finding } from './verify-findings.ts';
 import { readWhole, type WholePipeline } from './whole.ts';
 
@@ -35,6 +37,8 @@ export interface StreamReport {
   readonly window: { readonly from: string; readonly to: string } | null;
   readonly reason: string | null;
   readonly events: number;
+  /** Events that are not in the lake because they were erased. */
+  readonly erased: number;
   readonly findings: readonly Finding<StreamCheck>[];
   readonly findingsTotal: number;
   readonly checks: Readonly<Partial<Record<StreamCheck, number>>>;
@@ -64,6 +68,8 @@ export async function verifyStream(lake: Lake, pipeline: string, source: Source,
   const known = await readLake(lake, checkpoint, span, window.eventsMax, findings, signal);
   if (known === null) return nothing(`there are more than ${window.eventsMax} events in the window: take a shorter one`);
   const events = known.size;
+  const keys = new ErasedKeys((await readErasures(lake, pipeline, signal)).map(({ record }) => record));
+  let erased = 0;
   for await (const { events: batch, watermark, release } of source.changes(start, signal)) {
     let from = 0;
     for (let i = 0; i < batch.count; i += 1) {
@@ -73,7 +79,9 @@ export async function verifyStream(lake: Lake, pipeline: string, source: Source,
       if (compareTimestamps(facts.at, to) >= 0) continue;
       const there = known.get(facts.position);
       known.delete(facts.position);
-      if (there === undefined) findings.add('event-missing', formatNamespace(facts.ns), whatOf(facts, line));
+      const identity = there === undefined ? identityIn(line) : null;
+      if (identity !== null && keys.has(facts.ns, identity, facts.at)) erased += 1;
+      else if (there === undefined) findings.add('event-missing', formatNamespace(facts.ns), whatOf(facts, line));
       else if (there.digest !== digestOf(facts, line)) findings.add('event-changed', there.path, whatOf(facts, line));
     }
     release?.();
@@ -84,11 +92,11 @@ export async function verifyStream(lake: Lake, pipeline: string, source: Source,
   const iso = (at: Timestamp): string => new Date(at.t * 1000).toISOString();
   const { list, total, counts } = findings;
   const sums = { findings: list, findingsTotal: total, checks: Object.fromEntries(counts) };
-  return { ok: total === 0, window: { from: iso(span.from), to: iso(to) }, reason: null, events, ...sums };
+  return { ok: total === 0, window: { from: iso(span.from), to: iso(to) }, reason: null, events, erased, ...sums };
 }
 
 function nothing(reason: string): StreamReport {
-  return { ok: true, window: null, reason, events: 0, findings: [], findingsTotal: 0, checks: {} };
+  return { ok: true, window: null, reason, events: 0, erased: 0, findings: [], findingsTotal: 0, checks: {} };
 }
 
 /** Not before the lake's own beginning, the end of a gap, or what the server still has. */

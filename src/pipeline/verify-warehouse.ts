@@ -17,7 +17,7 @@ import { sealedEvents } from './event-files.ts';
 import { isGone, readHorizon, type Horizon } from './horizon.ts';
 import { readLedger } from './ledger.ts';
 import { inParallel } from './parallel.ts';
-import { Replaced } from './replaced.ts';
+import { erasedPaths, Replaced } from './replaced.ts';
 import { Findings, type Finding } from './verify-findings.ts';
 
 export interface WarehouseReport {
@@ -57,6 +57,8 @@ class WarehouseProof {
   readonly #unknown: LoadedFile[] = [];
   #replaced: Replaced;
   #rows = 0;
+  /** Files of which something was erased: nothing may be left of them. */
+  #erased: ReadonlySet<LakePath> = new Set();
   /** What the lake has no longer cannot be compared; it stays in the warehouse. */
   #horizon: Pick<Horizon, 'from'> = { from: null };
 
@@ -73,6 +75,7 @@ class WarehouseProof {
     this.#horizon = await readHorizon(this.#lake, this.#pipeline, this.#signal);
     const lines = await this.#ledger();
     this.#replaced = Replaced.of(this.#lake, lines.values());
+    this.#erased = erasedPaths(lines.values());
     const byCollection = Map.groupBy(lines.values(), (line) => formatNamespace(line));
     const namespaces = new Map<string, Namespace>();
     for (const [name, [line]] of byCollection) if (line !== undefined) namespaces.set(name, { db: line.db, coll: line.coll });
@@ -114,7 +117,7 @@ class WarehouseProof {
       if (line === undefined) this.#unknown.push(file);
       else if (!isGone(line, this.#horizon)) known.push({ file, line });
     }
-    for (const line of expected.values()) if (!isGone(line, this.#horizon)) this.#notLoaded.set(line.path, line);
+    for (const line of expected.values()) if (!isGone(line, this.#horizon) && !this.#erased.has(line.path)) this.#notLoaded.set(line.path, line);
     await inParallel(known, FILES_AT_ONCE, ({ file, line }) => this.#proveFile(ns, file, line));
   }
 
@@ -131,6 +134,7 @@ class WarehouseProof {
       if (rows > 0) this.#findings.add('bronze-unknown', path, `${rows} rows, the file is ${record.state}`);
       return;
     }
+    if (this.#erased.has(path)) return this.#findings.add('erased-loaded', path, `${rows} rows, some of which were erased from the lake`);
     if (rows === 0 && line.rows > 0) return this.#findings.add('load-without-rows', path, `${line.rows} rows, bronze has none of them`);
     try {
       const there = new LineSum();
@@ -211,7 +215,7 @@ class WarehouseProof {
   async #settleReplacing(): Promise<void> {
     for (const line of this.#notLoaded.values()) {
       const { supersedes = [] } = line;
-      if (line.lines === undefined || supersedes.length === 0) continue;
+      if (line.lines === undefined || line.erased !== undefined || supersedes.length === 0) continue;
       const known = await this.#warehouse.loaded(supersedes);
       if (supersedes.every((path) => known.has(path))) this.#notLoaded.delete(line.path);
     }
@@ -239,7 +243,7 @@ class WarehouseProof {
 
 /** What the load ledger says otherwise than the lake's, or `null`. A file that was replaced has no facts there. */
 function differenceOf(record: LoadRecord, line: SealedLine): string | null {
-  if (record.state === 'SUPERSEDED') return null;
+  if (record.state === 'SUPERSEDED' || record.state === 'ERASED') return null;
   const pairs: readonly (readonly [name: string, is: string | number | null, said: string | number | null])[] = [
     ['hour', record.hour, line.hour],
     ['bytes', record.bytes, dataBytes(line)],

@@ -95,6 +95,16 @@ export const FAULTS: readonly Fault[] = [
     ],
   },
   {
+    name: 'rows that were erased from the lake',
+    checks: ['erased-loaded', 'file-not-loaded'],
+    change: async ({ second }, { files, orders }) => {
+      const claim = { erased: { rows: 1, by: 'e' } };
+      return [
+        await files.seal(orders, [update(6, '"a"')], { path: `${second.replace(/\.jsonl.*$/, '')}.erased-1.jsonl`, supersedes: [second], claim }),
+      ];
+    },
+  },
+  {
     name: 'a load ledger that says another hash',
     checks: ['load-ledger'],
     damage: ({ first }) => [`update sluice.load_ledger set sha256 = 'x' where path = '${first}'`],

@@ -18,6 +18,7 @@ import { SCHEMAS, type Dialect } from '../../src/warehouse/sql/dialect.ts';
 import { catalogOf, tableStem, type Catalog, type Tables } from '../../src/warehouse/sql/names.ts';
 import { countFaults, firstFaults, proofStatements, selectLoadedFiles, selectLoadedLines } from '../../src/warehouse/sql/proof.ts';
 import { countFailedCasts, createChildView, createView, insertView, selectViews } from '../../src/warehouse/sql/gold.ts';
+import * as erasure from '../../src/warehouse/sql/erase.ts';
 import * as gaps from '../../src/warehouse/sql/gaps.ts';
 import * as registry from '../../src/warehouse/sql/registry.ts';
 import * as history from '../../src/warehouse/sql/schema-history.ts';
@@ -125,6 +126,21 @@ export function statementsOf(dialect: Dialect, own: OwnStatements): Readonly<Rec
       emptySilver(tables),
       purgeDeleted(tables, '2026-11-21T00:00:00.000Z'),
       selectCurrent(tables),
+    ],
+    erase: [
+      erasure.selectKeys(tables, at),
+      erasure.countRowsOf(tables, ['"a"', '"b"'], at),
+      erasure.deleteRowsOf(tables, ['"a"', '"b"'], at),
+      erasure.deleteDocuments(tables, ['"a"', '"b"']),
+      selectRange(catalog, tables, ns, { ...range, keys: ['"a"', '"b"'] }),
+      ...own.fold(catalog, tables, { after: 0, upTo: 7, baseline: position, keys: ['"a"', '"b"'] }, named),
+      erasure.selectLedger(catalog, [line.path, 'old.jsonl']),
+      erasure.deleteLedger(catalog, [line.path, 'old.jsonl']),
+      erasure.insertErased(catalog, ns, ['old.jsonl', 'older.jsonl'], line.path),
+      erasure.moveRows(tables, ['old.jsonl', 'older.jsonl'], line.path, 7),
+      erasure.moveBaselines(catalog, ['old.jsonl', 'older.jsonl'], line.path),
+      erasure.countRowsIn(tables, line.path),
+      erasure.addToRegistry(catalog, ns, -3, 0),
     ],
     learn: [
       history.selectShapes(dialect, catalog, tables, { after: 3, upTo: 7 }, 100),

@@ -10,6 +10,7 @@ import type { Warehouse } from '../../src/core/warehouse.ts';
 import { SealedFiles } from './sealed-files.ts';
 import { never, type Bench, type WarehouseUnderTest } from './warehouse-bench.ts';
 import { describeCompacted } from './warehouse-compacted.ts';
+import { describeErased } from './warehouse-erased.ts';
 import { describeLoading } from './warehouse-loading.ts';
 import { describePlantedFaults, describeProof } from './warehouse-proof.ts';
 import { describeReading } from './warehouse-reading.ts';
@@ -60,6 +61,7 @@ export function describeWarehouse(
     };
     describeLoading(bench);
     describeCompacted(bench);
+    describeErased(bench, how);
     describeSilver(bench, how);
     describeReading(bench);
     describeSchema(bench);

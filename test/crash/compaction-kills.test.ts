@@ -22,7 +22,7 @@ const LAUNCHER = fileURLToPath(new URL('../../bin/sluice.js', import.meta.url));
 const PIPELINE = 'p';
 /** Its own, and those of what it shares with every owner of a ledger. */
 const NAMES = [
-  ...(await failpointNames()).filter((name) => name.includes('compact')),
+  ...(await failpointNames()).filter((name) => name.includes('swap')),
   'ledger.before-append',
   'ledger.after-append',
   'ledger.after-open',

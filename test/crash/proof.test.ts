@@ -19,7 +19,7 @@ describe('the proof, crash point by crash point', () => {
   it('has every failpoint of the source, and no other', async () => {
     const listed = [
       ...proof.matchAll(
-        /`((?:checkpoint|compact|owner|pipeline|produce|claim|dead-letter|recovery|event|part|ledger|hour|lake|reshape|snapshot|warehouse)\.(?:before|after|[a-z]+\.before|[a-z]+\.after)-[a-z-]+)`/g,
+        /`((?:checkpoint|swap|erase|owner|pipeline|produce|claim|dead-letter|recovery|event|part|ledger|hour|lake|reshape|snapshot|warehouse)\.(?:before|after|[a-z]+\.before|[a-z]+\.after)-[a-z-]+)`/g,
       ),
     ];
     const names = listed.map(([, name = '']) => name);

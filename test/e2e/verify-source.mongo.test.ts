@@ -58,13 +58,17 @@ const countsOf = ({ checks }: VerifyReport): Record<string, number> =>
   Object.assign({}, ...checks.map(({ counts }) => counts ?? {})) as Record<string, number>;
 
 /** Changes a sealed file of events, and its ledger line so that the two agree. */
-async function tamper(work: Workspace, change: (lines: string[]) => string[]): Promise<void> {
+async function tamper(
+  work: Workspace,
+  change: (lines: string[]) => string[],
+  of: { readonly coll: string; readonly rowsMin: number } = { coll: 'orders', rowsMin: 30 },
+): Promise<void> {
   const folder = join(work.lake, `_sluice/${PIPELINE}/ledger`);
   for (const name of await readdir(folder)) {
     const texts = (await readFile(join(folder, name), 'utf8')).trimEnd().split('\n');
     for (const [index, text] of texts.entries()) {
       const line = readLedgerLine(text)!;
-      if (!isSealedLine(line) || line.path.startsWith('_snapshots/') || line.rows < 30) continue;
+      if (!isSealedLine(line) || line.path.startsWith('_snapshots/') || line.coll !== of.coll || line.rows < of.rowsMin) continue;
       const path = join(work.lake, line.path);
       const lines = change((await readFile(path, 'utf8')).trimEnd().split('\n'));
       const bytes = Buffer.from(lines.map((each) => `${each}\n`).join(''));
@@ -172,3 +176,97 @@ describe('verify --source', () => {
     expect(found.checks[1]!.findings).toContain('document-extra: silver.orders: "extra"');
   });
 });
+
+/** One collection for each fault, all planted before one `sluice verify` of everything. */
+const PLANTED: readonly {
+  readonly coll: string;
+  /** By which checks it is found, of the lake, of the warehouse, against the source. */
+  readonly found: readonly string[];
+  readonly lines?: (lines: string[]) => string[];
+  /** The file alone: its ledger line stays. */
+  readonly bytes?: (text: string) => string;
+  readonly sql?: readonly string[];
+}[] = [
+  { coll: 'missing_event', found: ['event-missing'], lines: (lines) => lines.filter((_, n) => n !== 4) },
+  { coll: 'duplicate', found: ['duplicate', 'event-twice'], lines: (lines) => lines.flatMap((line, n) => (n === 4 ? [line, line] : [line])) },
+  {
+    coll: 'changed_byte',
+    found: ['file-hash', 'bronze-changed', 'event-changed'],
+    bytes: (text) => text.replace('"name":"row 4"', '"name":"roW 4"'),
+  },
+  {
+    coll: 'wrong_hour',
+    found: ['hour'],
+    lines: (lines) => lines.map((line, n) => (n === 4 ? line.replace(/"t":(\d+)/, (_, t: string) => `"t":${Number(t) - 7200}`) : line)),
+  },
+  {
+    coll: 'missing_row',
+    found: ['bronze-missing'],
+    sql: ['delete from bronze.planted__missing_row where row_number = 5'],
+  },
+  {
+    coll: 'stale_row',
+    found: ['silver-stale', 'document-differs'],
+    sql: [
+      `update silver.planted__stale_row as s set position = b.position, doc = replace(cast(s.doc as varchar), '"updated"', '"stale"')
+       from bronze.planted__stale_row b where b.key = s.key and b.operation = 'insert' and cast(s.doc as varchar) like '%"updated"%'`,
+    ],
+  },
+  {
+    coll: 'extra_row',
+    found: ['silver-extra', 'document-extra'],
+    sql: [`insert into silver.planted__extra_row select * replace ('"nobody"' as key) from silver.planted__extra_row limit 1`],
+  },
+];
+
+describe('sluice verify', () => {
+  it('finds each planted fault, in the collection where it is, and nothing in another one', async () => {
+    await using work = await Workspace.make();
+    const database = client.db('planted');
+    const of = { ...settings('planted'), source: { ...settings('planted').source, startAt: 'now' } };
+    const config = work.config(of);
+    const run = await new PipelineRun(config, { role: 'all' }).running();
+    const colls = [...PLANTED.map(({ coll }) => coll), 'untouched'];
+    for (const coll of colls) {
+      const documents = database.collection<Document>(coll);
+      await documents.insertMany(Array.from({ length: 12 }, (_, n) => ({ n, name: `row ${n}` })));
+      await documents.updateOne({ n: 7 }, { $set: { name: 'updated' } });
+    }
+    for (const coll of colls) await run.reaches(await mark(client, 'planted', coll));
+    await run.stop();
+    await new PipelineRun(config, { role: 'all', untilIdleMs: 0 }).done;
+    const configFile = await work.writeConfig(of);
+    expect((await sluice(configFile, 'verify', '--lake', '--warehouse', '--source')).code).toBe(0);
+
+    const instance = await DuckDBInstance.create(join(work.folder, 'warehouse.duckdb'));
+    const connection = await instance.connect();
+    for (const { coll, lines, bytes, sql = [] } of PLANTED) {
+      if (lines !== undefined) await tamper(work, lines, { coll, rowsMin: 12 });
+      if (bytes !== undefined) await changeBytes(work, coll, bytes);
+      for (const statement of sql) await connection.run(statement);
+    }
+    connection.closeSync();
+    instance.closeSync();
+
+    const { code, out } = await sluice(configFile, '--json', 'verify', '--lake', '--warehouse', '--source');
+    expect(code).toBe(1);
+    const findings = (JSON.parse(out) as VerifyReport).checks.flatMap((check) => check.findings);
+    const checksIn = (coll: string): string[] =>
+      findings
+        .filter((finding) => finding.includes(`planted.${coll}`) || finding.includes(`planted/${coll}/`))
+        .map((finding) => finding.split(':')[0]!);
+    for (const { coll, found } of PLANTED) expect(checksIn(coll), `${coll}\n${findings.join('\n')}`).toEqual(expect.arrayContaining([...found]));
+    expect(checksIn('untouched')).toEqual([]);
+    // As a person reads it.
+    const shown = await sluice(configFile, 'verify', '--lake', '--warehouse', '--source');
+    for (const { coll } of PLANTED) expect(shown.out).toContain(coll);
+  });
+});
+
+async function changeBytes(work: Workspace, coll: string, change: (text: string) => string): Promise<void> {
+  const folder = join(work.lake, 'planted', coll);
+  const name = (await readdir(folder, { recursive: true })).find((each) => /events-[^/]*\.jsonl$/.test(each))!;
+  const before = await readFile(join(folder, name), 'utf8');
+  expect(change(before)).not.toBe(before);
+  await writeFile(join(folder, name), change(before));
+}

@@ -18,6 +18,8 @@ export interface ScriptedEvent {
   readonly id: number;
   /** Of the document, or its JSON; the id unless said. */
   readonly key?: number | string;
+  /** Whose document it is: `fullDocument.who.mail`. */
+  readonly mail?: string;
   /** Length of a filler. */
   readonly bytes?: number;
 }
@@ -98,9 +100,10 @@ export class ScriptedSource implements Source {
     for (const event of events) {
       const [db = '', coll = ''] = event.ns.split('.');
       const op = event.op ?? 'insert';
+      const who = event.mail === undefined ? '' : `,"who":{"mail":${JSON.stringify(event.mail)}}`;
       const clusterTime = { $timestamp: event.at };
       const meta = `${this.#positionOf(event)}","operationType":"${op}","ns":${JSON.stringify({ db, coll })},"at":"","clusterTime":${JSON.stringify(clusterTime)},"v":1}`;
-      const line = `${LINE_PREFIX}${meta},"documentKey":{"_id":${event.key ?? event.id}},"fullDocument":{"_id":${event.id},"x":"${'x'.repeat(event.bytes ?? 0)}"}}\n`;
+      const line = `${LINE_PREFIX}${meta},"documentKey":{"_id":${event.key ?? event.id}},"fullDocument":{"_id":${event.id},"x":"${'x'.repeat(event.bytes ?? 0)}"${who}}}\n`;
       builder.reserve(line.length);
       builder.length += builder.buffer.write(line, builder.length);
       builder.add(builder.namespace(db, coll), OPERATION_INDEX.get(op)!, event.at.t, event.at.i);

@@ -34,6 +34,10 @@ export function restoreCommand(program: Command, io: Io): void {
       io.stdout.write(
         `${result.collection} as of ${new Date(result.asOf.t * 1000).toISOString()}: ${countOf(result.documents, 'document')}, from ${countOf(result.events, 'line')}.\n`,
       );
+      if (result.erased > 0)
+        io.stdout.write(
+          `${countOf(result.erased, 'line')} of it were erased since (\`sluice erase --list\`): the documents that they were of are not there.\n`,
+        );
       for (const key of result.unknown) io.stdout.write(`✗ ${key}: the lake does not hold its content at that moment\n`);
     });
 }

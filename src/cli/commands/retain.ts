@@ -9,7 +9,7 @@ export function retainCommand(program: Command, io: Io): void {
     .command('retain')
     .summary('remove files that are older than lake.retention says')
     .description(
-      'Removes hours, dumps and claims that are older than `lake.retention` says. Hours that the warehouse has not loaded stay, and so do all after them. What is removed is recorded, so that `sluice verify` does not miss it. A running pipeline does this by itself every hour.',
+      'Removes hours, dumps, claims and dead letters that are older than `lake.retention` says. Hours that the warehouse has not loaded stay, and so do all after them. What is removed is recorded, so that `sluice verify` does not miss it. A running pipeline does this by itself every hour.',
     )
     .option('--dry-run', 'say what would go, and remove nothing', false)
     .addHelpText('after', '\nExample:\n  sluice retain --dry-run\n')
@@ -22,8 +22,8 @@ export function retainCommand(program: Command, io: Io): void {
         return await retainPipeline(config, args, { log }, io.signal);
       });
       if (globalsOf(command).json) return printJson(io, result);
-      const { hours, dumps, claims } = result.files;
-      const what = `${countOf(hours, 'file')} of hours, ${countOf(dumps, 'file')} of dumps, ${countOf(claims, 'claim')}, ${formatSize(result.bytes)}`;
+      const { hours, dumps, claims, deadLetters } = result.files;
+      const what = `${countOf(hours, 'file')} of hours, ${countOf(dumps, 'file')} of dumps, ${countOf(claims, 'claim')}, ${countOf(deadLetters, 'dead letter')}, ${formatSize(result.bytes)}`;
       io.stdout.write(`${result.dryRun ? 'Would be removed' : 'Removed'}: ${what}.\n`);
       if (result.hoursBefore !== null) io.stdout.write(`The lake begins with the hour ${result.hoursBefore}${result.dryRun ? ' then' : ' now'}.\n`);
       if (result.heldBy !== null) io.stdout.write(`Older hours stay: ${result.heldBy}.\n`);

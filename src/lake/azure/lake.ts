@@ -36,6 +36,8 @@ export interface AzureLakeParts {
 }
 
 export class AzureLake implements Lake {
+  /** Put Blob makes a block blob. */
+  readonly appendsAfterPut = false;
   readonly description: string;
   readonly #parts: AzureLakeParts;
   readonly #endpoint: BlobEndpoint;

@@ -93,7 +93,7 @@ export function insertSnapshots(dialect: Dialect, catalog: Catalog, tables: Tabl
     FROM ${tables.bronze} WHERE batch = ${batch} AND operation = 'snapshotEnd'`;
 }
 
-/** Those whose files are all loaded, or replaced by files that are, count from now on. */
+/** Those whose files are all loaded, or replaced by other files that are, count from now on: one of the snapshot counts for itself. */
 export function completeSnapshots(catalog: Catalog, ns: Namespace, batch: number): Statement {
   const parts = text(`left(b.file, position('/end.jsonl' IN b.file)) || 'part-'`);
   return sql`
@@ -101,7 +101,7 @@ export function completeSnapshots(catalog: Catalog, ns: Namespace, batch: number
     FROM (
       SELECT b.file AS whole, CAST(${batch} AS BIGINT) AS completed
       FROM ${catalog.baselines} b JOIN ${catalog.ledger} l ON l.collection = b.collection
-      WHERE b.collection = ${formatNamespace(ns)} AND b.files IS NOT NULL AND l.state IN ('LOADED', 'SUPERSEDED')
+      WHERE b.collection = ${formatNamespace(ns)} AND b.files IS NOT NULL AND (l.state = 'LOADED' OR (l.state = 'SUPERSEDED' AND left(l.superseded_by, length(${parts})) <> ${parts}))
         AND left(l.path, length(${parts})) = ${parts}
       GROUP BY b.file, b.files HAVING count(*) >= b.files
     ) AS c

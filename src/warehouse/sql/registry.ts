@@ -184,5 +184,5 @@ export function selectStems(catalog: Catalog): Statement {
 
 /** Which of some paths the ledger knows, in whatever state. */
 export function selectKnown(catalog: Catalog, paths: readonly string[]): Statement {
-  return sql`SELECT path FROM ${catalog.ledger} WHERE path IN (${paths.length === 0 ? text('NULL') : paths.map((path) => sql`${path}`)})`;
+  return sql`SELECT path, state FROM ${catalog.ledger} WHERE path IN (${paths.length === 0 ? text('NULL') : paths.map((path) => sql`${path}`)})`;
 }

@@ -20,6 +20,8 @@ export interface Range {
   readonly upTo: number;
   /** `''`: none. */
   readonly baseline: string;
+  /** Of these documents alone; left out: of all. */
+  readonly keys?: readonly string[];
 }
 
 /** Rows of bronze that say something of a document which no baseline has taken. */
@@ -27,7 +29,11 @@ export function live(range: Range, alias: string): Statement {
   const column = (name: string): Statement => text(`${alias}${name}`);
   return sql`${column('batch')} > ${range.after} AND ${column('batch')} <= ${range.upTo}
   AND ${column('key')} IS NOT NULL AND ${column('operation')} IN ${DOCUMENT_OPERATIONS}
-  AND ${column('position')} > ${range.baseline}`;
+  AND ${column('position')} > ${range.baseline}${ofKeys(column('key'), range.keys)}`;
+}
+
+function ofKeys(key: Statement, keys: readonly string[] | undefined): Statement {
+  return keys === undefined ? text('') : sql` AND ${key} IN (${keys.map((each) => sql`${each}`)})`;
 }
 
 /** What {@link selectRange} says of a range. */

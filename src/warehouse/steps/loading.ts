@@ -115,19 +115,19 @@ export async function settle<T extends { readonly file: SealedFile }>(
   covered: Coverage,
 ): Promise<T[]> {
   const { catalog } = context;
-  const known = new Set(
-    await knownPaths(
-      session,
-      context,
-      staged.flatMap(({ file: { line } }) => withReplaced(line.path, covered)),
-    ),
+  const states = await knownStates(
+    session,
+    context,
+    staged.flatMap(({ file: { line } }) => withReplaced(line.path, covered)),
   );
+  const known = new Set(states.keys());
   const plan: T[] = [];
   for (const one of staged) {
     const { line } = one.file;
     if (known.has(line.path)) continue;
     const [, ...replaced] = withReplaced(line.path, covered);
-    const some = replaced.some((path) => known.has(path));
+    // A file of which something was erased has no rows any more: what is left of it comes with the one that replaces it.
+    const some = replaced.some((path) => known.has(path) && states.get(path) !== 'ERASED');
     known.add(line.path);
     if (some) {
       await session.run(insertSkipped(catalog, line));
@@ -135,6 +135,7 @@ export async function settle<T extends { readonly file: SealedFile }>(
     }
     plan.push(one);
     for (const path of replaced) {
+      if (known.has(path)) continue;
       known.add(path);
       await session.run(insertSuperseded(catalog, line, path, line.path));
     }
@@ -160,10 +161,14 @@ export function withReplaced(path: string, covered: Coverage): string[] {
 }
 
 export async function knownPaths(session: Session, context: Context, paths: readonly string[]): Promise<ReadonlySet<string>> {
-  const known = new Set<string>();
+  return new Set((await knownStates(session, context, paths)).keys());
+}
+
+async function knownStates(session: Session, context: Context, paths: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  const known = new Map<string, string>();
   for (let from = 0; from < paths.length; from += PATHS_MAX) {
-    const rows = await session.all<{ path: string }>(selectKnown(context.catalog, paths.slice(from, from + PATHS_MAX)));
-    for (const { path } of rows) known.add(path);
+    const rows = await session.all<{ path: string; state: string }>(selectKnown(context.catalog, paths.slice(from, from + PATHS_MAX)));
+    for (const { path, state } of rows) known.set(path, state);
   }
   return known;
 }

@@ -5,14 +5,17 @@
 import type { DocumentSchema } from '../../core/document-schema.ts';
 import { formatNamespace, type Namespace } from '../../core/namespace.ts';
 import type { Timestamp } from '../../core/time.ts';
+import type { SealedLine } from '../../core/ledger.ts';
 import type {
   CollectionRow,
   CollectionStatus,
   LoadResult,
   MergeResult,
+  Origin,
   QueryResult,
   SchemaVersion,
   SealedFile,
+  TakenOver,
   Warehouse,
   WarehouseGap,
 } from '../../core/warehouse.ts';
@@ -27,6 +30,8 @@ import { selectCurrent } from '../sql/silver.ts';
 import { allEntries, findEntry, listCollections, register, tablesOf, type Context } from './collections.ts';
 import { countFailed, learnCollection } from './learner.ts';
 import { mergeCollection, purgeIfComplete } from './merger.ts';
+import { selectKeys } from '../sql/erase.ts';
+import { countKeys, eraseKeys, takeOver } from './eraser.ts';
 import { loadedFiles, loadedLines, proveCollection } from './prover.ts';
 import type { Reads, Session, Write } from './session.ts';
 
@@ -173,6 +178,36 @@ export abstract class SqlWarehouse implements Warehouse {
     const entry = await this.database.read((session) => findEntry(session, this.context, ns), signal);
     if (entry === null || entry.last_batch === 0) return;
     yield* this.database.stream<{ key: string; doc: string | null }>(selectCurrent(tablesOf(this.context, entry)), signal);
+  }
+
+  async *keys(ns: Namespace, before: Timestamp, signal: AbortSignal): AsyncGenerator<string> {
+    const entry = await this.database.read((session) => findEntry(session, this.context, ns), signal);
+    if (entry === null || entry.last_batch === 0) return;
+    for await (const { key } of this.database.stream<{ key: string }>(selectKeys(tablesOf(this.context, entry), before), signal)) yield key;
+  }
+
+  async countKeys(ns: Namespace, keys: readonly string[], before: Timestamp): Promise<number> {
+    return this.database.read((session) => countKeys(session, this.context, ns, keys, before));
+  }
+
+  async eraseKeys(ns: Namespace, keys: readonly string[], before: Timestamp): Promise<number> {
+    const rows = await this.write(async (session) => {
+      const gone = await eraseKeys(session, this.context, ns, keys, before);
+      failpoint('warehouse.before-erase-commit');
+      return gone;
+    });
+    failpoint('warehouse.after-erase-commit');
+    return rows;
+  }
+
+  async takeOver(line: SealedLine, origin: Origin): Promise<TakenOver> {
+    const outcome = await this.write(async (session) => {
+      const taken = await takeOver(session, this.context, line, origin);
+      failpoint('warehouse.before-take-over-commit');
+      return taken;
+    });
+    failpoint('warehouse.after-take-over-commit');
+    return outcome;
   }
 
   loadedFiles(ns: Namespace, signal: AbortSignal): AsyncIterable<LoadedFile> {

@@ -1,6 +1,6 @@
 UPDATE sluice.control SET last_batch = last_batch + 1;
 
-SELECT path FROM sluice.load_ledger WHERE path IN (?, ?);
+SELECT path, state FROM sluice.load_ledger WHERE path IN (?, ?);
 -- ["shop/Orders of 2026/events.jsonl","other.jsonl"]
 
 CREATE TEMPORARY TABLE IF NOT EXISTS sluice.incoming (
@@ -88,7 +88,7 @@ UPDATE sluice.baselines SET files = NULL, batch = c.completed
 FROM (
   SELECT b.file AS whole, CAST(? AS BIGINT) AS completed
   FROM sluice.baselines b JOIN sluice.load_ledger l ON l.collection = b.collection
-  WHERE b.collection = ? AND b.files IS NOT NULL AND l.state IN ('LOADED', 'SUPERSEDED')
+  WHERE b.collection = ? AND b.files IS NOT NULL AND (l.state = 'LOADED' OR (l.state = 'SUPERSEDED' AND left(l.superseded_by, length(left(b.file, position('/end.jsonl' IN b.file)) || 'part-')) <> left(b.file, position('/end.jsonl' IN b.file)) || 'part-'))
     AND left(l.path, length(left(b.file, position('/end.jsonl' IN b.file)) || 'part-')) = left(b.file, position('/end.jsonl' IN b.file)) || 'part-'
   GROUP BY b.file, b.files HAVING count(*) >= b.files
 ) AS c
