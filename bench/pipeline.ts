@@ -25,6 +25,7 @@ export function captureOptionsOf(how: Partial<CaptureOptions>): CaptureOptions {
     pipeline: 'bench',
     startAt: { kind: 'now' },
     collections: STREAM.include,
+    excluded: STREAM.exclude,
     layout: LAYOUT_PRESETS.hive,
     compression: 'none',
     rollBytesMax: 256 << 20,

@@ -175,6 +175,8 @@ const RESOURCES: Readonly<Record<string, readonly [service: Service, model: stri
   'Microsoft.EventHub/namespaces/eventhubs/consumergroups': ['eventHub', 'ConsumerGroup'],
   'Microsoft.EventHub/namespaces/eventhubs/authorizationRules': ['eventHub', 'AuthorizationRule'],
   'Microsoft.DataFactory/factories/linkedservices': ['dataFactory', 'LinkedServiceResource'],
+  'Microsoft.DataFactory/factories/datasets': ['dataFactory', 'DatasetResource'],
+  'Microsoft.DataFactory/factories/dataflows': ['dataFactory', 'DataFlowResource'],
   'Microsoft.DataFactory/factories/pipelines': ['dataFactory', 'PipelineResource'],
   'Microsoft.DataFactory/factories/triggers': ['dataFactory', 'TriggerResource'],
   'Microsoft.App/containerApps': ['appContainers', 'ContainerApp'],

@@ -100,7 +100,9 @@ async function prepared(scratch: string): Promise<Prepared> {
     'spark.driver.host': '127.0.0.1',
     'spark.driver.bindAddress': '127.0.0.1',
     'spark.local.dir': scratch,
-    'spark.driver.extraJavaOptions': `-Djava.io.tmpdir=${scratch}`,
+    // Plans are run as they are: to compile each of them takes longer than the few rows that there are.
+    'spark.sql.codegen.wholeStage': 'false',
+    'spark.driver.extraJavaOptions': `-XX:TieredStopAtLevel=1 -Djava.io.tmpdir=${scratch}`,
   };
   const conf = Object.entries(settings).flatMap(([name, value]) => ['--conf', `${name}=${value}`]);
   const env = {
@@ -134,7 +136,7 @@ export class SparkSession implements AsyncDisposable {
 
   static async start(scratch: string): Promise<SparkSession> {
     const { python, options, env } = await prepared(scratch);
-    const given = { ...env, PYSPARK_SUBMIT_ARGS: `${options.join(' ')} pyspark-shell` };
+    const given = { ...env, PYSPARK_SUBMIT_ARGS: `${options.map((option) => `'${option}'`).join(' ')} pyspark-shell` };
     const script = join(import.meta.dirname, 'fakes/spark-session.py');
     return new SparkSession(follow(spawn(python, [script], { cwd: scratch, env: given, stdio: ['pipe', 'pipe', 'pipe'] })));
   }

@@ -2,7 +2,8 @@
 # MAGIC %md
 # MAGIC # What is in a lake of sluice
 # MAGIC Follows the ledger, never listings: it alone says which files are promised. Reads only. Needs Spark 3.4 or newer and the right to
-# MAGIC read the container (an external location, or `fs.azure…` settings of the cluster).
+# MAGIC read the container (an external location, or `fs.azure…` settings of the cluster). Hours that `sluice compact` has made Parquet of are
+# MAGIC read, too; their lines need a cluster with RDDs (single user), not serverless.
 
 # COMMAND ----------
 
@@ -56,7 +57,16 @@ def events(spark: SparkSession, lake: str, files: DataFrame, db: str, coll: str,
     paths = [f"{lake}/{row.path}" for row in chosen.where(F.col("hour").isin(latest)).select("path").collect()]
     if len(paths) == 0:
         raise ValueError(f"nothing is sealed of {db}.{coll}")
-    return spark.read.option("primitivesAsString", "true").json(paths)
+    compacted = [path for path in paths if path.endswith(".parquet")]
+    reader = spark.read.option("primitivesAsString", "true")
+    if len(compacted) == 0:
+        return reader.json(paths)
+    # One schema over both: a Parquet file of sluice has the line itself in a column.
+    lines = spark.read.parquet(*compacted).select("line")
+    plain = [path for path in paths if not path.endswith(".parquet")]
+    if len(plain) > 0:
+        lines = lines.unionByName(spark.read.text(plain).withColumnRenamed("value", "line"))
+    return reader.json(lines.rdd.map(lambda row: row.line))
 
 
 # COMMAND ----------

@@ -4,6 +4,7 @@
  * Any number of processes may do it at once: who owns a partition adopts it. The first partition comes last, because it publishes the
  * hours for all.
  */
+import { existsSync } from 'node:fs';
 import { systemClock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
 import { ADOPT_LAYOUT, STAGED_ELSEWHERE, STAGED_NOT_WHOLE } from '../core/errors.ts';
@@ -14,16 +15,17 @@ import { adoptPartition } from '../pipeline/adoption.ts';
 import { partitionScope } from '../pipeline/checkpoint.ts';
 import { readStaged } from '../pipeline/staged.ts';
 import { captureOptions, openLake } from './compose.ts';
-import { begin, withLake } from './reshape.ts';
+import { begin, localFolder, withLake } from './reshape.ts';
 import type { AdoptArgs, AdoptSummary, CommandOptions } from './types.ts';
 
 /** @throws STAGED_NOT_WHOLE, STAGED_ELSEWHERE, STAGED_DIFFERS */
 export async function adopt(config: Config, args: AdoptArgs, { log }: CommandOptions, signal: AbortSignal): Promise<AdoptSummary> {
   const { pipeline } = config;
   if (isPerEvent(config.lake.layout)) throw new SluiceError(ADOPT_LAYOUT, `lake.layout is per-event`);
-  await using lake = await openLake(config, { log });
+  if (args.from.startsWith('file:') && !existsSync(localFolder(args.from))) throw new SluiceError(STAGED_NOT_WHOLE, `${args.from} is not there`);
   await using staging = await openLake(withLake(config, args.from), { log });
   const staged = await readStaged(staging, signal);
+  await using lake = await openLake(config, { log });
   if (staged.pipeline !== pipeline) throw new SluiceError(STAGED_ELSEWHERE, `it is of the pipeline ${staged.pipeline}, this is ${pipeline}`);
   const first = staged.partitions.map(({ fingerprint, firstAt }) => ({ fingerprint, at: firstAt }));
   const producer = await begin(config, lake, () => Promise.resolve(first), signal);

@@ -147,6 +147,7 @@ export async function captureOptions(config: Config, options: HowToRun): Promise
     pipeline: config.pipeline,
     startAt: await startAt(config),
     collections: source.include,
+    excluded: source.exclude,
     layout: lake.layout,
     compression: lake.compression,
     rollBytesMax: lake.roll.maxBytes,

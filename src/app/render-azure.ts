@@ -64,10 +64,23 @@ export interface AdfArgs {
   readonly minute: number;
   /** As in `render snowflake`, for a lake that is not named in the configuration. */
   readonly lake: string | null;
+  /** Where Capture writes to, and where a data flow shall write what it makes of it; `null`: none. */
+  readonly dataFlow: { readonly capture: string; readonly to: string } | null;
 }
 
 /** @throws CONFIG_CONFLICT, USAGE */
-export async function adfFiles(config: Config, { collections, minute, lake }: AdfArgs): Promise<readonly TextFile[]> {
+export async function adfFiles(config: Config, args: AdfArgs): Promise<readonly TextFile[]> {
+  const flow = args.dataFlow === null ? [] : await dataFlowFiles(config, args.dataFlow);
+  // Who only wants to look into Capture files need not have a warehouse.
+  return args.dataFlow !== null && config.warehouse?.kind !== 'snowflake' ? flow : [...(await loadingFiles(config, args)), ...flow];
+}
+
+async function dataFlowFiles(config: Config, { capture, to }: { readonly capture: string; readonly to: string }): Promise<readonly TextFile[]> {
+  const { renderDataFlow } = await import('../render/adf-data-flow.ts');
+  return renderDataFlow({ pipeline: config.pipeline, capture: azureLake(capture)!, to: azureLake(to)! });
+}
+
+async function loadingFiles(config: Config, { collections, minute, lake }: AdfArgs): Promise<readonly TextFile[]> {
   const { renderAdf } = await import('../render/adf.ts');
   const { objectOf } = await import('../warehouse/snowflake/render/plan.ts');
   const { parseTarget } = await import('../warehouse/snowflake/target.ts');

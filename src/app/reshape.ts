@@ -93,7 +93,7 @@ export function withLake(config: Config, url: string): Config {
   return { ...config, lake: { ...config.lake, url, kind: local ? 'local' : 'azure', root: local ? localFolder(url) : '' } };
 }
 
-function localFolder(url: string): string {
+export function localFolder(url: string): string {
   return url.slice('file:'.length).replace(/^\/\/(?=\/)/, '');
 }
 

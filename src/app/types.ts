@@ -287,7 +287,7 @@ export interface GapReport {
 /** A collection that is being read whole. */
 export interface SnapshotReport {
   readonly namespace: string;
-  readonly cause: 'start' | 'asked' | 'repair';
+  readonly cause: 'start' | 'asked' | 'repair' | 'renamed' | 'included';
   /** The point of the stream that it belongs to. */
   readonly at: string;
   readonly begunAt: string;

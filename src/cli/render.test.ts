@@ -90,6 +90,30 @@ describe.each<readonly [what: string, args: readonly string[], changed: string]>
   });
 });
 
+describe('sluice render adf --capture', () => {
+  const FLOW = [
+    'render',
+    'adf',
+    '--capture',
+    'abfss://capture@acme.dfs.core.windows.net',
+    '--to',
+    'https://acme.blob.core.windows.net/look/at',
+    '--out',
+    'flow',
+  ];
+
+  it('writes a data flow, also without a warehouse', async () => {
+    await configure();
+    expect((await sluice(...FLOW)).code).toBe(0);
+    expect((await readdir(join(folder, 'flow'))).toSorted()).toEqual(['capture-flow.json', 'deploy-capture-flow.sh']);
+    expect(await readFile(join(folder, 'flow/capture-flow.json'), 'utf8')).toContain('"fileSystem": "look"');
+    await configure({ warehouse: SNOWFLAKE });
+    expect((await sluice(...FLOW, 'shop.orders')).code).toBe(0);
+    expect((await readdir(join(folder, 'flow'))).toSorted()).toContain('adf.json');
+    expect((await sluice(...FLOW.slice(0, 4))).code).toBe(2);
+  });
+});
+
 const CAPTURED = 'https://acmelake.blob.core.windows.net/capture';
 const SPARK = ['render', 'spark', '--from', CAPTURED, '--staging', 'file:./staging'];
 
@@ -187,7 +211,7 @@ describe('sluice render function', () => {
   });
 
   it.each([
-    ['nothing that rings', [], /nothing rings/],
+    ['no trigger', [], /has no trigger/],
     ['a command that there is not', ['--timer', '0 10 * * * * laod'], /has no command laod/],
     ['an option that there is not', ['--event-hub', 'run --for-ever'], /no option --for-ever/],
     ['a cron line of five fields', ['--timer', '10 * * * * load'], /six fields/],

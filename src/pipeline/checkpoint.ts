@@ -90,6 +90,8 @@ export interface Checkpoint {
   /** Everything before it (exclusive) has been read and is durable. */
   watermark: Timestamp;
   fingerprint: string;
+  /** Globs of the collections that it covers; absent: written before this was kept. */
+  filter?: { readonly include: readonly string[]; readonly exclude: readonly string[] };
   /** Template of the paths. */
   layout: string;
   parts: PartRecord[];
@@ -235,6 +237,7 @@ function missingField(raw: Readonly<Record<string, unknown>>): string | null {
     ['ledger', ledger === null || (isRecord(ledger) && typeof ledger['path'] === 'string' && isCount(ledger['length']))],
     ['gaps', Array.isArray(gaps) && gaps.every(isGap)],
     ['snapshots', raw['snapshots'] === undefined || (Array.isArray(raw['snapshots']) && raw['snapshots'].every(isSnapshot))],
+    ['filter', raw['filter'] === undefined || isFilter(raw['filter'])],
     ['cleanStop', typeof raw['cleanStop'] === 'boolean'],
     ['bus', raw['bus'] === undefined || isBus(raw['bus'])],
   ];
@@ -300,6 +303,11 @@ function isSnapshot(snapshot: unknown): boolean {
     ['open', 'sealing'].includes(String(part['state']));
   const lists = (ranges === null || (Array.isArray(ranges) && ranges.every(isRange))) && Array.isArray(parts) && parts.every(isSnapshotPart);
   return texts && counts && lists && typeof snapshot['at']['position'] === 'string';
+}
+
+function isFilter(filter: unknown): boolean {
+  const isGlobs = (globs: unknown): boolean => Array.isArray(globs) && globs.every((glob) => typeof glob === 'string');
+  return isRecord(filter) && isGlobs(filter['include']) && isGlobs(filter['exclude']);
 }
 
 function isBus(bus: unknown): boolean {

@@ -9,9 +9,6 @@
  * checkpoint from which the next compaction goes on. Nothing of an hour is touched before its new files are whole on the lake.
  */
 import { createHash } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { Clock } from '../core/clock.ts';
 import { SluiceError, reasonOf } from '../core/error.ts';
 import { COMPACT_BUSY, COMPACT_DIFFERS, COMPACT_LAYOUT, LAKE_CONFLICT, LAKE_DAMAGED, WAREHOUSE_FAILED } from '../core/errors.ts';
@@ -19,6 +16,7 @@ import type { Lake, LakePath } from '../core/lake.ts';
 import { isPerEvent, isSnapshotPath } from '../core/layout.ts';
 import { type SealedLine } from '../core/ledger.ts';
 import type { ParquetWriter } from '../core/parquet.ts';
+import { Scratch, sweepScratch } from '../core/scratch.ts';
 import { failpoint } from '../ops/failpoint.ts';
 import type { Logger } from '../ops/log.ts';
 import { newStats } from '../ops/stats.ts';
@@ -94,6 +92,8 @@ async function hasBegun(lake: Lake, pipeline: string, signal: AbortSignal): Prom
   return checkpoint !== null && checkpoint.parts.length > 0;
 }
 
+/** Begins the names of folders for what does not fit into memory. */
+const SCRATCH = 'sluice-compact';
 /** What is wrong with this hour alone. */
 const OF_ONE_HOUR = [LAKE_DAMAGED, COMPACT_DIFFERS, WAREHOUSE_FAILED, LAKE_CONFLICT] as const;
 
@@ -113,6 +113,8 @@ class Compaction {
   async run(signal: AbortSignal): Promise<void> {
     const { lake, clock } = this.#parts;
     const { pipeline } = this.#options;
+    // Also when there is nothing left to do but what a killed one had begun.
+    await sweepScratch(SCRATCH);
     const committer = await Committer.load(lake, pipeline, this.#about.layout, clock, newStats(), signal, MAINTENANCE);
     committer.state.epoch += 1;
     committer.state.cleanStop = false;
@@ -175,26 +177,23 @@ class Compaction {
     const plan = await planCompaction(readLedger(lake, pipeline, '', signal), this.#about, horizon, this.#options);
     const hours = await this.#loadedHours(plan.hours);
     if (hours.length === 0) return;
-    const folder = await mkdtemp(join(tmpdir(), 'sluice-compact-'));
-    try {
-      await using writer = await openWriter(folder);
-      for (const [index, hour] of hours.entries()) {
-        signal.throwIfAborted();
-        onProgress?.({ hours: index, hoursTotal: hours.length });
-        try {
-          const made: Compacted[] = [];
-          for (const merge of hour.merges) made.push(await makeParquet(lake, merge, committer.state.epoch, { writer, folder }, signal));
-          await this.#replace(committer, ledger, hour, made, plan.inForce.get(hour.key) ?? [], signal);
-        } catch (error) {
-          if (signal.aborted || !SluiceError.is(error, ...OF_ONE_HOUR)) throw error;
-          this.#totals.failed.push({ hour: hour.key, reason: `${error.code}: ${reasonOf(error)}` });
-          log.error({ err: error, hour: hour.key }, 'this hour stays as it is');
-        }
+    await using scratch = await Scratch.make(SCRATCH);
+    const { folder } = scratch;
+    await using writer = await openWriter(folder);
+    for (const [index, hour] of hours.entries()) {
+      signal.throwIfAborted();
+      onProgress?.({ hours: index, hoursTotal: hours.length });
+      try {
+        const made: Compacted[] = [];
+        for (const merge of hour.merges) made.push(await makeParquet(lake, merge, committer.state.epoch, { writer, folder }, signal));
+        await this.#replace(committer, ledger, hour, made, plan.inForce.get(hour.key) ?? [], signal);
+      } catch (error) {
+        if (signal.aborted || !SluiceError.is(error, ...OF_ONE_HOUR)) throw error;
+        this.#totals.failed.push({ hour: hour.key, reason: `${error.code}: ${reasonOf(error)}` });
+        log.error({ err: error, hour: hour.key }, 'this hour stays as it is');
       }
-      onProgress?.({ hours: hours.length, hoursTotal: hours.length });
-    } finally {
-      await rm(folder, { recursive: true, force: true });
     }
+    onProgress?.({ hours: hours.length, hoursTotal: hours.length });
   }
 
   /** The warehouse takes the files that it knows of: those of an hour that it has not loaded whole stay until it has. */

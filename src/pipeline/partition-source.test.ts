@@ -62,6 +62,7 @@ async function consumedInto(store: MemoryStore, how: How, parts: readonly (reado
       group: 'g',
       partitionBy: 'collection' as const,
       collections: [],
+      excluded: [],
       layout: LAYOUT_PRESETS.hive,
       compression: 'none' as const,
       rollBytesMax: 1 << 20,

@@ -6,8 +6,6 @@
  * (SQLite), so that a collection may be larger than memory.
  */
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isObject, jsonText, parseJson } from '../core/extended-json.ts';
 import { OPERATIONS } from '../core/event.ts';
@@ -15,6 +13,7 @@ import type { Lake } from '../core/lake.ts';
 import type { SealedLine } from '../core/ledger.ts';
 import { documentKeyOf, parseLine, textOf } from '../core/line.ts';
 import type { Namespace } from '../core/namespace.ts';
+import { Scratch } from '../core/scratch.ts';
 import { compareTimestamps, type Timestamp } from '../core/time.ts';
 import { sealedEvents } from './event-files.ts';
 import { planRestore, type RestorePlan } from './restore-plan.ts';
@@ -52,23 +51,19 @@ export async function* restore(
   signal: AbortSignal,
 ): AsyncGenerator<string> {
   const plan = await planRestore(lake, options.pipeline, options.ns, options.asOf, signal);
-  const folder = await mkdtemp(join(tmpdir(), 'sluice-restore-'));
-  try {
-    using state = new State(join(folder, 'documents'));
-    const events = await follow(lake, plan, options, state, signal);
-    let documents = 0;
-    const unknown: string[] = [];
-    for (const { key, doc } of state.all()) {
-      signal.throwIfAborted();
-      if (doc !== null) {
-        documents += 1;
-        yield doc;
-      } else if (unknown.length < UNKNOWN_MAX) unknown.push(key);
-    }
-    onEnd({ events, documents, unknown });
-  } finally {
-    await rm(folder, { recursive: true, force: true });
+  await using scratch = await Scratch.make('sluice-restore');
+  using state = new State(join(scratch.folder, 'documents'));
+  const events = await follow(lake, plan, options, state, signal);
+  let documents = 0;
+  const unknown: string[] = [];
+  for (const { key, doc } of state.all()) {
+    signal.throwIfAborted();
+    if (doc !== null) {
+      documents += 1;
+      yield doc;
+    } else if (unknown.length < UNKNOWN_MAX) unknown.push(key);
   }
+  onEnd({ events, documents, unknown });
 }
 
 async function follow(lake: Lake, { base, events }: RestorePlan, options: RestoreOptions, state: State, signal: AbortSignal): Promise<number> {

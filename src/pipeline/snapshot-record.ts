@@ -13,8 +13,8 @@ import type { Namespace } from '../core/namespace.ts';
 import type { SnapshotPoint, SnapshotTarget } from '../core/snapshot.ts';
 import { hourName, hourOf, type Timestamp } from '../core/time.ts';
 
-/** Why it is taken: the pipeline's beginning, somebody has asked for it, or a gap. */
-export type SnapshotCause = 'start' | 'asked' | 'repair';
+/** Why it is taken: the pipeline's beginning, somebody has asked for it, a gap, a rename that has brought its documents, a wider filter. */
+export type SnapshotCause = 'start' | 'asked' | 'repair' | 'renamed' | 'included';
 
 /** Keys in base64. All documents up to `after` are in sealed parts. */
 export interface RangeRecord {
@@ -58,6 +58,8 @@ export interface SnapshotRecord {
   bytesRead: number;
   /** Why it does not go on, until somebody starts the pipeline again. */
   failed?: string;
+  /** Something else has come under its name meanwhile: it is read once more when it is read. */
+  again?: { readonly cause: SnapshotCause; readonly at: SnapshotRecord['at'] };
 }
 
 export interface SnapshotStart {

@@ -20,6 +20,7 @@ import { failpoint } from '../ops/failpoint.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
 import type { Committer } from './committer.ts';
+import { nextOf, takeUp } from './arrivals.ts';
 import { SUFFIX, type Compression } from './compression.ts';
 import type { Ledger } from './ledger.ts';
 import { inParallel } from './parallel.ts';
@@ -139,6 +140,19 @@ export class Snapshots implements AsyncDisposable {
     const start = { cause: 'asked', at: await now(), begunAt: new Date(clock.now()).toISOString() } as const;
     if (targets.length > 0) await this.#ask((answer) => ({ kind: 'plan', targets, start, ...answer }));
     return { begun: targets, underWay, refused: chosen.filter(({ refused }) => refused !== null) };
+  }
+
+  /** Collections that begin without inserts, as the batch says that is about to be written. Called by the main job alone. */
+  async arrived(collections: readonly Namespace[], now: () => Promise<SnapshotPoint>, signal: AbortSignal): Promise<void> {
+    const { source, committer, ledger, clock, log } = this.#parts;
+    const names = new Set(collections.map(formatNamespace));
+    const begunAt = new Date(clock.now()).toISOString();
+    const at = await now();
+    // One that has gone again has nothing to be read.
+    const targets = (await source.targets(signal)).filter(({ namespace }) => names.has(formatNamespace(namespace)));
+    takeUp(committer.state, targets, { cause: 'renamed', at, begunAt, since: ledger.day }, log);
+    this.#count();
+    this.#readers.tell();
   }
 
   /** Reads all that is to be read, without anybody who reads the stream meanwhile. */
@@ -269,7 +283,8 @@ export class Snapshots implements AsyncDisposable {
       record.bytesRead += part.length;
       return;
     }
-    state.snapshots = state.snapshots.filter((each) => each !== record);
+    const next = nextOf(record, new Date(clock.now()).toISOString(), ledger.day);
+    state.snapshots = [...state.snapshots.filter((each) => each !== record), ...next];
     ledger.forgetSnapshot(folderOf(record));
     log.info({ collection: formatNamespace(record.ns), rows: record.rows, files: record.files }, 'the snapshot of a collection is complete');
     if (record.cause !== 'repair' || state.snapshots.some(({ cause }) => cause === 'repair')) return;

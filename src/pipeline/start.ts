@@ -17,6 +17,7 @@ import type { Logger } from '../ops/log.ts';
 import type { GapRecord } from './checkpoint.ts';
 import type { Committer } from './committer.ts';
 import { readLedger, type Ledger } from './ledger.ts';
+import { includedSince, isSameFilter, takeUp, tellMissing } from './arrivals.ts';
 import { newSnapshot, type SnapshotCause } from './snapshot-record.ts';
 
 export interface StartOptions {
@@ -24,6 +25,7 @@ export interface StartOptions {
   readonly startAt: StartAt | { readonly kind: 'snapshot' };
   /** The globs, for the record of a gap. */
   readonly collections: readonly string[];
+  readonly excluded: readonly string[];
   /** Goes on after a recorded gap at the oldest event that is left. */
   readonly acceptGap: boolean;
   /** Does so by itself, and reads whole what the gap may have left out. */
@@ -54,7 +56,36 @@ interface StartedWith {
 }
 
 /** The point to read from; durable before the first event is read, else `startAt: now` could begin twice. */
-export async function startPoint(context: StartContext, { fingerprint, replayAt }: StartedWith, signal: AbortSignal): Promise<ResumePoint> {
+export async function startPoint(context: StartContext, started: StartedWith, signal: AbortSignal): Promise<ResumePoint> {
+  const { state } = context.committer;
+  const filter = { include: context.collections, exclude: context.excluded };
+  if (state.resume === null) state.filter = filter;
+  const point = await pointOf(context, started, signal);
+  if (!isSameFilter(state.filter, filter)) {
+    await takeUpIncluded(context, signal);
+    state.filter = filter;
+    await context.committer.save('start');
+  }
+  return point;
+}
+
+/** The filter is another one than before: what it covers only now has had no history so far. */
+async function takeUpIncluded({ source, startAt, whole, committer, clock, log }: StartContext, signal: AbortSignal): Promise<void> {
+  const { state } = committer;
+  if (whole === null) return;
+  const targets = includedSince(state.filter, await whole.source.targets(signal));
+  if (targets.length === 0) return;
+  if (startAt.kind !== 'snapshot')
+    return tellMissing(
+      targets.map(({ namespace }) => namespace),
+      'included',
+      log,
+    );
+  const at = await source.resolve({ kind: 'now' }, signal);
+  takeUp(state, targets, { cause: 'included', at, begunAt: new Date(clock.now()).toISOString(), since: whole.ledger.day }, log);
+}
+
+async function pointOf(context: StartContext, { fingerprint, replayAt }: StartedWith, signal: AbortSignal): Promise<ResumePoint> {
   const { source, log, committer, acceptGap, whole } = context;
   const isRepaired = context.onHistoryLost === 'repair' && whole !== null;
   const { state } = committer;

@@ -1,10 +1,9 @@
 /** What is rendered for Azure Functions, and its code run for real: a host of the test's own in place of `@azure/functions`, and sluice itself. */
-import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { makeApp, ring as ringIn, type Rung } from '../../test/fakes/function-app.ts';
 import { shellProblem } from '../../test/shell.ts';
 import { renderFunction, type FunctionPlan } from './function.ts';
 
@@ -31,28 +30,6 @@ it('what is rendered for Azure Functions is as it was, and its script can be rea
   expect(shellProblem(files.find(({ name }) => name === 'package.sh')!.text)).toBeNull();
 });
 
-/** Keeps what the app registers, and rings once for the function that is named. */
-const HOST = `
-export const registered = [];
-const register = (kind) => (name, options) => void registered.push({ kind, name, ...options });
-export const app = { timer: register('timer'), eventHub: register('eventHub'), storageBlob: register('blob') };
-`;
-const RING = `
-import { registered } from '@azure/functions';
-await import('./index.js');
-const said = [];
-const [, , name] = process.argv;
-const one = registered.find((it) => it.name === name);
-const failed = one === undefined ? null : await one.handler([], { log: (line) => said.push(line) }).then(() => null, (error) => error.message);
-process.stdout.write(JSON.stringify({ registered, said, failed }));
-`;
-
-interface Rung {
-  readonly registered: readonly Readonly<Record<string, unknown>>[];
-  readonly said: readonly string[];
-  readonly failed: string | null;
-}
-
 describe('the Function app', () => {
   let folder: string;
   beforeAll(async () => {
@@ -61,19 +38,8 @@ describe('the Function app', () => {
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
   async function ring(name: string, plan: FunctionPlan): Promise<Rung> {
-    const app = await mkdtemp(join(folder, 'app-'));
-    for (const file of renderFunction(plan)) await writeFile(join(app, file.name), file.text);
-    await mkdir(join(app, 'node_modules/@azure/functions'), { recursive: true });
-    await writeFile(join(app, 'node_modules/@azure/functions/package.json'), '{ "type": "module", "exports": "./index.js" }');
-    await writeFile(join(app, 'node_modules/@azure/functions/index.js'), HOST);
-    await writeFile(join(app, 'ring.js'), RING);
-    await writeFile(
-      join(app, 'sluice.yaml'),
-      JSON.stringify({ pipeline: 'shop', source: { uri: 'mongodb://127.0.0.1:1/?replicaSet=rs0' }, lake: { url: 'file:./lake' } }),
-    );
-    await symlink(join(import.meta.dirname, '../..'), join(app, 'sluice'));
-    const { stdout } = await promisify(execFile)(process.execPath, ['ring.js', name], { cwd: app });
-    return JSON.parse(stdout) as Rung;
+    const config = { pipeline: 'shop', source: { uri: 'mongodb://127.0.0.1:1/?replicaSet=rs0' }, lake: { url: 'file:./lake' } };
+    return await ringIn(await makeApp(folder, renderFunction(plan), config), name);
   }
   const only = (command: readonly string[], timeLimitSeconds = 60): FunctionPlan => ({
     ...PLAN,

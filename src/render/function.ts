@@ -32,6 +32,8 @@ export function renderFunction(plan: FunctionPlan): readonly TextFile[] {
       functionTimeout: duration(timeLimitSeconds + 30),
       extensionBundle: { id: 'Microsoft.Azure.Functions.ExtensionBundle', version: '[4.*, 5.0.0)' },
       logging: { applicationInsights: { samplingSettings: { isEnabled: false } } },
+      // A command reads all files that there are: more at once would only wait for each other.
+      ...(functions.some(({ kind }) => kind === 'blob') && { extensions: { blobs: { maxDegreeOfParallelism: 1 } } }),
     }),
     jsonFile('package.json', {
       name: `sluice-${pipeline.toLowerCase()}-functions`,

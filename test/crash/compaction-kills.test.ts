@@ -3,7 +3,7 @@
  * source. The lake is on a local disk, where whoever comes next cuts the ledger back to what is durable.
  */
 import { execFile } from 'node:child_process';
-import { appendFile, cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -128,9 +128,12 @@ describe.each(NAMES)('killed at %s', (name) => {
     const before = await look(root);
     const died = await sluice(config, ['compact'], { SLUICE_FAILPOINT: name });
     expect(died.signal, died.err).toBe('SIGKILL');
+    const left = async (): Promise<string[]> => (await readdir(folder)).filter((each) => each.startsWith('sluice-compact-'));
+    if (name === 'compact.before-put') expect(await left()).toHaveLength(1);
     expect(await look(root)).toMatchObject({ lines: before.lines, faults: [] });
     const { code, err } = await sluice(config, ['compact']);
     expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(await left()).toEqual([]);
     expect(await look(root)).toEqual({ lines: before.lines, parquet: 2, faults: [] });
   });
 });

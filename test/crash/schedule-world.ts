@@ -241,6 +241,7 @@ export const OPTIONS: CaptureOptions = {
   pipeline: 'p',
   startAt: { kind: 'now' },
   collections: ['db.*'],
+  excluded: [],
   layout: LAYOUT_PRESETS.hive,
   compression: 'none',
   rollBytesMax: 400,

@@ -125,6 +125,18 @@ describe('Capture files become the lake', () => {
     expect((await sluice(at.config, ['verify'])).code).toBe(0);
   });
 
+  it('also where it goes on before a file that repeats what older ones hold', async () => {
+    const at = await place();
+    await capture(at.captured, AZURE, (_, n) => n < 2);
+    expect((await sluice(at.config, reshapeArgs(at))).err).toBe('');
+    await capture(at.captured, AZURE, (_, n) => n >= 2);
+    // Written once more, later.
+    await writeCapture(at.captured, 0, 800, logs[0]!.slice(3, 9), AZURE);
+    await writeCapture(at.captured, 0, 801, logs[0]!.slice(-1), AZURE);
+    expect((await sluice(at.config, reshapeArgs(at))).err).toBe('');
+    await proven(at.lake);
+  });
+
   it.each(['delete', 'move'])('and then %s what was read', async (then) => {
     const at = await place();
     await capture(at.captured);

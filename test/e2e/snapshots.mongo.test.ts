@@ -10,7 +10,7 @@ import { snapshotPipeline } from '../../src/app/snapshot.ts';
 import { readStatus } from '../../src/app/status.ts';
 import { SNAPSHOT_FAILED, SNAPSHOT_REFUSED } from '../../src/core/errors.ts';
 import { compareTimestamps } from '../../src/core/time.ts';
-import { silentLog } from '../../src/ops/log.ts';
+import { makeLog, silentLog } from '../../src/ops/log.ts';
 import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
 import { FORGETFUL, forget, startMongo } from '../mongo.ts';
 import { clusterTime } from './change-stream.ts';
@@ -65,6 +65,12 @@ async function fill(db: string, coll: string, count: number): Promise<void> {
 async function endedIn(work: Workspace, table: string): Promise<readonly (readonly unknown[])[]> {
   await using warehouse = await openWarehouse(join(work.folder, 'warehouse.duckdb'));
   return (await warehouse.query(`select operation, deleted_at, count(*) from silver.${table} where not is_current group by all`, 10, never)).rows;
+}
+
+/** Why each complete snapshot was taken, and of what. */
+function snapshotEndsOf(files: ReadonlyMap<string, Buffer>): readonly string[] {
+  const ends = snapshotLinesOf(files).filter(({ event }) => event._meta.operationType === 'snapshotEnd');
+  return ends.map(({ event, text }) => `${(JSON.parse(text) as { snapshot: { cause: string } }).snapshot.cause} ${event._meta.ns.coll}`);
 }
 
 async function faultsOf(work: Workspace, db: string, ...colls: readonly string[]): Promise<unknown[]> {
@@ -185,6 +191,81 @@ describe('onHistoryLost: repair', () => {
     await run.stop();
     await new PipelineRun(config, { role: 'all', untilIdleMs: 0 }).done;
     expect(await faultsOf(work, db, 'a', 'b')).toEqual([]);
+  });
+});
+
+describe('collections that begin without inserts', () => {
+  const included = (db: string, ...colls: readonly string[]): readonly string[] => colls.map((coll) => `${db}.${coll}`);
+
+  it('are read whole by themselves: renamed from outside and within, made by $out, included later and again', async () => {
+    const db = 'arrivals';
+    for (const [coll, count] of Object.entries({ a: 60, outside: 40, extra: 30, back: 20 })) await fill(db, coll, count);
+    await using work = await Workspace.make();
+    const first = work.config(settings(db, { include: included(db, 'a', 'b', 'c', 'out', 'back') }));
+    await using run = await new PipelineRun(first, { role: 'all' }).running();
+    await until('the first snapshots are complete', async () => run.stats.snapshotRows === 80 && run.stats.snapshotsOpen === 0);
+    await client.db(db).renameCollection('outside', 'b');
+    await client
+      .db(db)
+      .collection('a')
+      .aggregate([{ $match: { n: { $lt: 25 } } }, { $out: 'out' }])
+      .toArray();
+    await client.db(db).renameCollection('a', 'c');
+    await run.reaches(await mark(client, db, 'back'));
+    await until('all of them are read', () => run.stats.snapshotRows === 80 + 40 + 25 + 60 && run.stats.snapshotsOpen === 0);
+    await run.stop();
+    await new PipelineRun(first, { role: 'all', untilIdleMs: 0 }).done;
+    expect(await faultsOf(work, db, 'a', 'b', 'c', 'out', 'back')).toEqual([]);
+
+    const narrower = work.config(settings(db, { include: included(db, 'b', 'c', 'out') }));
+    await new PipelineRun(narrower, { role: 'all', untilIdleMs: 0 }).done;
+    await client
+      .db(db)
+      .collection('back')
+      .deleteMany({ n: { $lt: 5 } });
+    const wider = work.config(settings(db, { include: included(db, 'b', 'c', 'out', 'back', 'extra') }));
+    await new PipelineRun(narrower, { role: 'all', untilIdleMs: 100 }).done;
+    await new PipelineRun(wider, { role: 'all', untilIdleMs: 100 }).done;
+    expect(await faultsOf(work, db, 'b', 'c', 'out', 'back', 'extra')).toEqual([]);
+    const causes = new Set(snapshotEndsOf(await readLake(work.lake)));
+    expect(causes).toEqual(new Set(['start a', 'start back', 'renamed b', 'renamed out', 'renamed c', 'included back', 'included extra']));
+  });
+
+  it('are read once more when something else has come under their name while they were read', async () => {
+    const db = 'twice';
+    await fill(db, 'a', 400);
+    await fill(db, 'outside', 50);
+    await using work = await Workspace.make();
+    const config = work.config(settings(db, { include: included(db, 'a'), snapshot: { maxBytesPerSecond: '64KiB' } }));
+    await using run = await new PipelineRun(config, { role: 'all' }).running();
+    await until('it is being read', () => run.stats.snapshotsOpen === 1);
+    await client.db(db).renameCollection('outside', 'a', { dropTarget: true });
+    await run.reaches(await mark(client, db, 'a'));
+    await run.stop();
+    await new PipelineRun(work.config(settings(db, { include: included(db, 'a') })), { role: 'all', untilIdleMs: 100 }).done;
+    expect(snapshotEndsOf(await readLake(work.lake))).toEqual(['start a', 'renamed a']);
+    expect(await faultsOf(work, db, 'a')).toEqual([]);
+  });
+
+  it('are named where snapshots were not asked for', async () => {
+    const db = 'named';
+    for (const coll of ['outside', 'extra']) await fill(db, coll, 5);
+    await using work = await Workspace.make();
+    const lines: string[] = [];
+    const destination = { write: (line: string) => void lines.push(line) };
+    const log = makeLog({ level: 'warn', destination, pretty: false, scrub: (text) => text });
+    const narrow = work.config(settings(db, { startAt: 'now', include: included(db, 'a') }));
+    await using run = await new PipelineRun(narrow, { role: 'all', log }).running();
+    await client.db(db).renameCollection('outside', 'a');
+    await run.reaches(await mark(client, db, 'a'));
+    await run.stop();
+    await new PipelineRun(work.config(settings(db, { startAt: 'now', include: included(db, 'a', 'extra') })), { role: 'all', untilIdleMs: 0, log })
+      .done;
+    expect(lines.filter((line) => line.includes('sluice snapshot'))).toEqual([
+      expect.stringMatching(/named\.a.*were renamed/),
+      expect.stringMatching(/named\.extra.*are included only now/),
+    ]);
+    expect(snapshotEndsOf(await readLake(work.lake))).toEqual([]);
   });
 });
 

@@ -160,11 +160,15 @@ async function lettersOf(at: Place): Promise<object[]> {
 }
 
 describe.skipIf(reason !== null)('a backlog by way of Spark', () => {
-  it('is, after a job that was killed in the middle, line by line what reshape writes, once', { timeout: 300_000 }, async () => {
+  it('is, after a job that was killed in the middle, line by line what reshape writes, once', { timeout: 1_800_000 }, async () => {
     const at = backlog;
     const { job, args } = await rendered(at);
     const first = await sparkSubmit(job, args, join(folder, 'killed'));
-    await until('the job writes lines', () => stat(join(at.staging, 'lines')).catch(() => null), 120_000);
+    const died = first.ended.then(({ err }) => {
+      throw new Error(`the job has ended before it wrote a line: ${err}`);
+    });
+    await Promise.race([died, until('the job writes lines', () => stat(join(at.staging, 'lines')).catch(() => null), 1_200_000)]);
+    died.catch(() => {});
     first.child.kill('SIGKILL');
     expect((await first.ended).signal).toBe('SIGKILL');
     expect((await adopt(at)).err).toMatch(/SLC-1650.*the job has not ended|SLC-1650.*no partition is there/s);
@@ -185,7 +189,7 @@ describe.skipIf(reason !== null)('a backlog by way of Spark', () => {
     await proven(lake);
   });
 
-  it('ends before what somebody has to decide, which reshape tells, and goes on from where that has come to', { timeout: 300_000 }, async () => {
+  it('ends before what somebody has to decide, which reshape tells, and goes on from where that has come to', { timeout: 1_800_000 }, async () => {
     const at = await place();
     const isCut = (partition: number, n: number): boolean => partition === 0 && n === 2;
     const paths = await mixed(at.captured, (partition, n) => !isCut(partition, n));
@@ -216,13 +220,45 @@ describe.skipIf(reason !== null)('a backlog by way of Spark', () => {
     await proven(at);
   });
 
-  it('of which a Parquet file is cut short is not taken', { timeout: 300_000 }, async () => {
+  it('of which a Parquet file is cut short is not taken', { timeout: 1_800_000 }, async () => {
     const at = await place();
     const [path] = (await captureLogs(topic, at.captured, { ...AZURE, codec: 'parquet' })) as [string];
     const whole = await readFile(path);
     await writeFile(path, whole.subarray(0, whole.length - 5));
     expect((await runJob(at)).failed).toContain('is not a Parquet file');
     expect((await adopt(at)).err).toContain('SLC-1650');
+  });
+});
+
+describe.skipIf(reason !== null)('the notebook for Databricks', () => {
+  it('sees every event of a lake in which some hours are compacted', { timeout: 1_800_000 }, async () => {
+    const at = await stagedPlace();
+    expect((await adopt(at)).err).toBe('');
+    const script = join(import.meta.dirname, '../fakes/spark-notebook.py');
+    const notebook = join(import.meta.dirname, '../../deploy/databricks/discovery.py');
+    const seen = async (): Promise<unknown> => {
+      const { failed, said } = await spark.run(script, [notebook, `file://${at.lake}`, 'p', 'db', 'a']);
+      expect(failed).toBeNull();
+      return JSON.parse(said.at(-1)!);
+    };
+    const before = await seen();
+    const ids = Object.entries(topic.expected)
+      .filter(([hour]) => hour.startsWith('a '))
+      .flatMap(([, lines]) => lines.trim().split('\n'));
+    const positions = ids.map((line) => (JSON.parse(line) as { _meta: { position: string } })._meta.position);
+    expect(before).toMatchObject({
+      positions: positions.toSorted(),
+      collections: [
+        ['a', ids.length],
+        ['bb', SCRIPT.events.length - ids.length],
+      ],
+    });
+    // One hour as Parquet beside one as lines, then all that may be.
+    expect((await sluice(at, ['compact', '--to', '20261121-08'])).err).toBe('');
+    expect(await seen()).toEqual(before);
+    expect((await sluice(at, ['compact'])).err).toBe('');
+    expect((await readdir(at.lake, { recursive: true })).filter((path) => path.endsWith('.parquet')).length).toBeGreaterThan(2);
+    expect(await seen()).toEqual(before);
   });
 });
 
@@ -235,7 +271,7 @@ const STEPS = [
   'hour.after-manifest',
 ];
 describe.skipIf(reason !== null)('an adoption that is killed', () => {
-  it.each(STEPS)('at %s is finished by the next one, or by reshape', { timeout: 120_000 }, async (step) => {
+  it.each(STEPS)('at %s is finished by the next one, or by reshape', { timeout: 600_000 }, async (step) => {
     const at = await stagedPlace();
     expect((await adopt(at, { SLUICE_FAILPOINT: step })).signal).toBe('SIGKILL');
     const next = STEPS.indexOf(step) % 2 === 0 ? adopt : reshape;
@@ -245,7 +281,7 @@ describe.skipIf(reason !== null)('an adoption that is killed', () => {
     await proven(at);
   });
 
-  it('on a storage that keeps what was written is finished without a line twice', { timeout: 120_000 }, async () => {
+  it('on a storage that keeps what was written is finished without a line twice', { timeout: 600_000 }, async () => {
     await using server = await startDfsServer();
     const { account } = server;
     const url = `${server.url}/lake/adopted`;
@@ -283,7 +319,7 @@ describe.skipIf(reason !== null)('an adoption believes nothing', () => {
     ['half a line at the end', async (path) => appendFile(path, '{"_meta')],
     ['a second file beside the first', async (path) => writeFile(path.replace('part-', 'part-1'), '')],
     ['a file that is gone', async (path) => rm(path)],
-  ])('%s', { timeout: 120_000 }, async (_, fault) => {
+  ])('%s', { timeout: 600_000 }, async (_, fault) => {
     const at = await stagedPlace();
     await fault(await first(at));
     expect((await adopt(at)).err).toContain('SLC-1652');
@@ -294,7 +330,7 @@ describe.skipIf(reason !== null)('an adoption believes nothing', () => {
     await proven(at);
   });
 
-  it('nor what does not go on where the lake ends', { timeout: 120_000 }, async () => {
+  it('nor what does not go on where the lake ends', { timeout: 600_000 }, async () => {
     const at = await stagedPlace();
     const late = join(at.captured, '..', 'late');
     // The lake has taken some of it meanwhile, in another way.

@@ -223,6 +223,7 @@ const OPTIONS: CaptureOptions = {
   pipeline: 'p',
   startAt: { kind: 'now' },
   collections: ['db.*'],
+  excluded: [],
   layout: LAYOUT_PRESETS.hive,
   compression: 'none',
   rollBytesMax: 1_000_000,

@@ -57,6 +57,7 @@ export async function capturedTopic(folder: string): Promise<CapturedTopic> {
     pipeline: 'p',
     startAt: { kind: 'now' as const },
     collections: ['db.*'] as string[],
+    excluded: [] as string[],
     onHistoryLost: 'fail' as const,
     layout: LAYOUT_PRESETS.hive,
     partitionBy: 'collection' as const,

@@ -62,7 +62,7 @@ function Loads({ overview, nowMs }: { overview: Overview; nowMs: number }) {
   );
 }
 
-const CAUSES = { start: 'at the start', asked: 'asked for', repair: 'mends a gap' } as const;
+const CAUSES = { start: 'at the start', asked: 'asked for', repair: 'mends a gap', renamed: 'came by a rename', included: 'included since' } as const;
 
 /** Only while there are any: they are the exception. */
 function Snapshots({ overview: { snapshots } }: { overview: Overview }) {
@@ -163,7 +163,11 @@ function Verification({ overview, nowMs }: { overview: Overview; nowMs: number }
   return (
     <section class="card">
       <h2>Last verification</h2>
-      {verification === null ? <p class="note">None since this process began.</p> : null}
+      {verification === null ? (
+        <p class="note">
+          None yet. <code>sluice verify</code> and the button above make one.
+        </p>
+      ) : null}
       {verification === null || verification.endedAt === null ? null : <p class="note">{ago(verification.endedAt, nowMs)}</p>}
       <ul class="list checks">
         {verification?.checks.map((check) => (

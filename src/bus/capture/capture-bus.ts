@@ -226,6 +226,8 @@ class CaptureReader implements BusReader {
   #next = -1n;
   /** As they were listed last. */
   #files: readonly CaptureFile[] = [];
+  /** What was looked for in all files, and not found yet. */
+  #searched = -1n;
 
   constructor(bus: CaptureBus, partition: number, options: CaptureBusOptions) {
     this.#bus = bus;
@@ -253,6 +255,7 @@ class CaptureReader implements BusReader {
       }
       this.#bus.noteExhausted(this.#partition, false);
       const records = this.#some();
+      this.#searched = -1n;
       this.#next = records.at(-1)!.offset + 1n;
       return { records, next: this.#next };
     }
@@ -280,16 +283,35 @@ class CaptureReader implements BusReader {
 
   /** Opens the file that `offset` is in, or that comes after the one that was read. @throws BUS_OFFSET_GONE */
   async #enter(offset: bigint, signal: AbortSignal): Promise<boolean> {
-    const found = (await this.#following(signal)) ?? (await this.#listed(offset, signal));
+    let found = (await this.#following(signal)) ?? (await this.#listed(offset, signal));
     if (found === null) return false;
     const first = (await this.#bus.firstOf(found, signal))!;
-    if (first > offset && offset !== BEGINNING) {
+    const isBehind = first > offset && offset !== BEGINNING;
+    if (isBehind) found = await this.#holding(offset, signal);
+    if (found === null) {
       this.#bus.noteMissing(this.#partition, offset);
       throw new SluiceError(BUS_OFFSET_GONE, `${this.#bus.description}, partition ${this.#partition}: ${offset} is in no file, the next is ${first}`);
     }
     this.#records = this.#bus.records(found, signal);
     this.#path = found.path;
     return true;
+  }
+
+  /**
+   * A file that repeats what older ones hold may have led us past the one that has `offset`: once, all are looked at, for that which
+   * begins last before it.
+   */
+  async #holding(offset: bigint, signal: AbortSignal): Promise<CaptureFile | null> {
+    if (this.#searched === offset) return null;
+    this.#searched = offset;
+    let found: CaptureFile | null = null;
+    let latest = -1n;
+    for (const file of this.#files) {
+      const first = await this.#bus.firstOf(file, signal);
+      if (first === null || first > offset || first < latest) continue;
+      [found, latest] = [file, first];
+    }
+    return found?.path === this.#path ? null : found;
   }
 
   /** The next file of those that were listed. */

@@ -1,4 +1,6 @@
 import type { Command } from 'commander';
+import { SluiceError } from '../../core/error.ts';
+import { USAGE } from '../../core/errors.ts';
 import { wholeNumber } from '../args.ts';
 import { readConfigFor, type Io } from '../io.ts';
 import { deliver, outOptions, type OutFlags } from './rendered.ts';
@@ -36,6 +38,8 @@ export function renderTerraformCommand(render: Command, io: Io): void {
 interface AdfFlags extends OutFlags {
   readonly minute: number;
   readonly lake?: string;
+  readonly capture?: string;
+  readonly to?: string;
 }
 
 export function renderAdfCommand(render: Command, io: Io): void {
@@ -49,12 +53,21 @@ export function renderAdfCommand(render: Command, io: Io): void {
   outOptions(command, 'rendered/adf')
     .option('--minute <minute>', 'minute of the hour at which it runs', wholeNumber(0, 59), 12)
     .option('--lake <url>', 'the lake as Snowflake sees it, if `lake.url` is a folder')
+    .option('--capture <url>', 'a data flow over Capture files there, too: files to look into, not a lake')
+    .option('--to <url>', 'where the data flow writes to, with `--capture`')
     .addHelpText('after', '\nExample:\n  sluice render adf shop.orders shop.customers\n')
     .action(async (collections: string[], flags: AdfFlags, command: Command) => {
       const config = await readConfigFor(io, command);
       const { adfFiles } = await import('../../app/render-azure.ts');
-      const files = await adfFiles(config, { collections, minute: flags.minute, lake: flags.lake ?? null });
-      const where = { folder: flags.out ?? 'rendered/adf', ours: /^(adf(\.parameters)?\.json|deploy\.sh)$/ };
-      await deliver(io, command, files, where, flags.diff, 'Read them, then run deploy.sh; its head says what it needs.');
+      const { minute, lake = null, capture, to } = flags;
+      if ((capture === undefined) !== (to === undefined))
+        throw new SluiceError(USAGE, '--capture and --to go together', { next: 'Give both, or neither.' });
+      const dataFlow = capture === undefined || to === undefined ? null : { capture, to };
+      const files = await adfFiles(config, { collections, minute, lake, dataFlow });
+      const where = {
+        folder: flags.out ?? 'rendered/adf',
+        ours: /^(adf(\.parameters)?\.json|deploy\.sh|capture-flow\.json|deploy-capture-flow\.sh)$/,
+      };
+      await deliver(io, command, files, where, flags.diff, 'Read them, then run the scripts; their heads say what they need.');
     });
 }

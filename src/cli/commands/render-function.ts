@@ -1,5 +1,5 @@
-import type { Command } from 'commander';
-import type { FunctionArgs } from '../../app/render-function.ts';
+import { Option, type Command } from 'commander';
+import type { FunctionArgs, FunctionTemplate } from '../../app/render-function.ts';
 import { SluiceError } from '../../core/error.ts';
 import { USAGE } from '../../core/errors.ts';
 import { wholeNumber } from '../args.ts';
@@ -8,6 +8,8 @@ import { shellWords, unknownWord } from '../words.ts';
 import { deliver, outOptions, type OutFlags } from './rendered.ts';
 
 interface FunctionFlags extends OutFlags {
+  readonly template: readonly FunctionTemplate[];
+  readonly capture?: string;
   readonly timer: readonly string[];
   readonly eventHub?: string;
   readonly blob: readonly string[];
@@ -24,15 +26,22 @@ export function renderFunctionCommand(render: Command, io: Io): void {
       'Writes a Function app (Node, programming model v4). Each function runs one command: on a timer, when messages come to the hub of `bus.url`, or when a file comes to a container. A trigger only rings; what is read and how far is sluice’s own. docs/rendered.md.',
     );
   outOptions(command, 'rendered/function')
+    .addOption(new Option('--template <name...>', 'functions as they are often wanted').choices(['dump', 'export', 'lake', 'capture']).default([]))
+    .option('--capture <url>', 'where Event Hubs Capture writes to, for `--template capture`')
     .option('--timer <line>', 'six fields of a cron line (UTC), then a command: "0 10 * * * * load"; may be given more than once', many, [])
     .option('--event-hub <command>', 'command for messages of the hub of `bus.url`: "run --role consume --until-idle 20 --no-wait"')
     .option('--blob <line>', 'container, then a command, for each new file in it; may be given more than once', many, [])
     .option('--time-limit <seconds>', 'a command that still runs is stopped in good order', wholeNumber(10, 3600), 540)
-    .addHelpText('after', '\nExample:\n  sluice render function --timer "0 10 * * * * load" --timer "0 0 4 * * * verify"\n')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  sluice render function --timer "0 10 * * * * load" --timer "0 0 4 * * * verify"\n  sluice render function --template dump --template export\n',
+    )
     .action(async (flags: FunctionFlags, own: Command) => {
       const config = await readConfigFor(io, own);
       const known = (line: string): readonly string[] => knownCommand(render.parent!, line);
       const args: FunctionArgs = {
+        templates: flags.template,
+        capture: flags.capture ?? null,
         timers: flags.timer.map((line) => timerOf(line, known)),
         eventHub: flags.eventHub === undefined ? null : known(flags.eventHub),
         blobs: flags.blob.map((line) => blobOf(line, known)),

@@ -15,7 +15,6 @@ import { SluiceError } from '../../core/error.ts';
 import {
   CONFIG_INVALID,
   HISTORY_LOST,
-  SOURCE_AHEAD,
   SOURCE_DENIED,
   SOURCE_EVENT_TOO_LARGE,
   SOURCE_FAILED,
@@ -29,6 +28,7 @@ import type { Timestamp } from '../../core/time.ts';
 import type { Logger } from '../../ops/log.ts';
 import type { PipelineStats } from '../../ops/stats.ts';
 import { canTakeConnection } from './connection.ts';
+import { assertHasCome, oldestEntryOf, replicaSetIdOf } from './deployment.ts';
 import { LineEncoder } from './encode/line.ts';
 import { assertRising, encodeReply, resumeAfter, slicesOfReply } from './encode/reply.ts';
 import { ExhaustCursor } from './exhaust-cursor.ts';
@@ -67,12 +67,6 @@ const CLOSE_MS_MAX = 2_000;
 const MAX_TIME_EXPIRED = 50;
 /** Errors that the table does not know are tried this often in a row without progress. */
 const UNKNOWN_ERRORS_MAX = 5;
-
-interface HelloTimes {
-  /** Of a member of a replica set. */
-  readonly lastWrite?: { readonly opTime: { readonly ts: BsonTimestamp } };
-  readonly localTime: Date;
-}
 
 /** How a stream is read that is not read like all others. */
 interface Reading {
@@ -135,7 +129,7 @@ export class MongoSource implements Source {
     // Must be the last stage.
     if (split) this.#stages = [...this.#plan.stages, { $changeStreamSplitLargeEvent: {} }];
     await this.#probe();
-    const set = await this.#replicaSetId(hello);
+    const set = await replicaSetIdOf(this.#client, hello);
     return {
       fingerprint: [set, `${version.major}.${version.minor}`, this.#plan.digest, split ? 'split' : 'whole'].join(' '),
       description: `${where} (${this.#plan.level}${this.#plan.level === 'cluster' ? '' : ` ${this.#plan.database}`}${this.#plan.collection === null ? '' : `.${this.#plan.collection}`})`,
@@ -222,7 +216,7 @@ export class MongoSource implements Source {
     let point = after;
     let isWhole = false;
     try {
-      await unlessAborted(this.#assertHasCome(after), signal);
+      await unlessAborted(assertHasCome(this.#client, after), signal);
       for (let raw: Uint8Array | null = cursor.reply; raw !== null;) {
         const next: Promise<Uint8Array | null> = cursor.more(raw, signal);
         // Until somebody awaits it, a failure must not count as unhandled.
@@ -317,24 +311,8 @@ export class MongoSource implements Source {
       if (!(error instanceof MongoServerError && error.code === MAX_TIME_EXPIRED)) throw error;
     }
     const point = await this.#pointOf(start);
-    await this.#assertHasCome(point);
+    await assertHasCome(this.#client, point);
     return point;
-  }
-
-  /**
-   * To a stream from a time that has not come the server says nothing until it has, and leaves out all that happens
-   * meanwhile: a token of another deployment, whose time is ahead of this one's, would lose that in silence.
-   * @throws SOURCE_AHEAD
-   */
-  async #assertHasCome({ clusterTime }: ResumePoint): Promise<void> {
-    const { lastWrite, localTime } = (await this.#client.db('admin').command({ hello: 1 })) as HelloTimes;
-    // An idle deployment's last write is some seconds old; cluster time may be ahead of the clock.
-    const now = Math.max(Math.floor(localTime.getTime() / 1000), lastWrite?.opTime.ts.t ?? 0);
-    if (clusterTime.t <= now) return;
-    throw new SluiceError(
-      SOURCE_AHEAD,
-      `it is of ${new Date(clusterTime.t * 1000).toISOString()}, the server at ${new Date(now * 1000).toISOString()}`,
-    );
   }
 
   /** Rights and the user's own `$match` are tried before anything depends on them. */
@@ -354,13 +332,7 @@ export class MongoSource implements Source {
   }
 
   async #oldest(): Promise<ResumePoint> {
-    const first = await this.#client
-      .db('local')
-      .collection('oplog.rs')
-      .find({}, { sort: { $natural: 1 }, limit: 1, projection: { ts: 1 } })
-      .next();
-    const ts = first?.['ts'] as BsonTimestamp | undefined;
-    if (ts === undefined) throw new SluiceError(HISTORY_LOST, 'the oplog is empty');
+    const ts = await oldestEntryOf(this.#client);
     // The very oldest entries may be cut away before the stream is open: a few seconds later is surely there.
     for (const margin of [0, 1, 10, 60]) {
       try {
@@ -371,17 +343,6 @@ export class MongoSource implements Source {
       }
     }
     throw new SluiceError(HISTORY_LOST, 'the oplog is cut faster than it can be read');
-  }
-
-  /** Tells one replica set from another of the same name where the user may ask; else the name must do. */
-  async #replicaSetId(hello: Document): Promise<string> {
-    if (hello['msg'] === 'isdbgrid') return 'sharded';
-    try {
-      const { config } = (await this.#client.db('admin').command({ replSetGetConfig: 1 })) as { config: { settings: { replicaSetId: unknown } } };
-      return String(config.settings.replicaSetId);
-    } catch {
-      return String(hello['setName']);
-    }
   }
 
   async #backOff(failures: number, sinceMs: number, error: unknown, signal: AbortSignal): Promise<void> {

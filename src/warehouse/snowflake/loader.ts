@@ -7,12 +7,12 @@
  * check of its lines, or found by halving when COPY itself fails; it is set aside, and the others go on.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { formatNamespace, type Namespace } from '../../core/namespace.ts';
 import { laterTimestamp, type Timestamp } from '../../core/time.ts';
 import type { LoadResult, SealedFile } from '../../core/warehouse.ts';
+import { Scratch } from '../../core/scratch.ts';
 import { failpoint } from '../../ops/failpoint.ts';
 import type { Logger } from '../../ops/log.ts';
 import { insertBaselines, insertLedger } from '../sql/bronze.ts';
@@ -91,13 +91,14 @@ export class Loader {
   }
 
   async #putAndCommit(files: readonly SealedFile[], covered: Coverage, tally: Tally, signal: AbortSignal): Promise<void> {
-    const folder = await mkdtemp(join(tmpdir(), 'sluice-put-'));
+    await using scratch = await Scratch.make('sluice-put');
+    // All that is in it is put: a folder of its own, without the lock.
+    const folder = join(scratch.folder, 'files');
     const below = `@${this.#context.catalog.schemas.sluice}.incoming/${randomUUID()}`;
     try {
       const staged = await this.#put(files, folder, below, tally, signal);
       if (staged.length > 0) await this.#commit({ files: staged, stage: below }, covered, tally, signal);
     } finally {
-      await rm(folder, { recursive: true, force: true });
       // What a killed process leaves there is removed by the next migration.
       await this.#database
         .define((session) => session.run(removeFiles(below)))
