@@ -143,20 +143,25 @@ describe('the systemd unit', async () => {
     expect(kept).toEqual([1, 2, 78]);
   });
 
-  it.skipIf(!installed('systemd-analyze', '--version'))('is one that systemd can read (where systemd-analyze is installed)', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'sluice-unit-'));
-    try {
-      const file = join(folder, 'sluice.service');
-      await writeFile(
-        file,
-        unit.replaceAll('/opt/sluice/node_modules/.bin/node', process.execPath).replace('file:/opt/sluice/docs/operating.md', 'https://example.com'),
-      );
-      const { stderr } = await run('systemd-analyze', ['verify', '--man=no', file]);
-      expect(stderr).toBe('');
-    } finally {
-      await rm(folder, { recursive: true });
-    }
-  });
+  it.skipIf(!installed('systemd-analyze', '--version') && process.env['CI'] !== 'true')(
+    'is one that systemd can read (where systemd-analyze is installed, and in CI)',
+    async () => {
+      const folder = await mkdtemp(join(tmpdir(), 'sluice-unit-'));
+      try {
+        const file = join(folder, 'sluice.service');
+        await writeFile(
+          file,
+          unit
+            .replaceAll('/opt/sluice/node_modules/.bin/node', process.execPath)
+            .replace('file:/opt/sluice/docs/operating.md', 'https://example.com'),
+        );
+        const { stderr } = await run('systemd-analyze', ['verify', '--man=no', file]);
+        expect(stderr).toBe('');
+      } finally {
+        await rm(folder, { recursive: true });
+      }
+    },
+  );
 });
 
 /** Ways to install the chart; each has a file of what Helm makes of it. */

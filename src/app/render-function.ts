@@ -29,7 +29,7 @@ export async function functionFiles(config: Config, { timers, eventHub, blobs, t
     ...blobs.map(({ container, command }, i) => ({ name: nameOf('blob', i, command), kind: 'blob' as const, path: `${container}/{name}`, command })),
   ];
   if (functions.length === 0)
-    throw new SluiceError(USAGE, 'nothing rings', {
+    throw new SluiceError(USAGE, 'the function has no trigger', {
       next: 'Give --timer, --event-hub or --blob: sluice render function --timer "0 10 * * * * load".',
     });
   return renderFunction({ pipeline: config.pipeline, timeLimitSeconds, functions });

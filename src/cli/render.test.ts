@@ -187,7 +187,7 @@ describe('sluice render function', () => {
   });
 
   it.each([
-    ['nothing that rings', [], /nothing rings/],
+    ['no trigger', [], /has no trigger/],
     ['a command that there is not', ['--timer', '0 10 * * * * laod'], /has no command laod/],
     ['an option that there is not', ['--event-hub', 'run --for-ever'], /no option --for-ever/],
     ['a cron line of five fields', ['--timer', '10 * * * * load'], /six fields/],

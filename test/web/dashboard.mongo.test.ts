@@ -33,6 +33,17 @@ const COLOURS = `(() => {
   return seen.size;
 })()`;
 
+/** Counts what is drawn from now on. */
+const DRAWN = `(() => {
+  window.drawn = 0;
+  const isCanvas = (node) => node.nodeName === 'CANVAS' || (node.nodeType === 1 && node.querySelector('canvas') !== null);
+  new MutationObserver((changes) => {
+    for (const { type, target, addedNodes } of changes) {
+      if (type === 'attributes' ? target.nodeName === 'CANVAS' : [...addedNodes].some(isCanvas)) window.drawn += 1;
+    }
+  }).observe(document.querySelector('.scroller'), { subtree: true, childList: true, attributes: true });
+})()`;
+
 const chromium = findChromium();
 if (chromium === null && process.env['CI'] === 'true')
   throw new Error('There is no Chromium on PATH: apt-get install chromium, or set SLUICE_CHROMIUM');
@@ -235,6 +246,31 @@ describe.skipIf(chromium === null)('the dashboard', () => {
           .at(-1) ?? '';
       await page.getByRole('button', { name: last }).waitFor();
       expect(await page.locator('.row').count()).toBeLessThan(100);
+    });
+
+    it('draws nothing again for what does not change: the next second, a little scrolling, another hour that is pointed at', async () => {
+      await using short = await LongHistory.make({ collections: 80, hours: 30, warehouse: true, troubles: true });
+      await using shortServer = await serve(short.control);
+      await using visit = await Visit.begin(shortServer.url);
+      const { page } = visit;
+      await page.getByText('80 collections').first().waitFor();
+      await page.getByText('Reading the ledger').waitFor({ state: 'hidden' });
+      await page.evaluate(DRAWN);
+      // A redrawn canvas is given its size again.
+      const drawn = (): Promise<number> => page.evaluate<number>('window.drawn');
+      const second = page.locator('.chart', { hasText: 'Lag' }).locator('b');
+      const before = await second.textContent();
+      await until('a second has passed on the page', async () => (await second.textContent()) !== before);
+      await page.evaluate("document.querySelector('.scroller').scrollTop = 5");
+      for (const y of [12, 38, 64])
+        await page
+          .locator('.strips')
+          .first()
+          .hover({ position: { x: 40 + y, y } });
+      await page.locator('.readout').getByText(nameOf(8)).waitFor();
+      expect(await drawn()).toBe(0);
+      await page.evaluate("document.querySelector('.scroller').scrollTop = 1200");
+      await until('other rows come', async () => (await drawn()) > 0);
     });
 
     it('puts what is wrong first, and finds by name', async () => {

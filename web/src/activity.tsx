@@ -163,7 +163,11 @@ function Verification({ overview, nowMs }: { overview: Overview; nowMs: number }
   return (
     <section class="card">
       <h2>Last verification</h2>
-      {verification === null ? <p class="note">None since this process began.</p> : null}
+      {verification === null ? (
+        <p class="note">
+          None yet. <code>sluice verify</code> and the button above make one.
+        </p>
+      ) : null}
       {verification === null || verification.endedAt === null ? null : <p class="note">{ago(verification.endedAt, nowMs)}</p>}
       <ul class="list checks">
         {verification?.checks.map((check) => (

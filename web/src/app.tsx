@@ -1,4 +1,4 @@
-import { useRef, useState } from 'preact/hooks';
+import { useCallback, useRef, useState } from 'preact/hooks';
 import type { Action } from '../../src/http/actions.ts';
 import { Activity } from './activity.tsx';
 import { Ask, TokenField, type Asked } from './ask.tsx';
@@ -10,7 +10,8 @@ import { Flow } from './flow.tsx';
 import { age, day, plural } from './format.ts';
 import { Letters } from './letters.tsx';
 import { Trouble, type Said } from './outcome.tsx';
-import { Hours, needsAttention, ORDERS, RANGES, useRows, type Order } from './hours.tsx';
+import { Hours, RANGES } from './hours.tsx';
+import { needsAttention, ORDERS, useRows, type Order } from './rows.ts';
 import { completeness, freshness, proof, type Verdict } from './verdict.ts';
 
 /** An event comes each second: when several are missing, what is shown is old. */
@@ -31,6 +32,7 @@ function Dashboard({ overview, contact, nowMs, hurry }: { overview: FullOverview
   const [asked, setAsked] = useState<Asked | null>(null);
   const [said, setSaid] = useState<Said | null>(null);
   const [showsLetters, setShowsLetters] = useState(false);
+  const open = useCallback((namespace: string, hour: number | null) => setOpened({ namespace, hour }), []);
   const isStale = heardAtMs !== null && nowMs - heardAtMs > STALE_MS;
   const replay = isStale ? null : (overview.actions.find(({ scope }) => scope === 'letter') ?? null);
   const state = isStale ? 'silent' : (live?.state ?? overview.state);
@@ -64,7 +66,7 @@ function Dashboard({ overview, contact, nowMs, hurry }: { overview: FullOverview
           <Tile name="Proven" verdict={proof(overview, nowMs)} />
         </section>
         <Flow overview={overview} live={live} history={history} />
-        <HoursCard overview={overview} nowMs={nowMs} onOpen={(namespace, hour) => setOpened({ namespace, hour })}>
+        <HoursCard overview={overview} nowMs={nowMs} onOpen={open}>
           {opened === null
             ? () => null
             : (rows) => {
@@ -239,7 +241,7 @@ function HoursCard({ overview, nowMs, onOpen, children }: HoursCardProps) {
       ) : shown.length === 0 ? (
         <p class="empty">No collection is like that. {only ? 'Nothing needs attention.' : ''}</p>
       ) : (
-        <Hours overview={overview} rows={shown} range={range} nowMs={nowMs} onOpen={onOpen} />
+        <Hours hours={hours} rows={shown} range={range} nowMinute={Math.floor(nowMs / 60_000)} onOpen={onOpen} />
       )}
       {children(all)}
     </section>

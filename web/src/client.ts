@@ -87,6 +87,8 @@ export interface Contact {
 
 const HISTORY_MAX = 600;
 const OVERVIEW_MS_MIN = 2_000;
+/** While it reads on in the ledger, which is why somebody waits. */
+const READING_MS_MIN = 1_000;
 const OVERVIEW_MS_MAX = 15_000;
 const RETRY_MS_MIN = 1_000;
 /** Who looks at it while the process is away waits for it. */
@@ -153,7 +155,10 @@ class Connection {
     const { live: last, history } = this.contact;
     this.#set({ live, heardAtMs: Date.now(), trouble: null, locked: false, history: withSample(history, last, live) });
     const sinceMs = Date.now() - this.#readAtMs;
-    const due = live.revision !== this.contact.overview?.revision || this.#hurried ? sinceMs >= OVERVIEW_MS_MIN : sinceMs >= OVERVIEW_MS_MAX;
+    const { overview } = this.contact;
+    const isBehind = live.revision !== overview?.revision || this.#hurried;
+    const isReading = overview !== null && overview.hours.knownFrom > overview.hours.from;
+    const due = sinceMs >= (isReading ? READING_MS_MIN : isBehind ? OVERVIEW_MS_MIN : OVERVIEW_MS_MAX);
     if (!due || this.#reading) return;
     // The events tell it as well when the process is gone.
     void this.#readOverview().catch(() => {});

@@ -7,8 +7,8 @@ import type { Action } from '../../src/http/actions.ts';
 import type { Asked } from './ask.tsx';
 import { get } from './client.ts';
 import { ago, clock, count, day, moment, plural, size } from './format.ts';
-import type { Row } from './hours.tsx';
 import { Trouble, troubleOf } from './outcome.tsx';
+import type { Row } from './rows.ts';
 
 interface Props {
   readonly row: Row;

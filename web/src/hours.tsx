@@ -2,22 +2,30 @@
  * The picture of completeness: a row per collection, a column per hour.
  *
  * Drawn in chunks of rows, of which only those near the window exist: a page with 500 collections has as many elements as one
- * with 50, and a chunk scrolls with its canvas without being drawn again.
+ * with 50, and a chunk scrolls with its canvas without being drawn again. Invariant: scrolling costs nothing but the chunk that comes
+ * near, and what the process tells each second costs only the rows that it changes.
  */
 import { memo } from 'preact/compat';
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
-import type { CollectionOverview, Overview } from '../../src/app/overview-types.ts';
-import { columnsOf, decode, STATES, verifiedBefore, WORDS, type State } from './cells.ts';
+import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
+import type { Overview } from '../../src/app/overview-types.ts';
+import { columnsOf, STATES, WORDS, type State } from './cells.ts';
 import { ago, clock, day, plural, short } from './format.ts';
+import type { Row } from './rows.ts';
 import { useTheme } from './theme.ts';
 
-const ROWS_PER_CHUNK = 20;
+/** Small, so that one that comes near is drawn well within a frame. */
+const ROWS_PER_CHUNK = 8;
+/** Ready above and below what is seen: a fling gets so far before it is waited for. */
+const CHUNKS_AHEAD = 2;
 const ROW_WIDE = 26;
 const ROW_NARROW = 46;
 /** Of the strip within a row. */
 const STRIP = 14;
 /** A column is not narrower than this: hours share it then. */
 const COLUMN_MIN = 1.5;
+/** Below, there is no room beside the names. */
+const NARROW_MAX = 720;
+const VIEW_KEYS = ['width', 'height', 'rowHeight', 'top'] as const;
 
 export const RANGES = [
   { hours: 48, label: '48 h' },
@@ -25,42 +33,57 @@ export const RANGES = [
   { hours: 720, label: '30 days' },
 ] as const;
 
-export interface Row extends CollectionOverview {
-  readonly codes: Uint8Array;
-}
-
 export interface Cursor {
   readonly row: number;
   readonly hour: number;
 }
 
 interface Props {
-  readonly overview: Overview;
+  readonly hours: Overview['hours'];
   readonly rows: readonly Row[];
   readonly range: number;
-  readonly nowMs: number;
+  readonly nowMinute: number;
   readonly onOpen: (namespace: string, hour: number | null) => void;
 }
 
-export function rowsOf(overview: Overview): Row[] {
-  const verified = verifiedBefore(overview);
-  const { from } = overview.hours;
-  return overview.collections.map((each) => ({ ...each, codes: decode(each.cells, from, verified, overview.warehouse !== null) }));
+interface View {
+  readonly width: number;
+  readonly height: number;
+  readonly rowHeight: number;
+  /** Chunk that is at the top. */
+  readonly top: number;
 }
 
-export function Hours({ overview, rows, range, nowMs, onOpen }: Props) {
+function viewOf({ scrollTop, clientHeight, clientWidth }: HTMLElement): View {
+  const rowHeight = clientWidth < NARROW_MAX ? ROW_NARROW : ROW_WIDE;
+  return { width: clientWidth, height: clientHeight, rowHeight, top: Math.floor(scrollTop / (ROWS_PER_CHUNK * rowHeight)) };
+}
+
+/** The minute alone: a grid is not made anew each second. */
+export const Hours = memo(HourGrid, (a, b) => {
+  const isSame = (key: keyof Props): boolean => a[key] === b[key];
+  return (
+    (['rows', 'range', 'nowMinute', 'onOpen'] as const).every(isSame) && a.hours.from === b.hours.from && a.hours.published === b.hours.published
+  );
+});
+
+function HourGrid({ hours, rows, range, nowMinute, onOpen }: Props) {
   const scroller = useRef<HTMLDivElement>(null);
-  const [view, setView] = useState({ top: 0, height: 600, width: 0 });
+  const [view, setView] = useState<View>({ width: 0, height: 600, rowHeight: ROW_WIDE, top: 0 });
   const [cursor, setCursor] = useState<Cursor | null>(null);
   const theme = useTheme();
-  const isNarrow = view.width < 720;
-  const rowHeight = isNarrow ? ROW_NARROW : ROW_WIDE;
-  const end = overview.hours.from + overview.hours.count;
+  const { rowHeight } = view;
+  const isNarrow = rowHeight === ROW_NARROW;
+  const end = hours.from + hours.count;
 
   useLayoutEffect(() => {
     const element = scroller.current;
     if (element === null) return;
-    const measure = (): void => setView({ top: element.scrollTop, height: element.clientHeight, width: element.clientWidth });
+    // Most scrolling stays within a chunk: then nothing is rendered.
+    const measure = (): void => {
+      const now = viewOf(element);
+      setView((last) => (VIEW_KEYS.every((key) => last[key] === now[key]) ? last : now));
+    };
     measure();
     const resized = new ResizeObserver(measure);
     resized.observe(element);
@@ -102,10 +125,14 @@ export function Hours({ overview, rows, range, nowMs, onOpen }: Props) {
     event.preventDefault();
   };
 
-  const chunks = Math.ceil(rows.length / ROWS_PER_CHUNK);
+  // The same arrays as long as the rows are the same: what is pointed at moves, and nothing is drawn anew.
+  const chunks = useMemo(() => {
+    const count = Math.ceil(rows.length / ROWS_PER_CHUNK);
+    return Array.from({ length: count }, (_, at) => rows.slice(at * ROWS_PER_CHUNK, (at + 1) * ROWS_PER_CHUNK));
+  }, [rows]);
   const chunkHeight = ROWS_PER_CHUNK * rowHeight;
-  const first = Math.max(0, Math.floor(view.top / chunkHeight) - 1);
-  const last = Math.min(chunks - 1, Math.floor((view.top + view.height) / chunkHeight) + 1);
+  const first = Math.max(0, view.top - CHUNKS_AHEAD);
+  const last = Math.min(chunks.length - 1, view.top + Math.ceil(view.height / chunkHeight) + CHUNKS_AHEAD);
   const pointed = cursor === null ? undefined : rows[cursor.row];
   return (
     <div class={`grid${isNarrow ? ' narrow' : ''}`}>
@@ -119,21 +146,23 @@ export function Hours({ overview, rows, range, nowMs, onOpen }: Props) {
         aria-rowcount={rows.length}
         aria-activedescendant={cursor === null ? undefined : `row-${cursor.row}`}
         onKeyDown={onKey}
-        onFocus={() => cursor ?? setCursor({ row: Math.floor(view.top / rowHeight), hour: end - 1 })}
+        onFocus={() =>
+          cursor ?? setCursor({ row: Math.min(Math.ceil((scroller.current?.scrollTop ?? 0) / rowHeight), rows.length - 1), hour: end - 1 })
+        }
       >
         <div class="rows" style={{ height: `${rows.length * rowHeight}px` }}>
-          {Array.from({ length: Math.max(0, last - first + 1) }, (_, n) => first + n).map((at) => (
+          {chunks.slice(first, last + 1).map((ofChunk, n) => (
             <Chunk
-              key={at}
-              index={at}
-              rows={rows.slice(at * ROWS_PER_CHUNK, (at + 1) * ROWS_PER_CHUNK)}
+              key={first + n}
+              index={first + n}
+              rows={ofChunk}
               rowHeight={rowHeight}
               range={range}
               end={end}
               width={view.width}
               theme={theme}
-              cursor={cursor !== null && Math.floor(cursor.row / ROWS_PER_CHUNK) === at ? cursor : null}
-              nowMinute={Math.floor(nowMs / 60_000)}
+              cursor={cursor !== null && Math.floor(cursor.row / ROWS_PER_CHUNK) === first + n ? cursor : null}
+              nowMinute={nowMinute}
               onPoint={setCursor}
               onOpen={onOpen}
             />
@@ -144,7 +173,7 @@ export function Hours({ overview, rows, range, nowMs, onOpen }: Props) {
         {pointed === undefined || cursor === null ? (
           'Point at an hour, or use the arrow keys.'
         ) : (
-          <Readout row={pointed} hour={cursor.hour} hours={overview.hours} />
+          <Readout row={pointed} hour={cursor.hour} hours={hours} />
         )}
       </p>
     </div>
@@ -317,57 +346,4 @@ function drawStrips(canvas: HTMLCanvasElement, rows: readonly Row[], { rowHeight
       begin = end;
     }
   }
-}
-
-/** How the rows are put in order. */
-export const ORDERS = {
-  attention: 'attention first',
-  name: 'by name',
-  rows: 'most rows first',
-  last: 'last event first',
-} as const;
-export type Order = keyof typeof ORDERS;
-
-const URGENCY = { error: 0, behind: 1, paused: 2, fine: 3 } as const;
-
-export function needsAttention({ health }: CollectionOverview): boolean {
-  return health !== 'fine';
-}
-
-export function useRows(
-  overview: Overview,
-  search: string,
-  only: boolean,
-  order: Order,
-): { readonly all: readonly Row[]; readonly shown: readonly Row[] } {
-  const all = useMemo(() => rowsOf(overview), [overview]);
-  const kept = useKept(all);
-  const shown = useMemo(() => {
-    const words = search.toLowerCase().trim();
-    const found = kept.filter((row) => row.namespace.toLowerCase().includes(words) && (!only || needsAttention(row)));
-    if (order === 'name') return found;
-    const by: Readonly<Record<Exclude<Order, 'name'>, (a: Row, b: Row) => number>> = {
-      attention: (a, b) => URGENCY[a.health] - URGENCY[b.health] || Number(b.cells.includes('g')) - Number(a.cells.includes('g')),
-      rows: (a, b) => b.rowsSealed - a.rowsSealed,
-      last: (a, b) => (b.lastEventAt ?? '').localeCompare(a.lastEventAt ?? ''),
-    };
-    return found.toSorted(by[order]);
-  }, [kept, search, only, order]);
-  return { all: kept, shown };
-}
-
-/** Rows that have not changed stay the same objects: what shows them is not drawn again. */
-function useKept(rows: readonly Row[]): readonly Row[] {
-  const before = useRef(new Map<string, Row>());
-  const kept = useMemo(() => rows.map((row) => same(before.current.get(row.namespace), row)), [rows]);
-  useEffect(() => {
-    before.current = new Map(kept.map((row) => [row.namespace, row]));
-  }, [kept]);
-  return kept;
-}
-
-function same(before: Row | undefined, row: Row): Row {
-  if (before === undefined || before.codes.some((code, at) => code !== row.codes[at])) return row;
-  const keys = Object.keys(row) as (keyof Row)[];
-  return keys.every((key) => key === 'codes' || before[key] === row[key]) ? before : row;
 }

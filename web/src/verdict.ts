@@ -90,7 +90,7 @@ export function freshness(overview: Overview, live: Live | null, nowMs: number):
 }
 
 export function proof({ verification }: Overview, nowMs: number): Verdict {
-  if (verification === null) return { tone: 'none', title: 'Not proven yet', detail: 'Nobody has asked this process to verify.' };
+  if (verification === null) return { tone: 'none', title: 'Not proven yet', detail: 'Verify compares every file, row and document.' };
   const { begunAt, endedAt, ok, failure, checks } = verification;
   if (endedAt === null) return { tone: 'busy', title: 'Verifying', detail: `Begun ${ago(begunAt, nowMs)}` };
   if (failure !== null) return { tone: 'warn', title: 'Could not be proven', detail: failure };

@@ -1,6 +1,7 @@
 import { Option, type Command } from 'commander';
 import { USAGE } from '../../core/errors.ts';
 import { SluiceError } from '../../core/error.ts';
+import { STARTS, type Start } from '../init/answers.ts';
 import { LOGINS, type LoginKind } from '../init/lake.ts';
 import { globalsOf, printJson, type Io } from '../io.ts';
 
@@ -8,6 +9,7 @@ export interface InitFlags {
   readonly pipeline?: string;
   readonly uri?: string;
   readonly include?: readonly string[];
+  readonly startAt?: Start;
   readonly lake?: string;
   readonly lakeAuth?: LoginKind;
   readonly warehouse?: string;
@@ -25,6 +27,7 @@ export function initCommand(program: Command, io: Io): void {
     .option('--pipeline <name>', 'name of the pipeline')
     .option('--uri <uri>', 'connection string, or ${NAME} for one in the environment')
     .option('--include <glob...>', 'collections, such as "shop.*"; more than one may follow')
+    .addOption(new Option('--start-at <when>', 'begin with what changes from now on, or with what is there').choices(STARTS))
     .option('--lake <place>', 'folder for the files, or the URL of a container on Azure')
     .addOption(new Option('--lake-auth <kind>', 'how to log in there; a secret is taken from LAKE_SECRET in the environment').choices(LOGINS))
     .option('--warehouse <file>', 'DuckDB file, or none')
@@ -44,6 +47,10 @@ export function initCommand(program: Command, io: Io): void {
       const answers = interactive ? await askAnswers(io, flags, target) : await takeAnswers(io, flags, target);
       const files = await writeConfiguration(io, target, answers);
       if (json) printJson(io, { files });
-      else io.stdout.write(`✓ Wrote ${files.join(' and ')}.\n\nNext:\n  sluice doctor    check everything\n  sluice run       start\n`);
+      else {
+        // As it was called: in a checkout it is not on PATH.
+        const sluice = io.env['npm_command'] === 'exec' ? 'npx sluice' : 'sluice';
+        io.stdout.write(`✓ Wrote ${files.join(' and ')}.\n\nNext:\n  ${sluice} doctor    check everything\n  ${sluice} run       start\n`);
+      }
     });
 }

@@ -9,11 +9,15 @@ import type { InitFlags } from '../commands/init.ts';
 import type { Io } from '../io.ts';
 import { azureAnswer, folderAnswer, isAzureUrl, stripScheme, type LakeAnswer } from './lake.ts';
 
+export const STARTS = ['now', 'snapshot'] as const;
+export type Start = (typeof STARTS)[number];
+
 export interface Answers {
   readonly pipeline: string;
   /** As it is to be written: a connection string, or `${NAME}`. */
   readonly uri: string;
   readonly include: readonly string[];
+  readonly startAt: Start;
   /** A folder is relative to the file or absolute. */
   readonly lake: LakeAnswer;
   /** DuckDB file, or `null` for none. */
@@ -31,6 +35,7 @@ export const DEFAULTS = {
   pipeline: 'main',
   uri: 'mongodb://localhost:27017',
   include: ['*.*'],
+  startAt: 'now',
   lake: './lake',
   warehouse: './warehouse.duckdb',
 } as const;
@@ -75,6 +80,7 @@ export async function takeAnswers(io: Io, flags: InitFlags, target: Target): Pro
     pipeline: flags.pipeline ?? DEFAULTS.pipeline,
     uri: flags.uri ?? defaultUri(io),
     include: flags.include ?? DEFAULTS.include,
+    startAt: flags.startAt ?? DEFAULTS.startAt,
     warehouse: warehouseOf(flags.warehouse ?? DEFAULTS.warehouse),
   };
   await probeSource(resolveUri(io, target, answers.uri), io.signal);

@@ -10,7 +10,7 @@ import type { InitFlags } from '../commands/init.ts';
 import type { Io } from '../io.ts';
 import { asSluiceError } from '../print-error.ts';
 import { countOf } from '../table.ts';
-import { DEFAULTS, defaultUri, lakeOfFlags, resolveUri, warehouseOf, type Answers, type Target } from './answers.ts';
+import { DEFAULTS, defaultUri, lakeOfFlags, resolveUri, warehouseOf, type Answers, type Start, type Target } from './answers.ts';
 import { azureAnswer, folderAnswer, LAKE_VARIABLE, needsSecret, type LakeAnswer, type LoginKind } from './lake.ts';
 
 export async function askAnswers(io: Io, flags: InitFlags, target: Target): Promise<Answers> {
@@ -18,10 +18,11 @@ export async function askAnswers(io: Io, flags: InitFlags, target: Target): Prom
   const folder = dirname(target.file);
   intro('A configuration for sluice');
   let deployment: Deployment | null = null;
+  const typed: Typed = { last: null };
   const uri = await until(
     io,
     flags.uri,
-    () => askUri(io),
+    () => askUri(io, typed),
     async (written) => {
       deployment = await withSpinner('Connecting', () => probeSource(resolveUri(io, target, written), io.signal), describe);
       return written;
@@ -31,8 +32,9 @@ export async function askAnswers(io: Io, flags: InitFlags, target: Target): Prom
   const pipeline =
     flags.pipeline ??
     (await answered(
-      text({ message: 'What should this pipeline be called?', initialValue: nameFor(include), validate: invalidName, signal: io.signal }),
+      text({ message: 'What should this pipeline be called?', ...orElse(nameFor(include)), validate: invalidName, signal: io.signal }),
     ));
+  const startAt = flags.startAt ?? (await askStart(io));
   const lake = flags.lake === undefined && flags.lakeAuth === undefined ? await askLake(io, folder) : await lakeOfFlags(io, flags, folder);
   const warehouse = await until(
     io,
@@ -44,7 +46,7 @@ export async function askAnswers(io: Io, flags: InitFlags, target: Target): Prom
       return path;
     },
   );
-  return { pipeline, uri, include, lake, warehouse };
+  return { pipeline, uri, include, startAt, lake, warehouse };
 }
 
 /** A flag that does not hold ends the command: nobody is there to mend it. */
@@ -61,11 +63,22 @@ async function until<T>(io: Io, flag: string | undefined, ask: () => Promise<str
   }
 }
 
-async function askUri(io: Io): Promise<string> {
-  const fromEnvironment = defaultUri(io);
+/** Shown until something is typed: what is pasted takes its place. */
+function orElse(value: string): { readonly placeholder: string; readonly defaultValue: string } {
+  return { placeholder: value, defaultValue: value };
+}
+
+/** A mistake is mended, not typed anew. A password that was asked for apart is not in it. */
+interface Typed {
+  last: string | null;
+}
+
+async function askUri(io: Io, typed: Typed): Promise<string> {
+  const suggested = typed.last === null ? orElse(defaultUri(io)) : { initialValue: typed.last };
   const written = await answered(
-    text({ message: 'Connection string of MongoDB (${NAME} for one in the environment)?', initialValue: fromEnvironment, signal: io.signal }),
+    text({ message: 'Connection string of MongoDB (${NAME} for one in the environment)?', ...suggested, signal: io.signal }),
   );
+  typed.last = written;
   // A user without a password: it is asked for apart, so that it does not stay on the screen.
   const m = /^(mongodb(?:\+srv)?:\/\/[^:@/]+)@(.*)$/s.exec(written);
   if (m === null || /authMechanism=/i.test(written)) return written;
@@ -84,6 +97,14 @@ async function askInclude(io: Io, deployment: Deployment | null): Promise<readon
   return chosen.length === databases.length && databases.length > 1 ? DEFAULTS.include : chosen.map((name) => `${name}.*`);
 }
 
+async function askStart(io: Io): Promise<Start> {
+  const options: { readonly value: Start; readonly label: string; readonly hint: string }[] = [
+    { value: 'now', label: 'with what changes from now on', hint: '`sluice snapshot` brings the rest in later' },
+    { value: 'snapshot', label: 'with what is there', hint: 'reads every collection whole, beside the changes' },
+  ];
+  return await answered(select<Start>({ message: 'What should it begin with?', options, signal: io.signal }));
+}
+
 async function askLake(io: Io, folder: string): Promise<LakeAnswer> {
   const { signal } = io;
   const options = [
@@ -92,7 +113,7 @@ async function askLake(io: Io, folder: string): Promise<LakeAnswer> {
   ];
   const place = await answered(select({ message: 'Where should the files go?', options, signal }));
   if (place === 'folder') {
-    const ask = (): Promise<string> => answered(text({ message: 'Folder for the files?', initialValue: DEFAULTS.lake, signal }));
+    const ask = (): Promise<string> => answered(text({ message: 'Folder for the files?', ...orElse(DEFAULTS.lake), signal }));
     return await until(io, undefined, ask, (written) => folderAnswer(written, folder));
   }
   const message = 'URL (abfss://container@account.dfs.core.windows.net/prefix, or https://account.blob.core.windows.net/container/prefix)?';
@@ -129,12 +150,12 @@ async function askWarehouse(io: Io): Promise<string> {
       message: 'Load the files into a warehouse?',
       options: [
         { value: 'duckdb', label: 'DuckDB, a file on this machine' },
-        { value: 'none', label: 'no, only the files' },
+        { value: 'none', label: 'no, only the files', hint: 'Snowflake: docs/snowflake.md says what to add later' },
       ],
       signal: io.signal,
     }),
   );
-  return kind === 'none' ? 'none' : answered(text({ message: 'DuckDB file?', initialValue: DEFAULTS.warehouse, signal: io.signal }));
+  return kind === 'none' ? 'none' : answered(text({ message: 'DuckDB file?', ...orElse(DEFAULTS.warehouse), signal: io.signal }));
 }
 
 async function answered<T>(asked: Promise<T>): Promise<Exclude<T, symbol>> {
@@ -157,7 +178,7 @@ async function withSpinner<T>(message: string, work: () => Promise<T>, describeR
 }
 
 function describe({ version, replicaSet, databases }: Deployment): string {
-  return `MongoDB ${version}, ${replicaSet === null ? 'sharded cluster' : `replica set ${replicaSet}`}, ${databases.length} databases`;
+  return `MongoDB ${version}, ${replicaSet === null ? 'sharded cluster' : `replica set ${replicaSet}`}, ${countOf(databases.length, 'database')}`;
 }
 
 function nameFor(include: readonly string[]): string {
@@ -166,5 +187,7 @@ function nameFor(include: readonly string[]): string {
 }
 
 function invalidName(name: string | undefined): string | undefined {
-  return /^[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}$/.test(name ?? '') ? undefined : 'Letters, digits, - and _, beginning with a letter or digit.';
+  // Nothing at all is the name that is suggested.
+  if (name === undefined || name === '') return undefined;
+  return /^[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}$/.test(name) ? undefined : 'Letters, digits, - and _, beginning with a letter or digit.';
 }

@@ -17,6 +17,7 @@ const answers: Answers = {
   pipeline: 'shop',
   uri: 'mongodb://h',
   include: ['shop.*', 'crm."x"'.replaceAll('"', '')],
+  startAt: 'now',
   lake: { is: 'folder', path: './my lake: #1' },
   warehouse: 'w.duckdb',
 };
@@ -37,6 +38,11 @@ describe('a new configuration', () => {
       lake: { root: join(cwd, 'my lake: #1') },
       warehouse: { path: join(cwd, 'w.duckdb') },
     });
+  });
+
+  it('may begin with what is there', async () => {
+    await write({ startAt: 'snapshot' });
+    expect((await loadConfig({ env: {}, cwd })).source.startAt).toEqual({ kind: 'snapshot' });
   });
 
   it('may be without a warehouse', async () => {

@@ -92,7 +92,7 @@ function quoted(name: string, value: string): string {
   return `${quote}${value}${quote}`;
 }
 
-export function configurationText({ pipeline, uri, include, lake, warehouse }: Answers): string {
+export function configurationText({ pipeline, uri, include, startAt, lake, warehouse }: Answers): string {
   const list = include.map((glob) => JSON.stringify(glob)).join(', ');
   return `# sluice. All keys: docs/config.md. Check this file: sluice config check
 # For completion in an editor: sluice config schema > sluice.schema.json, and
@@ -107,8 +107,8 @@ source:
   exclude: []
   # The document after an update: updateLookup | whenAvailable | required | off
   fullDocument: updateLookup
-  # Where the very first run begins: now | 2026-11-21T00:00:00Z
-  startAt: now
+  # Where the very first run begins: now (what changes from then on) | snapshot (what is there, and then what changes) | 2026-11-21T00:00:00Z
+  startAt: ${startAt}
 
 lake:
 ${lakeText(lake)}
