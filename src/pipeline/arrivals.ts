@@ -26,8 +26,7 @@ export function renameTargets({ ops, count, lines, ends }: EventBatch): readonly
 }
 
 /** What is covered now, and was not by the filter of before. */
-export function includedSince(before: Checkpoint['filter'], targets: readonly SnapshotTarget[]): readonly SnapshotTarget[] {
-  if (before === undefined) return [];
+export function includedSince(before: NonNullable<Checkpoint['filter']>, targets: readonly SnapshotTarget[]): readonly SnapshotTarget[] {
   const former = new NamespaceFilter(before.include, before.exclude);
   return targets.filter(({ namespace }) => !former.matches(namespace));
 }

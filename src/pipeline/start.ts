@@ -72,7 +72,7 @@ export async function startPoint(context: StartContext, started: StartedWith, si
 /** The filter is another one than before: what it covers only now has had no history so far. */
 async function takeUpIncluded({ source, startAt, whole, committer, clock, log }: StartContext, signal: AbortSignal): Promise<void> {
   const { state } = committer;
-  if (whole === null) return;
+  if (whole === null || state.filter === undefined) return;
   const targets = includedSince(state.filter, await whole.source.targets(signal));
   if (targets.length === 0) return;
   if (startAt.kind !== 'snapshot')
