@@ -13,13 +13,11 @@ import type { Logger } from '../ops/log.ts';
 import { hourFilePath } from '../pipeline/checkpoint.ts';
 import { Dumper, type DumpOutcome } from '../pipeline/dump.ts';
 import { maskOf, openLake } from './compose.ts';
-import { cronTimes } from './schedule.ts';
+import { atTimes } from './schedule.ts';
 import type { CommandOptions, DumpArgs, DumpSummary } from './types.ts';
 
 /** What a dump is without a `dump` in the configuration. */
 const PLAIN = { collections: ['*.*'], layout: 'ndjson', content: 'documents', timeoutMs: 3_600_000, maxChanges: 1_000_000 } as const;
-/** Timers hold no more than 24 days, and a clock may be put right meanwhile. */
-const SLEEP_MS_MAX = 3_600_000;
 /** An hour is over for the lake some time after it is over on the clock. */
 const HOUR_MS_MAX = 600_000;
 const POLL_MS = 5_000;
@@ -90,15 +88,7 @@ export class DumpLoop {
 
   async run(signal: AbortSignal): Promise<void> {
     if (this.#config.dump === null) return;
-    const { clock } = this.#with;
-    const dueAfter = cronTimes(this.#config.dump.cron, 'dump.cron');
-    for (let due = dueAfter(clock.now()); !signal.aborted;) {
-      const waitMs = due - clock.now();
-      if (waitMs > 0) await clock.sleep(Math.min(waitMs, SLEEP_MS_MAX), signal).catch(() => {});
-      if (signal.aborted || clock.now() < due) continue;
-      await this.#scheduled(signal);
-      due = dueAfter(clock.now());
-    }
+    await atTimes(this.#config.dump.cron, 'dump.cron', this.#with.clock, () => this.#scheduled(signal), signal);
   }
 
   async #scheduled(signal: AbortSignal): Promise<void> {

@@ -9,12 +9,10 @@ import { reasonOf } from '../core/error.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
 import type { Loader, LoadTotals } from '../pipeline/loader.ts';
-import type { LoadSchedule } from './schedule.ts';
+import { SLEEP_MS_MAX, type LoadSchedule } from './schedule.ts';
 
 const RETRY_MS_MIN = 10_000;
 const RETRY_MS_MAX = 60_000;
-/** Timers hold no more than 24 days, and a clock may be put right meanwhile. */
-const SLEEP_MS_MAX = 3_600_000;
 
 export class LoadLoop {
   readonly #loader: Loader;

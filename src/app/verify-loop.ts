@@ -6,12 +6,9 @@ import type { Lake } from '../core/lake.ts';
 import type { Config } from '../config/config.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
-import { cronTimes } from './schedule.ts';
+import { atTimes } from './schedule.ts';
 import type { VerifyArgs, VerifyReport } from './types.ts';
 import { readVerification, statsOf, takeTime } from './verification.ts';
-
-/** Timers hold no more than 24 days, and a clock may be put right meanwhile. */
-const SLEEP_MS_MAX = 3_600_000;
 
 interface VerifyWith {
   readonly lake: Lake;
@@ -34,14 +31,8 @@ export async function verifyLoop(config: Config, using: VerifyWith, signal: Abor
     log.warn({ err: error }, 'what the last verification said could not be read');
   }
   if (config.verify === null) return;
-  const dueAfter = cronTimes(config.verify.cron, 'verify.cron');
-  for (let due = dueAfter(clock.now()); !signal.aborted;) {
-    const waitMs = due - clock.now();
-    if (waitMs > 0) await clock.sleep(Math.min(waitMs, SLEEP_MS_MAX), signal).catch(() => {});
-    if (signal.aborted || clock.now() < due) continue;
-    await verifyAt(config, config.verify.checks, due, using, signal);
-    due = dueAfter(clock.now());
-  }
+  const { cron, checks } = config.verify;
+  await atTimes(cron, 'verify.cron', clock, (due) => verifyAt(config, checks, due, using, signal), signal);
 }
 
 type Checks = NonNullable<Config['verify']>['checks'];
