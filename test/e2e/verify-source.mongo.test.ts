@@ -232,6 +232,8 @@ describe('sluice verify', () => {
       await documents.insertMany(Array.from({ length: 12 }, (_, n) => ({ n, name: `row ${n}` })));
       await documents.updateOne({ n: 7 }, { $set: { name: 'updated' } });
     }
+    // Of the second in which the loading ended nothing is compared.
+    await sleep(1_100);
     for (const coll of colls) await run.reaches(await mark(client, 'planted', coll));
     await run.stop();
     await new PipelineRun(config, { role: 'all', untilIdleMs: 0 }).done;
