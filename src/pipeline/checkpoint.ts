@@ -11,7 +11,7 @@ import { asPosition, type Operation, type Position, type ResumePoint } from '../
 import type { LakePath } from '../core/lake.ts';
 import type { SealedLine } from '../core/ledger.ts';
 import { formatNamespace, type Namespace } from '../core/namespace.ts';
-import { parseHourName, type Timestamp } from '../core/time.ts';
+import { compareTimestamps, parseHourName, type Timestamp } from '../core/time.ts';
 import type { SnapshotRecord } from './snapshot-record.ts';
 
 /** 2: with a sum. A checkpoint of format 1 is read, and replaced by the next save. */
@@ -314,4 +314,16 @@ function isBus(bus: unknown): boolean {
   if (!isRecord(bus) || !isCount(bus['partitions']) || typeof bus['partitionBy'] !== 'string') return false;
   const { from } = bus;
   return Array.isArray(from) && from.length === bus['partitions'] && from.every((offset) => /^\d+$/.test(String(offset)));
+}
+
+/** Cluster time of the first event of each collection that is in the lake and not sealed. */
+export function earliestOpen(checkpoint: Checkpoint): ReadonlyMap<string, Timestamp> {
+  const earliest = new Map<string, Timestamp>();
+  for (const { ns, firstAt } of checkpoint.parts) {
+    if (firstAt === null) continue;
+    const name = formatNamespace(ns);
+    const known = earliest.get(name);
+    if (known === undefined || compareTimestamps(firstAt, known) < 0) earliest.set(name, firstAt);
+  }
+  return earliest;
 }

@@ -21,7 +21,7 @@ import type { CollectionRow, LoadResult, SealedFile, Warehouse } from '../core/w
 import type { Logger } from '../ops/log.ts';
 import { timed } from '../ops/histogram.ts';
 import { recordLoad, type PipelineStats } from '../ops/stats.ts';
-import { isMaintenance, ledgerFolder, type Checkpoint } from './checkpoint.ts';
+import { earliestOpen, isMaintenance, ledgerFolder, type Checkpoint } from './checkpoint.ts';
 import { readEvents } from './event-files.ts';
 import { isGone, readHorizon, type Horizon } from './horizon.ts';
 import { parseLedger } from './ledger.ts';
@@ -374,18 +374,6 @@ export class Loader {
 
 function gapsOf(checkpoint: Checkpoint | null): string {
   return JSON.stringify(checkpoint?.gaps ?? []);
-}
-
-/** Cluster time of the first event of each collection that is in the lake and not sealed. */
-function earliestOpen(checkpoint: Checkpoint): ReadonlyMap<string, Timestamp> {
-  const earliest = new Map<string, Timestamp>();
-  for (const { ns, firstAt } of checkpoint.parts) {
-    if (firstAt === null) continue;
-    const name = formatNamespace(ns);
-    const known = earliest.get(name);
-    if (known === undefined || compareTimestamps(firstAt, known) < 0) earliest.set(name, firstAt);
-  }
-  return earliest;
 }
 
 function totalsOf({ files, rows, merged, rejected }: Tally): LoadTotals {
