@@ -6,9 +6,9 @@
  * once. Whoever needs more runs `sluice reshape` (or the job of `sluice render spark`) on the same files.
  */
 import { expression, template, type Parameter, type Resource } from './arm.ts';
+import { factoryId, inFactory } from './factory.ts';
 import { jsonFile, scriptFile, type TextFile } from './text-file.ts';
 
-const API = '2018-06-01';
 const STORAGE = 'sluice_capture_storage';
 const FILES = 'sluice_capture_files';
 const LINES = 'sluice_capture_lines';
@@ -59,31 +59,22 @@ const PARAMETERS: Record<string, Parameter> = {
 };
 
 function resourcesOf({ pipeline, capture, to }: DataFlowPlan): Resource[] {
-  const id = (kind: string, name: string): string =>
-    expression(`resourceId('Microsoft.DataFactory/factories/${kind}', parameters('factoryName'), '${name}')`);
-  const child = (kind: string, name: string, properties: object, dependsOn: readonly string[] = []): Resource => ({
-    type: `Microsoft.DataFactory/factories/${kind}`,
-    apiVersion: API,
-    name: expression(`format('{0}/${name}', parameters('factoryName'))`),
-    dependsOn,
-    properties,
-  });
   const storage = (place: Place, which: string): Resource =>
     // Without a key: the factory's own identity.
-    child('linkedservices', `${STORAGE}_${which}`, {
+    inFactory('linkedservices', `${STORAGE}_${which}`, {
       type: 'AzureBlobFS',
       typeProperties: { url: `https://${place.account}.dfs.core.windows.net` },
     });
   return [
     storage(capture, 'from'),
     storage(to, 'to'),
-    child('datasets', FILES, datasetOf('Avro', capture, 'from', {}), [id('linkedservices', `${STORAGE}_from`)]),
-    child('datasets', LINES, { ...datasetOf('DelimitedText', to, 'to', WHOLE_LINES), parameters: { folder: { type: 'String' } } }, [
-      id('linkedservices', `${STORAGE}_to`),
+    inFactory('datasets', FILES, datasetOf('Avro', capture, 'from', {}), [factoryId('linkedservices', `${STORAGE}_from`)]),
+    inFactory('datasets', LINES, { ...datasetOf('DelimitedText', to, 'to', WHOLE_LINES), parameters: { folder: { type: 'String' } } }, [
+      factoryId('linkedservices', `${STORAGE}_to`),
     ]),
-    child('dataflows', FLOW, flowOf(), [id('datasets', FILES), id('datasets', LINES)]),
-    child('pipelines', PIPELINE, pipelineOf(pipeline, capture, to), [id('dataflows', FLOW)]),
-    child('triggers', TRIGGER, TRIGGER_OF, [id('pipelines', PIPELINE)]),
+    inFactory('dataflows', FLOW, flowOf(), [factoryId('datasets', FILES), factoryId('datasets', LINES)]),
+    inFactory('pipelines', PIPELINE, pipelineOf(pipeline, capture, to), [factoryId('dataflows', FLOW)]),
+    inFactory('triggers', TRIGGER, TRIGGER_OF, [factoryId('pipelines', PIPELINE)]),
   ];
 }
 

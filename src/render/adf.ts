@@ -6,9 +6,9 @@
  * the same ledger, however often a run is repeated.
  */
 import { expression, parameterFile, template, type Parameter, type Resource } from './arm.ts';
+import { factoryId, inFactory } from './factory.ts';
 import { jsonFile, scriptFile, type TextFile } from './text-file.ts';
 
-const API = '2018-06-01';
 const SNOWFLAKE = 'sluice_snowflake';
 const VAULT = 'sluice_key_vault';
 const PIPELINE = 'sluice_load';
@@ -65,20 +65,11 @@ const PARAMETERS: Record<string, Parameter> = {
 };
 
 function resourcesOf(plan: AdfPlan): Resource[] {
-  const id = (kind: string, name: string): string =>
-    expression(`resourceId('Microsoft.DataFactory/factories/${kind}', parameters('factoryName'), '${name}')`);
-  const child = (kind: string, name: string, properties: object, dependsOn: readonly string[] = []): Resource => ({
-    type: `Microsoft.DataFactory/factories/${kind}`,
-    apiVersion: API,
-    name: expression(`format('{0}/${name}', parameters('factoryName'))`),
-    dependsOn,
-    properties,
-  });
   return [
-    child('linkedservices', VAULT, { type: 'AzureKeyVault', typeProperties: { baseUrl: expression("parameters('vaultUrl')") } }),
-    child('linkedservices', SNOWFLAKE, snowflakeOf(plan), [id('linkedservices', VAULT)]),
-    child('pipelines', PIPELINE, pipelineOf(plan), [id('linkedservices', SNOWFLAKE)]),
-    child('triggers', TRIGGER, triggerOf(plan), [id('pipelines', PIPELINE)]),
+    inFactory('linkedservices', VAULT, { type: 'AzureKeyVault', typeProperties: { baseUrl: expression("parameters('vaultUrl')") } }),
+    inFactory('linkedservices', SNOWFLAKE, snowflakeOf(plan), [factoryId('linkedservices', VAULT)]),
+    inFactory('pipelines', PIPELINE, pipelineOf(plan), [factoryId('linkedservices', SNOWFLAKE)]),
+    inFactory('triggers', TRIGGER, triggerOf(plan), [factoryId('pipelines', PIPELINE)]),
   ];
 }
 
