@@ -148,7 +148,7 @@ describe('restore', () => {
     const picked = fc.sample(fc.constantFrom(...moments), { numRuns: 5, seed: SEED });
     for (const [n, { at, documents }] of [...picked, moments.at(-1)!].entries()) {
       const file = join(work.folder, `restored-${n}.ndjson`);
-      const args = { collection: 'past.orders', asOf: at, to: `file:${file}`, into: null };
+      const args = { collection: 'past.orders', asOf: at, to: `file:${file}`, into: null, from: 'lake' as const };
       const summary = await restoreCollection(config, args, work.folder, { log: silentLog }, never);
       expect([summary.documents, summary.unknown]).toEqual([documents.length, []]);
       const into = `as_of_${n}`;
@@ -162,7 +162,7 @@ describe('restore', () => {
       // A reader that keeps no order of keys gets the same values.
       expect(lines.map((line) => EJSON.parse(line, { relaxed: false }) as Document).every((document) => '_id' in document)).toBe(true);
     }
-    const taken = { collection: 'past.orders', asOf: moments[0]!.at, to: set.uri, into: 'given.as_of_0' };
+    const taken = { collection: 'past.orders', asOf: moments[0]!.at, to: set.uri, into: 'given.as_of_0', from: 'lake' as const };
     await expect(restoreCollection(config, taken, work.folder, { log: silentLog }, never)).rejects.toMatchObject({ kind: RESTORE_TARGET });
   });
 
@@ -186,7 +186,7 @@ describe('restore', () => {
     const at = (collection: string, asOf: Timestamp): ReturnType<typeof restoreCollection> =>
       restoreCollection(
         config,
-        { collection, asOf, to: `file:${work.folder}/${collection}.${asOf.t}.${asOf.i}`, into: null },
+        { collection, asOf, to: `file:${work.folder}/${collection}.${asOf.t}.${asOf.i}`, into: null, from: 'lake' as const },
         work.folder,
         { log: silentLog },
         never,
