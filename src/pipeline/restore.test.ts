@@ -96,8 +96,8 @@ async function lakeOf({ events, snapshots = [], gaps = [], removedBefore }: Made
 
 async function asOf(lake: Lake, t: number, hasPostImages = false): Promise<unknown[]> {
   const documents: unknown[] = [];
-  for await (const text of restore(lake, { pipeline: 'shop', ns: NS, asOf: { t: T + t, i: 9 }, hasPostImages }, () => {}, never))
-    documents.push(JSON.parse(text));
+  for await (const { doc } of restore(lake, { pipeline: 'shop', ns: NS, asOf: { t: T + t, i: 9 }, hasPostImages }, () => {}, never))
+    documents.push(JSON.parse(doc));
   return documents;
 }
 
