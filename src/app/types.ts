@@ -13,7 +13,7 @@ import type { DumpOutcome } from '../pipeline/dump.ts';
 import type { CompactionTotals } from '../pipeline/compaction.ts';
 import type { EraseRequest, EraseSummary } from '../pipeline/erase.ts';
 import type { ErasureRecord } from '../pipeline/erasure-record.ts';
-import type { RetainSummary } from '../pipeline/retain.ts';
+import type { HeldCollection, RetainSummary } from '../pipeline/retain.ts';
 import type { Serve } from './control.ts';
 
 export const ROLES = ['all', 'capture', 'produce', 'consume', 'load'] as const;
@@ -124,7 +124,7 @@ export interface CompactArgs {
 /** Counts, and what stays as it is: hours of collections as `20261121-07/shop.orders`. */
 export type CompactSummary = Readonly<CompactionTotals>;
 
-export type { RetainSummary };
+export type { HeldCollection, RetainSummary };
 
 export interface RetainArgs {
   /** Says what would go, and removes nothing. */
@@ -342,6 +342,8 @@ export interface PipelineStatus {
   readonly storage: StorageReport | null;
   /** The last one that a run has made, by its schedule or because somebody asked it; `null`: none. */
   readonly verification: VerificationOverview | null;
+  /** What retention has removed, as it was the last time that it ran. */
+  readonly retention: Pick<RetainSummary, 'hoursBefore' | 'held'>;
 }
 
 export interface StorageReport {
