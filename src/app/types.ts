@@ -3,7 +3,7 @@
  *
  * Plain JSON values throughout: the same types go over HTTP to a command that talks to a running owner.
  */
-import type { VerificationOverview } from './overview-types.ts';
+import type { StorageReport, VerificationOverview } from './overview-types.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineState, PipelineStats } from '../ops/stats.ts';
 import type { CollectionRow, CollectionStatus, SchemaVersion } from '../core/warehouse.ts';
@@ -13,13 +13,13 @@ import type { DumpOutcome } from '../pipeline/dump.ts';
 import type { CompactionTotals } from '../pipeline/compaction.ts';
 import type { EraseRequest, EraseSummary } from '../pipeline/erase.ts';
 import type { ErasureRecord } from '../pipeline/erasure-record.ts';
-import type { HeldCollection, RetainSummary } from '../pipeline/retain.ts';
+import type { RetainSummary } from '../pipeline/retain.ts';
 import type { Serve } from './control.ts';
 
 export const ROLES = ['all', 'capture', 'produce', 'consume', 'load'] as const;
 export type Role = (typeof ROLES)[number];
 
-/** What a progress line is made of; rates and lag are worked out by whoever shows it. */
+/** What a progress line is made of; whoever shows it works out rates and lag. */
 export type Progress = Readonly<PipelineStats>;
 
 export interface RunOptions {
@@ -124,7 +124,7 @@ export interface CompactArgs {
 /** Counts, and what stays as it is: hours of collections as `20261121-07/shop.orders`. */
 export type CompactSummary = Readonly<CompactionTotals>;
 
-export type { HeldCollection, RetainSummary };
+export type { RetainSummary };
 
 export interface RetainArgs {
   /** Says what would go, and removes nothing. */
@@ -342,16 +342,8 @@ export interface PipelineStatus {
   readonly storage: StorageReport | null;
   /** The last one that a run has made, by its schedule or because somebody asked it; `null`: none. */
   readonly verification: VerificationOverview | null;
-  /** What retention has removed, as it was the last time that it ran. */
+  /** As of the last time that it ran. */
   readonly retention: Pick<RetainSummary, 'hoursBefore' | 'held'>;
-}
-
-export interface StorageReport {
-  readonly writes: number;
-  readonly reads: number;
-  readonly lists: number;
-  /** `null` before the first event. */
-  readonly writesPerMillionEvents: number | null;
 }
 
 export interface DeadLetterReport {

@@ -46,7 +46,7 @@ export interface RetainParts {
 }
 
 /** A collection that keeps older hours than the others. */
-export interface HeldCollection {
+interface HeldCollection {
   readonly collection: string;
   /** `YYYYMMDD-HH`: the first hour of it that is kept for that. */
   readonly hour: string;

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { HeldCollection, RetainSummary } from '../../app/types.ts';
+import type { RetainSummary } from '../../app/types.ts';
 import { globalsOf, loadConfigFor, logFor, printJson, type Io } from '../io.ts';
 import { askOwnerOr } from '../owner.ts';
 import { countOf, formatSize } from '../table.ts';
@@ -34,6 +34,6 @@ export function retainCommand(program: Command, io: Io): void {
     });
 }
 
-export function heldText({ collection, hour, since, reason }: HeldCollection): string {
+export function heldText({ collection, hour, since, reason }: RetainSummary['held'][number]): string {
   return `${collection} keeps its hours from ${hour} on: ${reason}; first seen ${since.slice(0, 19)}Z`;
 }

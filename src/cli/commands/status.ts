@@ -1,7 +1,7 @@
 import { styleText } from 'node:util';
 import type { Command } from 'commander';
-import type { CollectionReport, PipelineStatus, SnapshotReport, StorageReport } from '../../app/types.ts';
-import type { VerificationOverview } from '../../app/overview-types.ts';
+import type { CollectionReport, PipelineStatus, SnapshotReport } from '../../app/types.ts';
+import type { StorageReport, VerificationOverview } from '../../app/overview-types.ts';
 import { systemClock } from '../../core/clock.ts';
 import { globalsOf, loadConfigFor, logFor, printJson, type Io, type Terminal } from '../io.ts';
 import { askOwnerOr } from '../owner.ts';
