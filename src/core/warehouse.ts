@@ -100,14 +100,14 @@ export interface QueryResult {
   readonly truncated: boolean;
 }
 
-/** What bronze says of a collection's history. Times of gaps and renames have seconds alone. */
+/** What bronze says of a collection's history. Times of gaps and ends have seconds alone. */
 export interface BronzeHistory {
   /** Lines of creations, drops and renames of it, and of drops of its database. */
   readonly marks: readonly string[];
   /** Those of which all files are loaded: the line that ends each, where its files lay, and how many rows bronze has of them. */
   readonly snapshots: readonly { readonly end: string; readonly folder: string; readonly rows: number }[];
-  /** When other collections were renamed to it. */
-  readonly renames: readonly Timestamp[];
+  /** When others were renamed to it, or it was ended by an event whose line bronze does not have in its tables. */
+  readonly ends: readonly Timestamp[];
   readonly gaps: readonly { readonly from: Timestamp; readonly to: Timestamp | null }[];
   /** Rows before it are gone on purpose; `null`: none are. */
   readonly from: Timestamp | null;

@@ -36,11 +36,12 @@ export class BronzeSource implements RestoreSource {
       if (!isKept(line)) continue;
       if (known.erased ? rows <= said : rows === said) history.addSnapshot(line, folder);
     }
-    // Whole seconds are all that is noted of these: nothing is said of any moment within.
-    for (const { from, to } of [...known.gaps, ...known.renames.map((at) => ({ from: at, to: at }))]) {
-      history.addBreak({ t: from.t, i: 0 });
+    for (const { from, to } of known.gaps) {
+      history.addBreak(from);
+      // Whole seconds are all that is noted: nothing is said of any moment within.
       if (to !== null) history.addBreak({ t: to.t, i: ORDINAL_MAX });
     }
+    for (const second of known.ends) history.addUnknown(second, { t: second.t + 1, i: 0 });
     const base = history.choose(asOf, { end: endOf(known, ns, warehouse), beyond: beyond(known, ns) }, this.name);
     return {
       from: this.name,

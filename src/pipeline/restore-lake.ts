@@ -9,7 +9,7 @@ import type { SealedLine } from '../core/ledger.ts';
 import { formatNamespace, type Namespace } from '../core/namespace.ts';
 import { compareTimestamps, hourName, hourOf, SECONDS_PER_HOUR, type Timestamp } from '../core/time.ts';
 import { sealedEvents } from './event-files.ts';
-import { isGone, readHorizon } from './horizon.ts';
+import { isGone, reachIn, readHorizon } from './horizon.ts';
 import { readSealed } from './ledger.ts';
 import { History, MARKS, snapshotOf, type RestorePlan, type RestoreSource } from './restore-plan.ts';
 import { readWhole, type WholePipeline } from './whole.ts';
@@ -47,7 +47,13 @@ export class LakeSource implements RestoreSource {
     );
     for (const { from, to } of whole.gaps) for (const at of to === null ? [from] : [from, to]) history.addBreak(at);
     // What the horizon has taken cannot be followed.
-    if (horizon.from !== null) history.addBreak({ t: horizon.from * SECONDS_PER_HOUR, i: 0 });
+    const { from: begins } = reachIn(horizon, ns);
+    if (begins !== null) history.addBreak({ t: begins * SECONDS_PER_HOUR, i: 0 });
+    addUnknownMarks(
+      ns,
+      lines.filter((line) => isGone(line, horizon)),
+      history,
+    );
     const base = history.choose(asOf, { end: endOf(whole, ns), beyond: BEYOND }, this.name);
     const events = own
       .filter((line) => !isSnapshotPath(line.path) && line.last !== null && line.last > base.position && compareTimestamps(line.firstAt!, asOf) <= 0)
@@ -93,6 +99,14 @@ async function addMarks(lake: Lake, ns: Namespace, lines: Files, history: Histor
     // Renames of any collection may end here; all else is of the collection or of its database.
     if (line.ops.rename === undefined && (line.db !== ns.db || (line.coll !== null && line.coll !== ns.coll))) continue;
     for await (const event of sealedEvents(lake, line, signal)) history.addMark(Buffer.from(event.buffer, event.byteOffset, event.byteLength));
+  }
+}
+
+/** Files that are gone and have ended this collection, or brought documents to it, or not: their ledger lines do not say of which they speak. */
+function addUnknownMarks(ns: Namespace, gone: Files, history: History<Files>): void {
+  for (const { db, ops, firstAt, lastAt } of gone) {
+    const may = ops.rename !== undefined || (ops.dropDatabase !== undefined && db === ns.db);
+    if (may && firstAt !== null && lastAt !== null) history.addUnknown(firstAt, lastAt);
   }
 }
 

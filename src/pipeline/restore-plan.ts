@@ -57,6 +57,7 @@ export class History<S> {
   readonly #ns: Namespace;
   readonly #bases: Base<S>[] = [];
   readonly #breaks: Timestamp[] = [];
+  readonly #unknown: { readonly from: Timestamp; readonly to: Timestamp }[] = [];
 
   constructor(ns: Namespace) {
     this.#ns = ns;
@@ -83,13 +84,21 @@ export class History<S> {
     this.#breaks.push(at);
   }
 
+  /** Somewhere between them it may have been ended, or documents brought to it. @param to exclusive */
+  addUnknown(from: Timestamp, to: Timestamp): void {
+    this.addBreak(from);
+    this.#unknown.push({ from, to });
+  }
+
   /** The newest beginning from which that moment can be reached. @throws RESTORE_NOTHING, RESTORE_MOMENT */
   choose(asOf: Timestamp, { end, beyond }: KnownUntil, from: string): Base<S> {
     const spans = this.#bases.map((base) => ({
       base,
       until: [...this.#breaks.filter((at) => compareTimestamps(at, base.at) > 0), end].toSorted(compareTimestamps)[0]!,
     }));
-    const good = spans.filter(({ base, until }) => compareTimestamps(base.at, until) < 0);
+    const isWithin = (at: Timestamp): boolean =>
+      this.#unknown.some(({ from, to }) => compareTimestamps(from, at) <= 0 && compareTimestamps(at, to) < 0);
+    const good = spans.filter(({ base, until }) => compareTimestamps(base.at, until) < 0 && !isWithin(base.at));
     if (good.length === 0)
       throw new SluiceError(
         RESTORE_NOTHING,

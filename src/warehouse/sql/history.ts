@@ -4,7 +4,7 @@
 import { formatNamespace, type Namespace } from '../../core/namespace.ts';
 import type { Timestamp } from '../../core/time.ts';
 import type { Catalog, Tables } from './names.ts';
-import { sql, text, type Statement } from './statement.ts';
+import { join, sql, text, type Statement } from './statement.ts';
 
 const LINE = text('CAST(b.doc AS VARCHAR) AS line');
 
@@ -26,12 +26,13 @@ export function countSnapshotRows(tables: Tables): Statement {
   return sql`SELECT b.file, count(*) AS "rows" FROM ${tables.bronze} b WHERE b.operation = 'snapshot' GROUP BY b.file`;
 }
 
-/** When other collections were renamed to this one. */
-export function selectRenamesTo(catalog: Catalog, tables: Tables, ns: Namespace): Statement {
+/** When it was ended by events that are not in these tables: renames of other collections to it, and what retention has taken from bronze. */
+export function selectOtherEnds(catalog: Catalog, tables: readonly Tables[], ns: Namespace): Statement {
+  const known = tables.map(({ bronze }) => sql`SELECT position FROM ${bronze} WHERE operation IN ('drop', 'rename', 'dropDatabase')`);
   return sql`
     SELECT s."at" FROM ${catalog.baselines} s
-    LEFT JOIN (SELECT position FROM ${tables.bronze} WHERE operation = 'rename') b ON b.position = s.position
-    WHERE s.collection = ${formatNamespace(ns)} AND s.cause = 'rename' AND b.position IS NULL`;
+    LEFT JOIN (${join(known, ' UNION ')}) b ON b.position = s.position
+    WHERE s.collection IN (${formatNamespace(ns)}, ${ns.db}) AND s.cause <> 'snapshot' AND b.position IS NULL`;
 }
 
 /** Of every pipeline. */

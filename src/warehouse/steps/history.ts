@@ -10,7 +10,7 @@ import * as statements from '../sql/history.ts';
 import { findEntry, tablesOf, type Context } from './collections.ts';
 import type { Reads, Session } from './session.ts';
 
-const NOTHING: BronzeHistory = { marks: [], snapshots: [], renames: [], gaps: [], from: null, until: null, erased: false };
+const NOTHING: BronzeHistory = { marks: [], snapshots: [], ends: [], gaps: [], from: null, until: null, erased: false };
 
 export async function readHistory(database: Reads, context: Context, ns: Namespace, signal: AbortSignal): Promise<BronzeHistory> {
   return database.read(async (session) => {
@@ -18,22 +18,22 @@ export async function readHistory(database: Reads, context: Context, ns: Namespa
     const own = await findEntry(session, context, ns);
     if (own === null || own.last_batch === 0) return NOTHING;
     const { catalog } = context;
-    const tables = tablesOf(context, own);
-    const marks = [...(await session.all<{ line: string }>(statements.selectMarks(tables)))];
     const database = await findEntry(session, context, { db: ns.db, coll: null });
-    if (database !== null && database.last_batch > 0)
-      marks.push(...(await session.all<{ line: string }>(statements.selectMarks(tablesOf(context, database)))));
+    const tables = tablesOf(context, own);
+    const both = database === null || database.last_batch === 0 ? [tables] : [tables, tablesOf(context, database)];
+    const marks: string[] = [];
+    for (const each of both) for (const { line } of await session.all<{ line: string }>(statements.selectMarks(each))) marks.push(line);
     const ends = await session.all<{ file: string; line: string }>(statements.selectSnapshotEnds(catalog, tables, ns));
     const rows = new Map<string, number>();
     for (const file of ends.length === 0 ? [] : await session.all<{ file: string; rows: number }>(statements.countSnapshotRows(tables)))
       rows.set(folderOf(file.file), (rows.get(folderOf(file.file)) ?? 0) + file.rows);
-    const renames = await session.all<{ at: string }>(statements.selectRenamesTo(catalog, tables, ns));
+    const others = await session.all<{ at: string }>(statements.selectOtherEnds(catalog, both, ns));
     const gaps = await session.all<{ from_at: string; to_at: string | null }>(statements.selectAllGaps(catalog));
     const [erased] = await session.all<{ files: number }>(statements.countErased(catalog, ns));
     return {
-      marks: marks.map(({ line }) => line),
+      marks,
       snapshots: ends.map(({ file, line }) => ({ end: line, folder: folderOf(file), rows: rows.get(folderOf(file)) ?? 0 })),
-      renames: renames.map(({ at }) => secondOf(at)),
+      ends: others.map(({ at }) => secondOf(at)),
       gaps: gaps.map(({ from_at, to_at }) => ({ from: secondOf(from_at), to: to_at === null ? null : secondOf(to_at) })),
       from: null,
       until,
