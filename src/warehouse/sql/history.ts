@@ -53,8 +53,7 @@ export function countErased(catalog: Catalog, ns: Namespace): Statement {
 
 /** @param folder of the snapshot */
 export function selectSnapshotLines(tables: Tables, folder: string): Statement {
-  const parts = `${folder}/`;
-  return sql`SELECT ${LINE} FROM ${tables.bronze} b WHERE b.operation = 'snapshot' AND left(b.file, length(${parts})) = ${parts}`;
+  return sql`SELECT ${LINE} FROM ${tables.bronze} b WHERE b.operation = 'snapshot' AND position(${`${folder}/`} IN b.file) = 1`;
 }
 
 /** @param upTo inclusive */
