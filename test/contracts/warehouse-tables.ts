@@ -117,7 +117,7 @@ export function describeTables(bench: Bench, name: string, how: { readonly thoro
   });
   describe('bronze as a history', () => {
     const ELSEWHERE = { db: 'shop', coll: 'elsewhere' };
-    const doc = (text: string): string => `{"_id":1,"n":1.10,"text":"\\u00e9ß\\\"","more":${text}}`;
+    const doc = (text: string): string => `{"_id":1,"n":1.10,"text":"\\u00e9ß\\"","more":${text}}`;
     const lines = async (from: AsyncIterable<string>): Promise<string[]> => await Array.fromAsync(from);
     const event = (n: number, op: TestEvent['op'], text = '1e+300'): TestEvent => ({ n, op, key: '1', doc: doc(text) });
     const through = (ns: Namespace, n: number): { namespace: Namespace; through: Timestamp } => ({ namespace: ns, through: { ...timeOf(n), i: 7 } });
