@@ -167,9 +167,11 @@ async function runBus(running: Running, options: RunOptions, serving: Serving | 
 type BusParts = { readonly bus: Bus; readonly lake: Lake; readonly clock: Clock; readonly log: Logger };
 
 async function runProduce(running: Running, options: RunOptions, parts: BusParts & { stats: PipelineStats }, signal: AbortSignal): Promise<void> {
-  const { config } = running;
-  await using source = await makeSource(config, parts.clock, parts.stats, parts.log);
-  await new Produce(await produceOptions(config, options), { ...parts, source }).run(signal);
+  const { config, stats: snapshotStats } = running;
+  const { clock, stats, log } = parts;
+  await using source = await makeSource(config, clock, stats, log);
+  await using snapshots = await makeSnapshots(config, clock, snapshotStats, log);
+  await new Produce(await produceOptions(config, options), { ...parts, source, snapshots, snapshotStats }).run(signal);
 }
 
 async function runConsume(running: Running, options: RunOptions, parts: BusParts & { serving: Serving | null }, signal: AbortSignal): Promise<void> {

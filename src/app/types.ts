@@ -149,7 +149,7 @@ export interface RestoreArgs {
   readonly collection: string;
   /** Inclusive. */
   readonly asOf: Timestamp;
-  /** `file:<path>` or a connection string. */
+  /** `file:<path>`, `table:<schema>.<name>` or a connection string. */
   readonly to: string;
   /** With a connection string: another name; `null`: its own. */
   readonly into: string | null;
@@ -158,6 +158,8 @@ export interface RestoreArgs {
 export interface RestoreSummary extends RestoreTotals {
   readonly collection: string;
   readonly asOf: Timestamp;
+  /** That was made, and its columns beside key and document. */
+  readonly table: { readonly name: string; readonly columns: readonly string[] } | null;
 }
 
 export interface MergeArgs {

@@ -69,6 +69,10 @@ class FakeWarehouse implements Warehouse {
     throw new Error('nobody erases here');
   }
 
+  async makeTable(): Promise<never> {
+    throw new Error('nobody restores here');
+  }
+
   async loaded(paths: readonly string[]): Promise<ReadonlySet<string>> {
     this.asked += 1;
     return new Set(paths.filter((path) => this.ledger.has(path)));

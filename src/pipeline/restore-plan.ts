@@ -98,15 +98,18 @@ function refusal(asOf: Timestamp, good: readonly { base: Base; until: Timestamp 
     .map(({ base }) => base.at)
     .filter((at) => compareTimestamps(at, asOf) > 0)
     .toSorted(compareTimestamps)[0];
-  const near = [...(before === undefined ? [] : [`just before ${shown(before)}`]), ...(after === undefined ? [] : [`from ${shown(after)} on`])].join(
-    ', or ',
-  );
+  const near = [
+    ...(before === undefined ? [] : [`just before ${shownMoment(before)}`]),
+    ...(after === undefined ? [] : [`from ${shownMoment(after)} on`]),
+  ].join(', or ');
   const hint = compareTimestamps(asOf, end) >= 0 ? ' What is later is not sealed yet: `sluice seal` does that.' : '';
-  return new SluiceError(RESTORE_MOMENT, `${shown(asOf)}; the nearest moments are ${near}`, { next: `Give one of these as \`--as-of\`.${hint}` });
+  return new SluiceError(RESTORE_MOMENT, `${shownMoment(asOf)}; the nearest moments are ${near}`, {
+    next: `Give one of these as \`--as-of\`.${hint}`,
+  });
 }
 
 /** As `--as-of` takes it. */
-function shown({ t, i }: Timestamp): string {
+export function shownMoment({ t, i }: Timestamp): string {
   return `${t}.${i} (${new Date(t * 1000).toISOString().slice(0, 19)}Z)`;
 }
 

@@ -101,8 +101,8 @@ async function lakeOf({ events, snapshots = [], gaps = [], removedBefore, horizo
 
 async function asOf(lake: Lake, t: number, hasPostImages = false): Promise<unknown[]> {
   const documents: unknown[] = [];
-  for await (const text of restore(lake, { pipeline: 'shop', ns: NS, asOf: { t: T + t, i: 9 }, hasPostImages }, () => {}, never))
-    documents.push(JSON.parse(text));
+  for await (const { doc } of restore(lake, { pipeline: 'shop', ns: NS, asOf: { t: T + t, i: 9 }, hasPostImages }, () => {}, never))
+    documents.push(JSON.parse(doc));
   return documents;
 }
 
