@@ -562,7 +562,7 @@ export const RESTORE_TARGET = defineError({
 export const RESTORE_ROWS = defineError({
   code: 'SLC-1457',
   exit: 1,
-  retry: true,
+  retry: false,
   title: 'The table has not as many rows as documents were given back',
   next: 'No table was made. Start it again; another one may have been at work on a table of the same name.',
 });
