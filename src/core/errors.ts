@@ -559,6 +559,13 @@ export const RESTORE_TARGET = defineError({
   title: 'The collection cannot be put there',
   next: 'Name a file or collection that does not exist yet; `--into` gives the collection another name.',
 });
+export const RESTORE_CHANGED = defineError({
+  code: 'SLC-1458',
+  exit: 1,
+  retry: true,
+  title: 'What a collection was to be given back from has gone meanwhile',
+  next: 'Nothing was written. Start it again: it says which moments are left.',
+});
 export const RESTORE_ROWS = defineError({
   code: 'SLC-1457',
   exit: 1,
