@@ -4,7 +4,7 @@
 import type { Bus } from '../core/bus.ts';
 import type { Clock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
-import { CONFIG_CONFLICT, NOT_BUILT } from '../core/errors.ts';
+import { CONFIG_CONFLICT } from '../core/errors.ts';
 import type { Lake } from '../core/lake.ts';
 import type { SnapshotSource } from '../core/snapshot.ts';
 import type { Source } from '../core/source.ts';
@@ -190,7 +190,8 @@ async function foreignOf(config: Config): Promise<ConsumeOptions['foreign']> {
   const { format } = busOf(config);
   if (format === 'sluice') return null;
   const start = await startAt(config);
-  if (start.kind === 'snapshot') throw new SluiceError(NOT_BUILT, '`source.startAt: snapshot` through a `bus`');
+  // The configuration is not taken then.
+  if (start.kind === 'snapshot') throw new SluiceError(CONFIG_CONFLICT, '`source.startAt: snapshot` of messages that another program sends');
   const { readForeign } = await import('../bus/foreign/foreign.ts');
   return { read: (record) => readForeign(format, record), startAt: start };
 }

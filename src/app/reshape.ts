@@ -7,7 +7,7 @@
 import { existsSync } from 'node:fs';
 import { systemClock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
-import { LAKE_CONFLICT, RESHAPE_EMPTY, RESHAPE_OTHER } from '../core/errors.ts';
+import { CONFIG_CONFLICT, LAKE_CONFLICT, RESHAPE_EMPTY, RESHAPE_OTHER } from '../core/errors.ts';
 import { asPosition } from '../core/event.ts';
 import type { Lake, LakePath } from '../core/lake.ts';
 import { compareTimestamps, hourOf, type Timestamp } from '../core/time.ts';
@@ -36,7 +36,11 @@ const SHARED_OUT = / (collection|document)\/(\d+)$/;
 
 export async function reshape(config: Config, args: ReshapeArgs, options: CommandOptions, signal: AbortSignal): Promise<ReshapeSummary> {
   const { log } = options;
-  const { pipeline } = config;
+  const { pipeline, source } = config;
+  if (source.startAt.kind === 'snapshot' || source.onHistoryLost === 'repair') {
+    const next = "Give it a configuration with `startAt: now` and `onHistoryLost: fail`. What the producer has read whole is in the producer's lake.";
+    throw new SluiceError(CONFIG_CONFLICT, '`sluice reshape` has Capture files alone, and reads no collection whole', { next });
+  }
   await using lake = await openLake(config, { log });
   if (args.from.startsWith('file:') && !existsSync(localFolder(args.from))) throw new SluiceError(RESHAPE_EMPTY, `${args.from} is not there`);
   await using files = await openLake(withLake(config, args.from), { log });

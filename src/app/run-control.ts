@@ -128,8 +128,8 @@ export class RunControl implements Control {
   }
 
   retain(args: RetainArgs, signal: AbortSignal): Promise<RetainSummary> {
-    const { config, lake, warehouse } = this.#running;
-    return retainWith(config, args, { lake, warehouse, clock: systemClock, log: this.#log }, signal);
+    const { config, lake, warehouse, stats } = this.#running;
+    return retainWith(config, args, { lake, warehouse, stats, clock: systemClock, log: this.#log }, signal);
   }
 
   async erase(args: EraseArgs, signal: AbortSignal): Promise<EraseSummary> {

@@ -16,7 +16,7 @@ beforeAll(async () => {
   await writeFile(join(cwd, 'bad.yaml'), 'pipeline: shop\nsource: { uri: "http://u:hunter2@h", inclde: [] }\nlake: { url: "file:./lake" }\n');
   await writeFile(
     join(cwd, 'later.yaml'),
-    'pipeline: shop\nsource: { uri: "mongodb://h", startAt: snapshot }\nbus: { url: "kafka://h:1/t" }\nlake: { url: "file:./lake" }\n',
+    'pipeline: shop\nsource: { uri: "mongodb://h", onHistoryLost: repair }\nbus: { url: "kafka://h:1/t" }\nlake: { url: "file:./lake" }\n',
   );
 });
 afterAll(() => rm(cwd, { recursive: true }));

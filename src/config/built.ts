@@ -10,7 +10,6 @@ import type { Config } from './config.ts';
 function missing(config: Config): string[] {
   const { source, bus } = config;
   const found: string[] = [];
-  if (bus !== null && source.startAt.kind === 'snapshot') found.push('`source.startAt: snapshot` through a `bus`; use now, a time or a token');
   if (bus !== null && source.onHistoryLost === 'repair')
     found.push('`source.onHistoryLost: repair` through a `bus`; use fail, and `sluice run --accept-gap` when it happens');
   return found;

@@ -176,16 +176,21 @@ http: { port: 8080, host: 0.0.0.0, token: 0123-token }
     }
   });
 
-  it('says of each part that is not built yet what to use instead', () => {
-    const refuse = (): void => assertBuilt(parse(everything, env));
-    expect(refuse).toThrow(expect.objectContaining({ kind: NOT_BUILT }));
-    for (const key of ['source.startAt: snapshot', 'onHistoryLost: repair']) {
-      expect(refuse).toThrow(key);
+  it('refuses to read whole what another program sends', () => {
+    const bus = { url: 'kafka://h:1/t', format: 'debezium' };
+    for (const more of [{ startAt: 'snapshot' }, { onHistoryLost: 'repair' }]) {
+      expect(() => parse(file({ source: { uri: 'mongodb://h', ...more }, bus }))).toThrow('bus.format says that another program reads MongoDB');
     }
   });
 
+  it('says of each part that is not built yet what to use instead', () => {
+    const refuse = (): void => assertBuilt(parse(everything, env));
+    expect(refuse).toThrow(expect.objectContaining({ kind: NOT_BUILT }));
+    expect(refuse).toThrow('onHistoryLost: repair');
+  });
+
   it('is taken when it stays within what is built', () => {
-    const start = ['now', '2026-11-21T00:00:00Z', { token: { _data: '82AB' } }];
+    const start = ['now', '2026-11-21T00:00:00Z', { token: { _data: '82AB' } }, 'snapshot'];
     for (const startAt of start) {
       for (const layout of ['hive', '{db}/{coll}/{yyyyMMdd}/{HH}{part}.jsonl', '{db}/{coll}/{yyyyMMdd}{part}.jsonl']) {
         assertBuilt(
@@ -194,6 +199,7 @@ http: { port: 8080, host: 0.0.0.0, token: 0123-token }
               source: { uri: 'mongodb://h', startAt },
               lake: { url: 'file:x', layout, compression: 'gzip' },
               warehouse: { url: 'duckdb:w.duckdb' },
+              bus: { url: 'kafka://h:1/t' },
             }),
           ),
         );

@@ -256,6 +256,17 @@ function conflicts(config: Config, report: Report): void {
       'is about change events, and a snapshot has none: leave it out, or use `startAt: now` and `onHistoryLost: fail`',
     );
   }
+  if (
+    config.bus !== null &&
+    config.bus.format !== 'sluice' &&
+    (config.source.startAt.kind === 'snapshot' || config.source.onHistoryLost === 'repair')
+  ) {
+    report(
+      'conflict',
+      'bus.format',
+      'says that another program reads MongoDB: sluice has its messages alone, and nobody who reads collections whole; use `startAt: now` or a time, and `onHistoryLost: fail`',
+    );
+  }
   if (config.lake.layout.includes('{') && !config.lake.layout.includes('{db}')) {
     const databases = new Set(config.source.include.map((glob) => parseGlob(glob).db));
     if (databases.size > 1 || [...databases].some((name) => !isLiteral(name))) {

@@ -549,7 +549,7 @@ export const RESTORE_NOTHING = defineError({
   code: 'SLC-1448',
   exit: 1,
   retry: false,
-  title: 'The lake does not hold this collection from a beginning on',
+  title: 'This collection is not held from a beginning on',
   next: 'A collection can be given back from its creation or from a snapshot on. Check the name, and `sluice seal` what is new.',
 });
 export const RESTORE_MOMENT = defineError({
@@ -565,6 +565,13 @@ export const RESTORE_TARGET = defineError({
   retry: false,
   title: 'The collection cannot be put there',
   next: 'Name a file or collection that does not exist yet; `--into` gives the collection another name.',
+});
+export const RESTORE_ROWS = defineError({
+  code: 'SLC-1457',
+  exit: 1,
+  retry: true,
+  title: 'The table has not as many rows as documents were given back',
+  next: 'No table was made. Start it again; another one may have been at work on a table of the same name.',
 });
 
 // --- bus -----------------------------------------------------------------------------------------------------------

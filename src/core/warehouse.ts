@@ -4,7 +4,7 @@
 import type { DocumentSchema, FieldPath, FieldRecord } from './document-schema.ts';
 import type { SealedLine } from './ledger.ts';
 import type { Namespace } from './namespace.ts';
-import type { Timestamp } from './time.ts';
+import type { Hour, Timestamp } from './time.ts';
 import type { LoadedFile, LoadedLine, WarehouseFault } from './warehouse-proof.ts';
 
 /** A sealed file as a loader is given it: its ledger line and a way to its bytes. */
@@ -100,6 +100,28 @@ export interface QueryResult {
   readonly truncated: boolean;
 }
 
+/** A document, and the text of its `documentKey`. */
+export interface KeyedDocument {
+  readonly key: string;
+  readonly doc: string;
+}
+
+/** A table that is to be made of documents. */
+export interface NewTable {
+  readonly schema: string;
+  readonly name: string;
+  /** The collection whose columns it has, as far as they are known. */
+  readonly like: Namespace;
+  /** What the table is, said of it in the warehouse itself. Asked for when all documents are there. */
+  comment(): string;
+}
+
+export interface MadeTable {
+  readonly rows: number;
+  /** Beside key and document. */
+  readonly columns: readonly string[];
+}
+
 /** A file whose lines are those of other files, in order; none: it is one that was sealed, or rewritten by an erasure, as it is. */
 export interface Origin {
   readonly path: string;
@@ -155,8 +177,18 @@ export interface Warehouse extends AsyncDisposable {
    * @param at ISO 8601 @throws AS_OF_UNKNOWN, AS_OF_TABLES
    */
   asOf(sql: string, at: string): Promise<string>;
+  /**
+   * A new table with these documents, all of them: nobody sees it before, and what fails leaves none. Read once; the first is asked for
+   * before anybody else has to wait. @throws RESTORE_TARGET it is there already, RESTORE_ROWS
+   */
+  makeTable(table: NewTable, documents: AsyncIterable<KeyedDocument>, signal: AbortSignal): Promise<MadeTable>;
   /** Streams the silver documents of a collection that are current, ordered by key, as `{ key, doc }` texts: for `verify`. */
   silver(ns: Namespace, signal: AbortSignal): AsyncIterable<{ readonly key: string; readonly doc: string | null }>;
+  /**
+   * The hour from which on bronze has every event of a collection. What it has of before is what the state at that hour stands on: of each
+   * document the newest event, and the newest that brought one. `null`: retention has removed nothing.
+   */
+  bronzeHorizon(ns: Namespace): Promise<Hour | null>;
   /**
    * For `sluice erase`. Keys of documents that bronze speaks of before a moment, each once, in no order: the text of `documentKey._id`.
    */

@@ -15,7 +15,7 @@ import {
   OWNER_UNREACHABLE,
   SNAPSHOT_REFUSED,
 } from '../core/errors.ts';
-import type { EventBatch, ResumePoint } from '../core/event.ts';
+import type { ResumePoint } from '../core/event.ts';
 import type { Lake, Ownership } from '../core/lake.ts';
 import type { Namespace } from '../core/namespace.ts';
 import type { SnapshotsAsked, SnapshotSource } from '../core/snapshot.ts';
@@ -23,7 +23,6 @@ import type { Source } from '../core/source.ts';
 import { failpoint } from '../ops/failpoint.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
-import { renameTargets, tellMissing } from './arrivals.ts';
 import { partitionScope, type Scope } from './checkpoint.ts';
 import { Committer } from './committer.ts';
 import { claimPrefix, own, type OwnOptions } from './owner.ts';
@@ -299,7 +298,7 @@ export class Capture {
       const batch = await batches.next(writer.plannedBytes === 0 ? null : flushAgeMs);
       if (batch === 'end') break;
       if (batch !== 'woken') {
-        await this.#meetRenames(batch.events, signal);
+        await this.#snapshots?.meet(batch.events, this.#options.startAt.kind === 'snapshot', () => source.resolve({ kind: 'now' }, signal), signal);
         writer.add(batch);
       }
       const asked = this.#sealRequests.size > 0;
@@ -327,15 +326,6 @@ export class Capture {
     if (lost.aborted) throw new SluiceError(LAKE_LOST_OWNERSHIP);
     await this.#snapshots?.stop(always);
     await this.#commit(committer, recovered, always);
-  }
-
-  /** Before the position moves: a crash after that must not forget them. */
-  async #meetRenames(events: EventBatch, signal: AbortSignal): Promise<void> {
-    const { snapshots: from, source, log } = this.#parts;
-    const renamed = from === undefined ? [] : renameTargets(events).filter((ns) => from.covers(ns));
-    if (renamed.length === 0) return;
-    if (this.#options.startAt.kind !== 'snapshot') tellMissing(renamed, 'renamed', log);
-    else await this.#snapshots?.arrived(renamed, () => source.resolve({ kind: 'now' }, signal), signal);
   }
 
   async #commit(committer: Committer, recovered: Recovered, signal: AbortSignal, how: { sealAll: boolean } = { sealAll: false }): Promise<void> {

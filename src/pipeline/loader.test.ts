@@ -61,12 +61,20 @@ class FakeWarehouse implements Warehouse {
     throw new Error('nobody erases here');
   }
 
+  async bronzeHorizon(): Promise<null> {
+    return null;
+  }
+
   async eraseKeys(): Promise<number> {
     throw new Error('nobody erases here');
   }
 
   async takeOver(): Promise<'nothing'> {
     throw new Error('nobody erases here');
+  }
+
+  async makeTable(): Promise<never> {
+    throw new Error('nobody restores here');
   }
 
   async loaded(paths: readonly string[]): Promise<ReadonlySet<string>> {

@@ -10,7 +10,7 @@
  */
 import { hasPassed, type Clock } from '../core/clock.ts';
 import type { Lake } from '../core/lake.ts';
-import { hoursPerPart, partHour } from '../core/layout.ts';
+import { hoursPerPart, isSnapshotPath, partHour } from '../core/layout.ts';
 import { isSealedLine, type SealedLine } from '../core/ledger.ts';
 import { compareTimestamps, endOfHour, hourName, hourOf, parseHourName, type Hour } from '../core/time.ts';
 import type { PipelineStats } from '../ops/stats.ts';
@@ -108,7 +108,9 @@ export class PartitionHours {
     const lines: SealedLine[] = [];
     if (records.length > 0) {
       const since = records.map((record) => record.since).toSorted()[0]!;
-      for await (const line of readLedger(this.#lake, about.pipeline, since, signal)) if (isSealedLine(line) && line.hour === name) lines.push(line);
+      // Files of snapshots belong to no hour.
+      for await (const line of readLedger(this.#lake, about.pipeline, since, signal))
+        if (isSealedLine(line) && line.hour === name && !isSnapshotPath(line.path)) lines.push(line);
     }
     const byCollection = Map.groupBy(records, (record) => hourKey(record.ns, name));
     const filesOf = Map.groupBy(lines, ({ db, coll }) => hourKey({ db, coll }, name));

@@ -15,6 +15,7 @@ import { BUS_PARTITIONS, HISTORY_LOST, LAKE_LOST_OWNERSHIP, WRITE_ORDER } from '
 import { positionAt, type ChangeBatch, type Position, type ResumePoint } from '../core/event.ts';
 import type { Lake, Ownership } from '../core/lake.ts';
 import type { MessageBatch } from '../core/message-batch.ts';
+import type { SnapshotSource } from '../core/snapshot.ts';
 import type { Source } from '../core/source.ts';
 import { compareTimestamps, hourOf, laterTimestamp, type Timestamp } from '../core/time.ts';
 import { failpoint } from '../ops/failpoint.ts';
@@ -24,13 +25,16 @@ import { MessageEncoder, type PartitionBy } from './bus-message.ts';
 import { PRODUCER } from './checkpoint.ts';
 import { Committer } from './committer.ts';
 import { Lanes, type Group } from './lanes.ts';
+import { Late } from './late.ts';
 import { claimPrefix, own, type OwnOptions } from './owner.ts';
 import { removeOldClaims } from './claims.ts';
 import { patiently } from './patience.ts';
+import { ProducerSnapshots } from './producer-snapshots.ts';
 import { BatchPull } from './pull.ts';
+import type { SnapshotLimits } from './snapshots.ts';
 import { recordGap, startPoint, type StartOptions } from './start.ts';
 
-export interface ProduceOptions extends OwnOptions, StartOptions {
+export interface ProduceOptions extends OwnOptions, StartOptions, SnapshotLimits {
   readonly layout: string;
   readonly partitionBy: PartitionBy;
   readonly messageBytesMax: number;
@@ -42,10 +46,14 @@ export interface ProduceOptions extends OwnOptions, StartOptions {
 
 export interface ProduceParts {
   readonly source: Source;
+  /** Absent: the source cannot be read whole. */
+  readonly snapshots?: SnapshotSource;
   readonly bus: Bus;
   readonly lake: Lake;
   readonly clock: Clock;
   readonly stats: PipelineStats;
+  /** What snapshots are counted in; absent: `stats`. */
+  readonly snapshotStats?: PipelineStats;
   readonly log: Logger;
 }
 
@@ -61,6 +69,14 @@ const CHECKPOINT_IDLE_MS = 10_000;
 const CLAIMS_MS = 3_600_000;
 /** What a stop leaves to requests that are under way: given up, they would come twice. */
 const STOP_MS = 5_000;
+
+/** What a run goes on with. */
+interface Begun {
+  readonly start: ResumePoint;
+  readonly fingerprint: string;
+  readonly partitions: number;
+  readonly snapshots: ProducerSnapshots | null;
+}
 
 /** A batch of the source on its way. */
 interface Sent {
@@ -88,6 +104,7 @@ export class Produce {
   #claimsAtMs = 0;
   #tidying: Promise<void> = Promise.resolve();
   #savedPosition: Position | undefined;
+  #batches: BatchPull | null = null;
 
   constructor(options: ProduceOptions, parts: ProduceParts) {
     this.#options = options;
@@ -124,12 +141,15 @@ export class Produce {
     stats.epoch = state.epoch;
     await committer.save('epoch');
     const replayAt = state.resume !== null && state.fingerprint !== fingerprint ? state.resume.clusterTime : null;
+    await using snapshots = await this.#openSnapshots(committer);
     try {
-      const start = await startPoint({ ...this.#parts, ...this.#options, committer, whole: null }, { fingerprint, replayAt }, signal);
+      const whole = snapshots?.whole ?? null;
+      const start = await startPoint({ ...this.#parts, ...this.#options, committer, whole }, { fingerprint, replayAt }, signal);
       stats.state = 'running';
       log.info({ position: start.position }, 'reading changes');
       const encoder = this.#encoder(fingerprint, partitions);
-      await this.#loop(committer, encoder, { start, fingerprint, partitions }, signal);
+      await this.#loop(committer, encoder, { start, fingerprint, partitions, snapshots }, signal);
+      await snapshots?.stop();
       if (ownership.lost.aborted) throw new SluiceError(LAKE_LOST_OWNERSHIP);
       state.cleanStop = true;
       await committer.save('clean-stop');
@@ -137,6 +157,12 @@ export class Produce {
       if (SluiceError.is(error, HISTORY_LOST)) await recordGap({ ...this.#parts, ...this.#options, committer }, error);
       throw error;
     }
+  }
+
+  async #openSnapshots(committer: Committer): Promise<ProducerSnapshots | null> {
+    const { snapshots: source, stats, snapshotStats = stats } = this.#parts;
+    if (source === undefined) return null;
+    return await ProducerSnapshots.open(this.#options, { ...this.#parts, source, committer, stats: snapshotStats }, () => this.#batches?.wake());
   }
 
   /** @returns how many partitions the topic has. @throws BUS_PARTITIONS when that has changed */
@@ -166,11 +192,12 @@ export class Produce {
   async #loop(
     committer: Committer,
     encoder: MessageEncoder,
-    { start, fingerprint, partitions }: { readonly start: ResumePoint; readonly fingerprint: string; readonly partitions: number },
+    { start, fingerprint, partitions, snapshots }: Begun,
     signal: AbortSignal,
   ): Promise<void> {
     const { source, clock } = this.#parts;
-    const { untilIdleMs, readAheadBytesMax } = this.#options;
+    const { untilIdleMs, readAheadBytesMax, startAt } = this.#options;
+    const now = (): Promise<ResumePoint> => source.resolve({ kind: 'now' }, signal);
     using patience = new Late(signal, STOP_MS, clock);
     const lanes = new Lanes({
       partitions,
@@ -182,23 +209,29 @@ export class Produce {
     let heardAtMs = clock.now();
     try {
       await using batches = new BatchPull(source, start, signal, { clock, aheadBytesMax: readAheadBytesMax });
+      this.#batches = batches;
+      snapshots?.start();
       for (;;) {
         const batch = await batches.next(WATERMARK_MS);
         if (batch === 'end') break;
         if (batch !== 'woken') {
           await lanes.room();
+          await snapshots?.meet(batch.events, startAt.kind === 'snapshot', now, signal);
           await this.#publish(encoder, batch, lanes);
           if (batch.events.count > 0) heardAtMs = clock.now();
         }
         this.#advance(committer, fingerprint);
         await this.#save(committer, encoder, lanes);
+        await snapshots?.settle();
         this.#tidy(signal);
-        const isIdle = untilIdleMs !== null && batch !== 'woken' && batch.events.count === 0 && clock.now() - heardAtMs >= untilIdleMs;
-        if (!isIdle) continue;
+        const isQuiet = batch !== 'woken' && batch.events.count === 0 && snapshots?.isIdle !== false;
+        if (untilIdleMs === null || !isQuiet || clock.now() - heardAtMs < untilIdleMs) continue;
+        await snapshots?.stop();
         for (const { group } of this.#sent) await lanes.done(group);
         this.#advance(committer, fingerprint);
         await this.#tell(committer, encoder, lanes);
         await lanes.done(this.#telling);
+        snapshots?.assertRead();
         return;
       }
     } catch (error) {
@@ -316,34 +349,5 @@ export class Produce {
     const clusterTime = { t: events.seconds[last]!, i: events.ordinals[last]! };
     this.#last = { position: positionAt(events.lines, last === 0 ? 0 : events.ends[last - 1]!), clusterTime };
     return { first, last: this.#last.position };
-  }
-}
-
-/** Aborts with a signal, but later: for what should still be carried through then. */
-class Late implements Disposable {
-  readonly #controller = new AbortController();
-  readonly #over = new AbortController();
-
-  constructor(signal: AbortSignal, ms: number, clock: Clock) {
-    const onAbort = (): void =>
-      void clock.sleep(ms, this.#over.signal).then(
-        () => this.#controller.abort(signal.reason),
-        () => {},
-      );
-    if (signal.aborted) onAbort();
-    else signal.addEventListener('abort', onAbort, { once: true, signal: this.#over.signal });
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  /** At once. */
-  end(reason: unknown): void {
-    this.#controller.abort(reason);
-  }
-
-  [Symbol.dispose](): void {
-    this.#over.abort();
   }
 }

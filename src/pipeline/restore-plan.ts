@@ -15,7 +15,7 @@ import { parseLine, textOf } from '../core/line.ts';
 import { formatNamespace, type Namespace } from '../core/namespace.ts';
 import { compareTimestamps, hourName, hourOf, SECONDS_PER_HOUR, type Timestamp } from '../core/time.ts';
 import { sealedEvents } from './event-files.ts';
-import { isGone, readHorizon } from './horizon.ts';
+import { isGone, reachIn, readHorizon } from './horizon.ts';
 import { readSealed } from './ledger.ts';
 import { readWhole } from './whole.ts';
 
@@ -60,14 +60,18 @@ export async function planRestore(lake: Lake, pipeline: string, ns: Namespace, a
   );
   for (const { from, to } of whole.gaps) breaks.push(from, ...(to === null ? [] : [to]));
   // What the horizon has taken cannot be followed.
-  if (horizon.from !== null) breaks.push({ t: horizon.from * SECONDS_PER_HOUR, i: 0 });
+  const { from: begins } = reachIn(horizon, ns);
+  if (begins !== null) breaks.push({ t: begins * SECONDS_PER_HOUR, i: 0 });
+  const unknown = unknownMarks(ns, lines.filter((line) => isGone(line, horizon))); // prettier-ignore
+  for (const { from } of unknown) breaks.push(from);
   const open = whole.parts.filter((part) => formatNamespace(part.ns) === name && part.firstAt !== null).map((part) => part.firstAt!);
   const end = [whole.watermark, ...open].toSorted(compareTimestamps)[0]!;
   const spans = bases.map((base) => ({
     base,
     until: [...breaks.filter((at) => compareTimestamps(at, base.at) > 0), end].toSorted(compareTimestamps)[0]!,
   }));
-  const good = spans.filter(({ base, until }) => compareTimestamps(base.at, until) < 0);
+  const isWithin = (at: Timestamp): boolean => unknown.some(({ from, to }) => compareTimestamps(from, at) <= 0 && compareTimestamps(at, to) < 0);
+  const good = spans.filter(({ base, until }) => compareTimestamps(base.at, until) < 0 && !isWithin(base.at));
   if (good.length === 0)
     throw new SluiceError(
       RESTORE_NOTHING,
@@ -94,15 +98,18 @@ function refusal(asOf: Timestamp, good: readonly { base: Base; until: Timestamp 
     .map(({ base }) => base.at)
     .filter((at) => compareTimestamps(at, asOf) > 0)
     .toSorted(compareTimestamps)[0];
-  const near = [...(before === undefined ? [] : [`just before ${shown(before)}`]), ...(after === undefined ? [] : [`from ${shown(after)} on`])].join(
-    ', or ',
-  );
+  const near = [
+    ...(before === undefined ? [] : [`just before ${shownMoment(before)}`]),
+    ...(after === undefined ? [] : [`from ${shownMoment(after)} on`]),
+  ].join(', or ');
   const hint = compareTimestamps(asOf, end) >= 0 ? ' What is later is not sealed yet: `sluice seal` does that.' : '';
-  return new SluiceError(RESTORE_MOMENT, `${shown(asOf)}; the nearest moments are ${near}`, { next: `Give one of these as \`--as-of\`.${hint}` });
+  return new SluiceError(RESTORE_MOMENT, `${shownMoment(asOf)}; the nearest moments are ${near}`, {
+    next: `Give one of these as \`--as-of\`.${hint}`,
+  });
 }
 
 /** As `--as-of` takes it. */
-function shown({ t, i }: Timestamp): string {
+export function shownMoment({ t, i }: Timestamp): string {
   return `${t}.${i} (${new Date(t * 1000).toISOString().slice(0, 19)}Z)`;
 }
 
@@ -134,6 +141,12 @@ async function marksOf(
     }
   }
   return { bases, breaks };
+}
+
+/** Files that are gone and have ended this collection, or brought documents to it, or not: their ledger lines do not say of which they speak. */
+function unknownMarks(ns: Namespace, gone: readonly SealedLine[]): { readonly from: Timestamp; readonly to: Timestamp }[] {
+  const may = gone.filter(({ db, ops }) => ops.rename !== undefined || (ops.dropDatabase !== undefined && db === ns.db));
+  return may.flatMap(({ firstAt, lastAt }) => (firstAt === null || lastAt === null ? [] : [{ from: firstAt, to: lastAt }]));
 }
 
 function factsOf(bytes: Buffer): { op: string; at: Timestamp; position: string; ns: Namespace } {

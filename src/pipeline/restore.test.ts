@@ -43,9 +43,12 @@ interface Made {
   readonly snapshots?: readonly { readonly t: number; readonly ended: number; readonly ids: readonly number[]; readonly rowsSaid?: number }[];
   readonly gaps?: readonly (readonly [from: number, to: number])[];
   readonly removedBefore?: string;
+  /** Content of the horizon, and ledger lines of files that it has taken. */
+  readonly horizon?: object;
+  readonly gone?: readonly Partial<SealedLine>[];
 }
 
-async function lakeOf({ events, snapshots = [], gaps = [], removedBefore }: Made): Promise<Lake> {
+async function lakeOf({ events, snapshots = [], gaps = [], removedBefore, horizon, gone = [] }: Made): Promise<Lake> {
   const lake = await openMemoryLake();
   const ledger: SealedLine[] = [];
   const put = async (path: string, lines: readonly string[], ops: Record<string, number>): Promise<void> => {
@@ -82,6 +85,7 @@ async function lakeOf({ events, snapshots = [], gaps = [], removedBefore }: Made
     await put(`${folder}/end.jsonl`, [line(t, 'snapshotEnd', { snapshot })], { snapshotEnd: 1 });
   }
   await put('shop/orders/year=2026/month=11/day=21/hour=07/events-20261121-07.jsonl', events, count(events));
+  for (const [n, line] of gone.entries()) ledger.push({ ...ledger.at(-1)!, path: `shop/other/gone-${n}.jsonl`, ...line });
   await lake.put('_sluice/shop/ledger/20261121.jsonl', Buffer.from(ledger.map((each) => `${JSON.stringify(each)}\n`).join('')), 'absent');
   const checkpoint: Checkpoint = {
     ...newCheckpoint('shop', LAYOUT_PRESETS.hive),
@@ -91,13 +95,14 @@ async function lakeOf({ events, snapshots = [], gaps = [], removedBefore }: Made
   await lake.put(checkpointPath('shop'), encodeCheckpoint(checkpoint), 'absent');
   if (removedBefore !== undefined)
     await lake.put(horizonPath('shop'), Buffer.from(JSON.stringify({ v: 1, from: removedBefore, removed: null })), 'absent');
+  if (horizon !== undefined) await lake.put(horizonPath('shop'), Buffer.from(JSON.stringify(horizon)), 'absent');
   return lake;
 }
 
 async function asOf(lake: Lake, t: number, hasPostImages = false): Promise<unknown[]> {
   const documents: unknown[] = [];
-  for await (const text of restore(lake, { pipeline: 'shop', ns: NS, asOf: { t: T + t, i: 9 }, hasPostImages }, () => {}, never))
-    documents.push(JSON.parse(text));
+  for await (const { doc } of restore(lake, { pipeline: 'shop', ns: NS, asOf: { t: T + t, i: 9 }, hasPostImages }, () => {}, never))
+    documents.push(JSON.parse(doc));
   return documents;
 }
 
@@ -179,6 +184,25 @@ describe('restore', () => {
     const events = [line(1, 'create'), insert(5, 1)];
     expect(await asOf(await lakeOf({ events, removedBefore: '20261121-07' }), 10)).toEqual([{ _id: 1 }]);
     expect(await refusal(await lakeOf({ events, removedBefore: '20261121-08' }), 10)).toContain('SLC-1448');
+  });
+
+  it('goes by what was removed of the collection itself, and of others by what may have brought or ended it', async () => {
+    const events = [line(1, 'create'), insert(5, 1)];
+    const held = { v: 2, from: '20261121-08', removed: null, apart: { 'shop.orders': { from: '20261121-07', removed: null, hold: null } } };
+    expect(await asOf(await lakeOf({ events, horizon: held }), 10)).toEqual([{ _id: 1 }]);
+    const at = (from: number, to: number): object => ({ firstAt: { t: T + from, i: 1 }, lastAt: { t: T + to, i: 1 } });
+    const harmless = [
+      { coll: 'other', ops: { drop: 1 }, ...at(2, 3) },
+      { db: 'crm', coll: null, ops: { dropDatabase: 1 }, ...at(2, 3) },
+    ];
+    expect(await asOf(await lakeOf({ events, horizon: held, gone: harmless }), 10)).toEqual([{ _id: 1 }]);
+    const renamed = await lakeOf({ events, horizon: held, gone: [{ coll: 'other', ops: { rename: 1 }, ...at(7, 8) }] });
+    expect(await asOf(renamed, 6)).toEqual([{ _id: 1 }]);
+    expect(await refusal(renamed, 7)).toContain('SLC-1449');
+    expect(await refusal(renamed, 10)).toContain('SLC-1449');
+    // It may have been ended after it began.
+    const dropped = await lakeOf({ events, horizon: held, gone: [{ coll: null, ops: { dropDatabase: 1 }, ...at(0, 3) }] });
+    expect(await refusal(dropped, 10)).toContain('SLC-1448');
   });
 
   it('does to a document what its updates did, and takes documents as they are where they are images', async () => {

@@ -15,6 +15,7 @@ import { documentKeyOf, parseLine, textOf } from '../core/line.ts';
 import type { Namespace } from '../core/namespace.ts';
 import { Scratch } from '../core/scratch.ts';
 import { compareTimestamps, type Timestamp } from '../core/time.ts';
+import type { KeyedDocument } from '../core/warehouse.ts';
 import { sealedEvents } from './event-files.ts';
 import { planRestore, type RestorePlan } from './restore-plan.ts';
 import { applyUpdate } from './restore-update.ts';
@@ -42,7 +43,7 @@ const UNKNOWN_MAX = 100;
 const COMMIT_EVERY = 20_000;
 
 /**
- * Every document of the collection as text, in the order of the text of their keys.
+ * Every document of the collection, in the order of the text of their keys.
  * @param onEnd told once, after the last one
  * @throws RESTORE_NOTHING, RESTORE_MOMENT
  */
@@ -51,7 +52,7 @@ export async function* restore(
   options: RestoreOptions,
   onEnd: (totals: RestoreTotals) => void,
   signal: AbortSignal,
-): AsyncGenerator<string> {
+): AsyncGenerator<KeyedDocument> {
   const plan = await planRestore(lake, options.pipeline, options.ns, options.asOf, signal);
   await using scratch = await Scratch.make('sluice-restore');
   using state = new State(join(scratch.folder, 'documents'));
@@ -62,7 +63,7 @@ export async function* restore(
     signal.throwIfAborted();
     if (doc !== null) {
       documents += 1;
-      yield doc;
+      yield { key, doc };
     } else if (unknown.length < UNKNOWN_MAX) unknown.push(key);
   }
   onEnd({ events, documents, erased: plan.erased, unknown });

@@ -12,6 +12,7 @@
 import type { Clock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
 import { SNAPSHOT_FAILED, SNAPSHOT_REFUSED } from '../core/errors.ts';
+import type { EventBatch } from '../core/event.ts';
 import type { Lake } from '../core/lake.ts';
 import { snapshotPath } from '../core/layout.ts';
 import { formatNamespace, type Namespace } from '../core/namespace.ts';
@@ -20,7 +21,7 @@ import { failpoint } from '../ops/failpoint.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
 import type { Committer } from './committer.ts';
-import { nextOf, takeUp } from './arrivals.ts';
+import { nextOf, renameTargets, takeUp, tellMissing } from './arrivals.ts';
 import { SUFFIX, type Compression } from './compression.ts';
 import type { Ledger } from './ledger.ts';
 import { inParallel } from './parallel.ts';
@@ -98,7 +99,9 @@ export class Snapshots implements AsyncDisposable {
     if (left.length === 0) return;
     await inParallel(left, FILES_AT_ONCE, async ({ part }) => {
       failpoint('snapshot.before-fence');
-      const appender = await lake.open(part.path, { epoch, expect: 'any', length: part.length }, signal);
+      // Of one that is thrown away nothing is needed, and somebody before us may have died after he had removed it.
+      const length = part.state === 'sealing' ? part.length : 0;
+      const appender = await lake.open(part.path, { epoch, expect: 'any', length }, signal);
       failpoint('snapshot.after-fence');
       await (part.state === 'sealing' ? appender.close() : appender[Symbol.asyncDispose]());
     });
@@ -142,17 +145,17 @@ export class Snapshots implements AsyncDisposable {
     return { begun: targets, underWay, refused: chosen.filter(({ refused }) => refused !== null) };
   }
 
-  /** Collections that begin without inserts, as the batch says that is about to be written. Called by the main job alone. */
-  async arrived(collections: readonly Namespace[], now: () => Promise<SnapshotPoint>, signal: AbortSignal): Promise<void> {
-    const { source, committer, ledger, clock, log } = this.#parts;
-    const names = new Set(collections.map(formatNamespace));
-    const begunAt = new Date(clock.now()).toISOString();
-    const at = await now();
-    // One that has gone again has nothing to be read.
-    const targets = (await source.targets(signal)).filter(({ namespace }) => names.has(formatNamespace(namespace)));
-    takeUp(committer.state, targets, { cause: 'renamed', at, begunAt, since: ledger.day }, log);
-    this.#count();
-    this.#readers.tell();
+  /**
+   * Collections that begin without inserts, as the batch says that is about to be written: before the position moves, so that a crash
+   * after that does not forget them. Called by the main job alone.
+   * @param isWanted else they are told, and not read
+   */
+  async meet(events: EventBatch, isWanted: boolean, now: () => Promise<SnapshotPoint>, signal: AbortSignal): Promise<void> {
+    const { source, log } = this.#parts;
+    const renamed = renameTargets(events).filter((ns) => source.covers(ns));
+    if (renamed.length === 0) return;
+    if (isWanted) await this.#arrived(renamed, now, signal);
+    else tellMissing(renamed, 'renamed', log);
   }
 
   /** Reads all that is to be read, without anybody who reads the stream meanwhile. */
@@ -203,6 +206,18 @@ export class Snapshots implements AsyncDisposable {
 
   get #records(): SnapshotRecord[] {
     return this.#parts.committer.state.snapshots;
+  }
+
+  async #arrived(collections: readonly Namespace[], now: () => Promise<SnapshotPoint>, signal: AbortSignal): Promise<void> {
+    const { source, committer, ledger, clock, log } = this.#parts;
+    const names = new Set(collections.map(formatNamespace));
+    const begunAt = new Date(clock.now()).toISOString();
+    const at = await now();
+    // One that has gone again has nothing to be read.
+    const targets = (await source.targets(signal)).filter(({ namespace }) => names.has(formatNamespace(namespace)));
+    takeUp(committer.state, targets, { cause: 'renamed', at, begunAt, since: ledger.day }, log);
+    this.#count();
+    this.#readers.tell();
   }
 
   async #answer(asks: readonly Ask[], signal: AbortSignal): Promise<number> {

@@ -41,7 +41,7 @@ export interface WholeReading {
 
 interface StartContext extends StartOptions {
   readonly source: Source;
-  /** `null`: of a bus, which cannot be read whole. */
+  /** `null`: of a partition of a bus, which cannot be read whole. */
   readonly whole: WholeReading | null;
   readonly clock: Clock;
   readonly log: Logger;
@@ -151,7 +151,7 @@ async function firstPoint({ source, startAt }: StartContext, signal: AbortSignal
 
 /** What can be read; the rest is named. @throws SNAPSHOT_REFUSED without anything to read from */
 async function targetsOf({ whole, log }: StartContext, signal: AbortSignal): Promise<readonly SnapshotTarget[]> {
-  if (whole === null) throw new SluiceError(SNAPSHOT_REFUSED, 'through a bus there are no snapshots yet', { next: 'Set `source.startAt: now`.' });
+  if (whole === null) throw new SluiceError(SNAPSHOT_REFUSED, 'this source cannot be read whole', { next: 'Set `source.startAt: now`.' });
   const all = await whole.source.targets(signal);
   for (const { namespace, refused, caveat } of all) {
     const collection = formatNamespace(namespace);

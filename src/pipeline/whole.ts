@@ -20,14 +20,16 @@ export async function readWhole(lake: Lake, pipeline: string, signal: AbortSigna
   const read = async (scope: Scope): Promise<Checkpoint | null> => await readCheckpoint(lake, pipeline, scope, signal);
   const only = await read(null);
   if (only !== null) return { ...only, ledgers: only.ledger === null ? [] : [only.ledger] };
-  const producer = await read(PRODUCER);
-  if (producer === null) return null;
+  const begun = await read(PRODUCER);
+  if (begun === null) return null;
   const partitions: Checkpoint[] = [];
-  for (let index = 0; index < (producer.bus?.partitions ?? 0); index += 1) {
+  for (let index = 0; index < (begun.bus?.partitions ?? 0); index += 1) {
     const each = await read(partitionScope(index));
     if (each !== null) partitions.push(each);
   }
-  return together(producer, partitions);
+  // Once more, after them: a watermark that one of them has was told after the producer had saved what it must read whole and what it
+  // has lost up to there.
+  return together((await read(PRODUCER)) ?? begun, partitions);
 }
 
 function together(producer: Checkpoint, partitions: readonly Checkpoint[]): WholePipeline {
@@ -35,7 +37,7 @@ function together(producer: Checkpoint, partitions: readonly Checkpoint[]): Whol
   const lowest = partitions.toSorted((a, b) => compareTimestamps(a.watermark, b.watermark))[0];
   return {
     ...producer,
-    epoch: Math.max(0, ...partitions.map(({ epoch }) => epoch)),
+    epoch: Math.max(producer.ledger === null ? 0 : producer.epoch, ...partitions.map(({ epoch }) => epoch)),
     resume: lowest?.resume ?? null,
     watermark: hasAll ? lowest!.watermark : { t: 0, i: 0 },
     parts: partitions.flatMap(({ parts }) => parts),
@@ -43,9 +45,10 @@ function together(producer: Checkpoint, partitions: readonly Checkpoint[]): Whol
     // The first partition publishes for all.
     nextHour: partitions[0]?.nextHour ?? hourOf(producer.startedAt.t),
     ledger: null,
-    ledgers: partitions.flatMap(({ ledger }) => (ledger === null ? [] : [ledger])),
+    // The producer's is that of the snapshots.
+    ledgers: [producer, ...partitions].flatMap(({ ledger }) => (ledger === null ? [] : [ledger])),
     gaps: [producer, ...partitions].flatMap(({ gaps }) => gaps),
-    cleanStop: partitions.every(({ cleanStop }) => cleanStop),
+    cleanStop: partitions.every(({ cleanStop }) => cleanStop) && (producer.ledger === null || producer.cleanStop),
     savedAt: [producer, ...partitions].map(({ savedAt }) => savedAt).toSorted().at(-1)!, // prettier-ignore
   };
 }

@@ -1,26 +1,26 @@
 /**
  * A collection given back as it was, against what a real server held at that moment.
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Decimal128, Double, EJSON, Long, ObjectId } from 'bson';
 import fc from 'fast-check';
 import type { Document, MongoClient, Timestamp as BsonTimestamp } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
+import { queryWarehouse } from '../../src/app/query.ts';
 import { restoreCollection } from '../../src/app/restore.ts';
+import type { Config } from '../../src/config/config.ts';
 import { RESTORE_MOMENT, RESTORE_NOTHING, RESTORE_TARGET } from '../../src/core/errors.ts';
+import { isObject, jsonText, parseJson } from '../../src/core/extended-json.ts';
 import type { Timestamp } from '../../src/core/time.ts';
 import { silentLog } from '../../src/ops/log.ts';
 import { startMongo } from '../mongo.ts';
 import { SEED } from '../seed.ts';
 import { mark, PipelineRun, timeOf } from './pipeline-run.ts';
+import { sluice } from './sluice.ts';
 import { Workspace, type Settings } from './workspace.ts';
 
-const LAUNCHER = fileURLToPath(new URL('../../bin/sluice.js', import.meta.url));
 const OPERATIONS = Number(process.env['SLUICE_RESTORES'] ?? 150);
 const never = new AbortController().signal;
 
@@ -74,6 +74,23 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.tuple(fc.constant('delete' as const), fc.integer({ min: 0, max: 7 }), fc.constant(null)) },
 );
 
+/** In the order of their text. */
+async function columnOf(config: Config, column: string, table: string): Promise<string[]> {
+  const { rows } = await queryWarehouse(
+    config,
+    { sql: `select cast(${column} as varchar) from ${table}`, limit: 1000, asOf: null },
+    { log: silentLog },
+    never,
+  );
+  return rows.map(([text]) => text as string).toSorted();
+}
+
+/** Text of the `_id` of a document, which comes first in it. */
+function idOf(document: string): string {
+  const json = parseJson(document);
+  return isObject(json) ? jsonText(json.members.find(([name]) => name === '_id')![1]) : '';
+}
+
 interface Moment {
   readonly at: Timestamp;
   readonly documents: readonly string[];
@@ -124,7 +141,7 @@ async function captured(work: Workspace, settings: Settings, db: string, act: ()
 describe('restore', () => {
   it('gives back what the server held at random moments, byte for byte, although documents were looked up later', async () => {
     await using work = await Workspace.make();
-    const settings = { source: { uri: set.uri, include: ['past.*'] }, lake: { json: 'canonical' } };
+    const settings = { source: { uri: set.uri, include: ['past.*'] }, lake: { json: 'canonical' }, warehouse: { url: 'duckdb:./warehouse.duckdb' } };
     let moments: Moment[] = [];
     await captured(work, settings, 'past', async () => void (moments = await live('past')));
     const config = work.config(settings);
@@ -139,6 +156,9 @@ describe('restore', () => {
       expect(await heldBy('given', into)).toEqual(documents);
       const lines = (await readFile(file, 'utf8')).split('\n').filter((line) => line !== '');
       expect(lines.length).toBe(documents.length);
+      await restoreCollection(config, { ...args, to: `table:given.as_of_${n}` }, work.folder, { log: silentLog }, never);
+      expect(await columnOf(config, '_doc', `given.as_of_${n}`)).toEqual(lines.toSorted());
+      expect(await columnOf(config, '_key', `given.as_of_${n}`)).toEqual(lines.map((line) => idOf(line)).toSorted());
       // A reader that keeps no order of keys gets the same values.
       expect(lines.map((line) => EJSON.parse(line, { relaxed: false }) as Document).every((document) => '_id' in document)).toBe(true);
     }
@@ -151,12 +171,16 @@ describe('restore', () => {
     const db = client.db('half');
     await db.collection('old').insertOne({ there: 'before the start' });
     const settings = { source: { uri: set.uri, include: ['half.*'] } };
-    let dropped: Timestamp = { t: 0, i: 0 };
+    let [dropped, anew]: [Timestamp, Timestamp] = [
+      { t: 0, i: 0 },
+      { t: 0, i: 0 },
+    ];
     await captured(work, settings, 'half', async () => {
       await db.collection('old').insertOne({ there: 'later' });
       await db.collection('new').insertOne({ n: 1 });
       dropped = timeOf(((await db.command({ drop: 'new' })) as { operationTime: BsonTimestamp }).operationTime);
-      await db.collection<{ _id: number }>('new').insertOne({ _id: 2 });
+      const { operationTime } = await db.command({ insert: 'new', documents: [{ _id: 2 }] });
+      anew = timeOf(operationTime as BsonTimestamp);
     });
     const config = work.config(settings);
     const at = (collection: string, asOf: Timestamp): ReturnType<typeof restoreCollection> =>
@@ -177,13 +201,32 @@ describe('restore', () => {
       next: expect.stringContaining('sluice seal') as string,
     });
     expect(await at('half.new', dropped)).toMatchObject({ documents: 0 });
-    await work.writeConfig(settings);
-    const args = ['restore', 'half.new', '--as-of', `${dropped.t}.${dropped.i}`, '--to', 'file:./new.ndjson', '--json'];
-    const child = spawn(process.execPath, [LAUNCHER, ...args], { cwd: work.folder, stdio: ['ignore', 'pipe', 'ignore'] });
-    let out = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
-    const [code] = (await once(child, 'close')) as [number];
-    expect([code, JSON.parse(out)]).toEqual([0, expect.objectContaining({ collection: 'half.new', documents: 0, unknown: [] })]);
-    expect(await readFile(join(work.folder, 'new.ndjson'), 'utf8')).toBe('');
+    const file = await work.writeConfig({ ...settings, warehouse: { url: 'duckdb:./warehouse.duckdb' } });
+    const ask = (at: Timestamp, ...rest: readonly string[]): ReturnType<typeof sluice> =>
+      sluice(file, 'restore', 'half.new', '--as-of', `${at.t}.${at.i}`, ...rest);
+    const into = join(work.folder, 'new.ndjson');
+    const empty = await ask(dropped, '--to', `file:${into}`, '--json');
+    expect([empty.code, JSON.parse(empty.out)]).toEqual([
+      0,
+      expect.objectContaining({ collection: 'half.new', documents: 0, unknown: [], table: null }),
+    ]);
+    expect(await readFile(into, 'utf8')).toBe('');
+    const made = await ask(anew, '--to', 'table:given.new_then');
+    expect([made.code, made.out]).toEqual([0, expect.stringContaining('The table given.new_then has _key and _doc, and no typed columns')]);
+    const select = "select _key, _doc, comment from given.new_then, duckdb_tables() where table_name = 'new_then'";
+    const [row] = (await sluice(file, 'query', select)).out.split('\n').filter((line) => line !== '');
+    expect(JSON.parse(row ?? '')).toEqual({
+      _key: '{"$numberInt":"2"}',
+      _doc: '{"_id":2}',
+      comment: expect.stringContaining(`half.new as of ${anew.t}.${anew.i} (`) as string,
+    });
+    const again = await ask(anew, '--to', 'table:given.new_then');
+    expect([again.code, again.err]).toEqual([1, expect.stringContaining('SLC-1450') as string]);
+    for (const [to, code] of [
+      ['table:new_then', 'SLC-'],
+      ['table:silver.new_then', 'SLC-1450'],
+      ['ftp:x', 'SLC-'],
+    ] as const)
+      expect((await ask(anew, '--to', to)).err, to).toContain(code);
   });
 });

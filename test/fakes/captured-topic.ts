@@ -69,6 +69,10 @@ export async function capturedTopic(folder: string): Promise<CapturedTopic> {
     unavailableAfterMs: 1_000,
     checkpointIntervalMs: 0,
     readAheadBytesMax: 0,
+    compression: 'none',
+    rollBytesMax: 1_000_000,
+    flushBytesMax: 1_000_000,
+    rangesAtOnce: 1,
   } as const;
   await new Produce(options, { source, bus, lake, clock: bench.clock, stats: newStats(), log: silentLog }).run(never);
   const logs = bus.logs.map((log) => log.map((message, sequence) => ({ sequence, message })));

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { RestoreArgs } from '../../app/types.ts';
+import type { RestoreArgs, RestoreSummary } from '../../app/types.ts';
 import { moment } from '../args.ts';
 import { globalsOf, loadConfigFor, logFor, printJson, type Io } from '../io.ts';
 import { countOf } from '../table.ts';
@@ -15,11 +15,14 @@ export function restoreCommand(program: Command, io: Io): void {
     .command('restore')
     .summary('give back a collection as it was at a moment')
     .description(
-      'Reads the sealed files of the lake and writes the collection as it was at the end of that second, into a file of JSON lines or into a MongoDB. Changes neither the lake nor the source; what is there already at the target is never touched. Exit 1 if the content of a document is not known.',
+      'Reads the sealed files of the lake and writes the collection as it was at the end of that second, into a file of JSON lines, into a MongoDB, or into a new table of the warehouse. Changes neither the lake nor the source; what is there already at the target is never touched. Exit 1 if the content of a document is not known.',
     )
     .argument('<collection>', 'database.collection')
     .requiredOption('--as-of <time>', 'moment: 2026-11-21T07:45:00Z, or a cluster time such as 1795247100.3', moment)
-    .requiredOption('--to <target>', 'file:./orders.ndjson, or mongodb://host/ with the user and password that may write there')
+    .requiredOption(
+      '--to <target>',
+      'file:./orders.ndjson; mongodb://host/ with the user and password that may write there; or table:restored.orders in the warehouse of the configuration',
+    )
     .option('--into <collection>', 'with mongodb://: another name, such as shop.orders_before')
     .addHelpText('after', '\nExample:\n  sluice restore shop.orders --as-of 2026-11-21T07:45:00Z --to file:./orders.ndjson\n')
     .action(async (collection: string, flags: RestoreFlags, command: Command) => {
@@ -34,10 +37,16 @@ export function restoreCommand(program: Command, io: Io): void {
       io.stdout.write(
         `${result.collection} as of ${new Date(result.asOf.t * 1000).toISOString()}: ${countOf(result.documents, 'document')}, from ${countOf(result.events, 'line')}.\n`,
       );
+      if (result.table !== null) io.stdout.write(tableLine(result.collection, result.table));
       if (result.erased > 0)
         io.stdout.write(
           `${countOf(result.erased, 'line')} of it were erased since (\`sluice erase --list\`): the documents that they were of are not there.\n`,
         );
       for (const key of result.unknown) io.stdout.write(`✗ ${key}: the lake does not hold its content at that moment\n`);
     });
+}
+
+function tableLine(collection: string, { name, columns }: NonNullable<RestoreSummary['table']>): string {
+  if (columns.length > 0) return `The table ${name} has _key, _doc and ${countOf(columns.length, 'typed column')}.\n`;
+  return `The table ${name} has _key and _doc, and no typed columns: the warehouse has not loaded ${collection} yet.\n`;
 }

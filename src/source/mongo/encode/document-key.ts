@@ -4,7 +4,7 @@
  * not have left out, then `_id` unless the shard key has it.
  *
  * Invariant: byte for byte what the server does (`extractElementsBasedOnTemplate` in its dotted_path_support.cpp, called for each
- * entry of the oplog; docs/adr/0023-sharded-clusters.md). So a field whose name holds dots is found before a path is
+ * entry of the oplog; docs/adr/0024-sharded-clusters.md). So a field whose name holds dots is found before a path is
  * followed, and a path leads through arrays by their indexes alone.
  */
 import { ARRAY, DOCUMENT, cstringEnd, documentSize, valueSize } from './bson.ts';
