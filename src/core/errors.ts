@@ -364,6 +364,13 @@ export const BSON_BROKEN = defineError({
   title: 'A document from the server is not valid BSON',
   next: 'Nothing was written past that point. Please report it with the server version.',
 });
+export const SOURCE_SHARD_KEY = defineError({
+  code: 'SLC-1253',
+  exit: 69,
+  retry: false,
+  title: 'The shard key of a collection may not be read by this user',
+  next: 'In mongosh: `use admin`, then `db.grantRolesToUser("<user>", [{ role: "read", db: "config" }])`. Without it a snapshot would write other keys than the collection’s events have.',
+});
 
 // --- warehouse -----------------------------------------------------------------------------------------------------
 
