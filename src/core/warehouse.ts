@@ -4,7 +4,7 @@
 import type { DocumentSchema, FieldPath, FieldRecord } from './document-schema.ts';
 import type { SealedLine } from './ledger.ts';
 import type { Namespace } from './namespace.ts';
-import type { Timestamp } from './time.ts';
+import type { Hour, Timestamp } from './time.ts';
 import type { LoadedFile, LoadedLine, WarehouseFault } from './warehouse-proof.ts';
 
 /** A sealed file as a loader is given it: its ledger line and a way to its bytes. */
@@ -210,6 +210,11 @@ export interface Warehouse extends AsyncDisposable {
   makeTable(table: NewTable, documents: AsyncIterable<KeyedDocument>, signal: AbortSignal): Promise<MadeTable>;
   /** Streams the silver documents of a collection that are current, ordered by key, as `{ key, doc }` texts: for `verify`. */
   silver(ns: Namespace, signal: AbortSignal): AsyncIterable<{ readonly key: string; readonly doc: string | null }>;
+  /**
+   * The hour from which on bronze has every event of a collection. What it has of before is what the state at that hour stands on: of each
+   * document the newest event, and the newest that brought one. `null`: retention has removed nothing.
+   */
+  bronzeHorizon(ns: Namespace): Promise<Hour | null>;
   /**
    * For `sluice erase`. Keys of documents that bronze speaks of before a moment, each once, in no order: the text of `documentKey._id`.
    */

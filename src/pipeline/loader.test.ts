@@ -61,6 +61,10 @@ class FakeWarehouse implements Warehouse {
     throw new Error('nobody erases here');
   }
 
+  async bronzeHorizon(): Promise<null> {
+    return null;
+  }
+
   async eraseKeys(): Promise<number> {
     throw new Error('nobody erases here');
   }

@@ -59,6 +59,7 @@ const entry: registry.Entry = {
   baseline_applied: position,
   baseline: position,
   complete_through: '2026-11-21T00:00:00.000Z',
+  bronze_from: null,
 };
 
 const gap = { from: at, to: null, detectedAt: '2026-11-21T00:00:00.000Z', collections: ['shop.*'], cause: 'the oplog was overtaken' };

@@ -4,7 +4,7 @@
  */
 import type { DocumentSchema } from '../../core/document-schema.ts';
 import { formatNamespace, type Namespace } from '../../core/namespace.ts';
-import type { Timestamp } from '../../core/time.ts';
+import { hourOf, type Hour, type Timestamp } from '../../core/time.ts';
 import type { SealedLine } from '../../core/ledger.ts';
 import type {
   BronzeHistory,
@@ -204,6 +204,11 @@ export abstract class SqlWarehouse implements Warehouse {
     } finally {
       await chunks.end();
     }
+  }
+
+  async bronzeHorizon(ns: Namespace): Promise<Hour | null> {
+    const entry = await this.database.read((session) => findEntry(session, this.context, ns));
+    return entry?.bronze_from == null ? null : hourOf(Date.parse(entry.bronze_from) / 1000);
   }
 
   async *silver(ns: Namespace, signal: AbortSignal): AsyncGenerator<{ readonly key: string; readonly doc: string | null }> {
