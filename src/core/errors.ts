@@ -569,7 +569,7 @@ export const RESTORE_TARGET = defineError({
 export const RESTORE_CHANGED = defineError({
   code: 'SLC-1458',
   exit: 1,
-  retry: true,
+  retry: false,
   title: 'What a collection was to be given back from has gone meanwhile',
   next: 'Nothing was written. Start it again: it says which moments are left.',
 });
