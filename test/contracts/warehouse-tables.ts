@@ -197,6 +197,9 @@ export function describeTables(bench: Bench, name: string, how: { readonly thoro
       expect((await bench.warehouse.history(ORDERS, never)).until).toEqual({ at: { t: 0, i: 0 }, by: 'shop.behind' });
       await bench.warehouse.markComplete([through({ db: 'shop', coll: 'behind' }, 25)]);
       expect((await bench.warehouse.history(ORDERS, never)).until).toEqual({ at: { t: timeOf(25).t, i: 7 }, by: 'shop.behind' });
+      // Retention says from where on it has every row.
+      await bench.damage(`update sluice.collection_registry set bronze_from = cast('${isoOf(4)}' as timestamptz) where collection = 'shop.orders'`);
+      expect((await bench.warehouse.history(ORDERS, never)).from).toEqual(second(4));
     });
   });
 }

@@ -35,7 +35,7 @@ export async function readHistory(database: Reads, context: Context, ns: Namespa
       snapshots: ends.map(({ file, line }) => ({ end: line, folder: folderOf(file), rows: rows.get(folderOf(file)) ?? 0 })),
       ends: others.map(({ at }) => secondOf(at)),
       gaps: gaps.map(({ from_at, to_at }) => ({ from: secondOf(from_at), to: to_at === null ? null : secondOf(to_at) })),
-      from: null,
+      from: own.bronze_from === null ? null : secondOf(own.bronze_from),
       until,
       erased: (erased?.files ?? 0) > 0,
     };
