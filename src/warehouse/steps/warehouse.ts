@@ -4,9 +4,10 @@
  */
 import type { DocumentSchema } from '../../core/document-schema.ts';
 import { formatNamespace, type Namespace } from '../../core/namespace.ts';
-import type { Timestamp } from '../../core/time.ts';
+import { hourOf, type Hour, type Timestamp } from '../../core/time.ts';
 import type { SealedLine } from '../../core/ledger.ts';
 import type {
+  BronzeHistory,
   CollectionRow,
   CollectionStatus,
   KeyedDocument,
@@ -31,6 +32,7 @@ import { extendSchema, readSchema } from '../sql/learner.ts';
 import { isUnmerged, markCompleteThrough, MARKS_MAX, mustRebuild, updateSourceCount, updateStatus } from '../sql/registry.ts';
 import { selectCurrent } from '../sql/silver.ts';
 import { allEntries, findEntry, listCollections, register, tablesOf, type Context } from './collections.ts';
+import { eventLines, readHistory, snapshotLines } from './history.ts';
 import { countFailed, learnCollection } from './learner.ts';
 import { mergeCollection, purgeIfComplete } from './merger.ts';
 import { selectKeys } from '../sql/erase.ts';
@@ -180,6 +182,18 @@ export abstract class SqlWarehouse implements Warehouse {
     });
   }
 
+  history(ns: Namespace, signal: AbortSignal): Promise<BronzeHistory> {
+    return readHistory(this.database, this.context, ns, signal);
+  }
+
+  snapshotLines(ns: Namespace, folder: string, signal: AbortSignal): AsyncIterable<string> {
+    return snapshotLines(this.database, this.context, ns, folder, signal);
+  }
+
+  eventLines(ns: Namespace, span: { readonly after: string; readonly upTo: Timestamp }, signal: AbortSignal): AsyncIterable<string> {
+    return eventLines(this.database, this.context, ns, span, signal);
+  }
+
   async makeTable(table: NewTable, documents: AsyncIterable<KeyedDocument>, signal: AbortSignal): Promise<MadeTable> {
     await this.database.read((session) => assertNew(session, this.context, table), signal);
     const chunks = new Chunks(documents);
@@ -190,6 +204,11 @@ export abstract class SqlWarehouse implements Warehouse {
     } finally {
       await chunks.end();
     }
+  }
+
+  async bronzeHorizon(ns: Namespace): Promise<Hour | null> {
+    const entry = await this.database.read((session) => findEntry(session, this.context, ns));
+    return entry?.bronze_from == null ? null : hourOf(Date.parse(entry.bronze_from) / 1000);
   }
 
   async *silver(ns: Namespace, signal: AbortSignal): AsyncGenerator<{ readonly key: string; readonly doc: string | null }> {
