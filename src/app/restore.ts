@@ -9,6 +9,7 @@ import { SluiceError } from '../core/error.ts';
 import { RESTORE_MOMENT, RESTORE_NOTHING, RESTORE_TARGET, USAGE } from '../core/errors.ts';
 import { bsonOf, isObject, parseJson } from '../core/extended-json.ts';
 import { parseNamespace, type Namespace } from '../core/namespace.ts';
+import type { Lake } from '../core/lake.ts';
 import type { KeyedDocument, Warehouse } from '../core/warehouse.ts';
 import type { Config } from '../config/config.ts';
 import { silentLog } from '../ops/log.ts';
@@ -33,6 +34,29 @@ export async function restoreCollection(
   const target = targetOf(args, cwd);
   await using lake = args.from === 'lake' ? await openLake(config, { log }) : null;
   await using warehouse = args.from === 'warehouse' || target.kind === 'table' ? await needWarehouse(config, log) : null;
+  return await restoreInto(config, args, target, { lake, warehouse }, signal);
+}
+
+/** Of a run, which has both open: into a table alone. What is written elsewhere is for whoever asks to write. @throws as {@link restoreCollection} */
+export async function restoreWith(
+  config: Config,
+  args: RestoreArgs,
+  { lake, warehouse }: { readonly lake: Lake; readonly warehouse: Warehouse },
+  signal: AbortSignal,
+): Promise<RestoreSummary> {
+  if (!args.to.startsWith('table:'))
+    throw new SluiceError(USAGE, 'a run restores into tables alone', { next: 'Name one as in table:restored.orders.' });
+  return await restoreInto(config, args, targetOf(args, '/'), { lake: args.from === 'lake' ? lake : null, warehouse }, signal);
+}
+
+/** @param using the lake when that is what is read, else the warehouse; the warehouse as well for a table */
+async function restoreInto(
+  config: Config,
+  args: RestoreArgs,
+  target: Target,
+  { lake, warehouse }: { readonly lake: Lake | null; readonly warehouse: Warehouse | null },
+  signal: AbortSignal,
+): Promise<RestoreSummary> {
   const source = lake === null ? new BronzeSource(warehouse!) : new LakeSource(lake, config.pipeline);
   const ns = collectionOf(args.collection);
   const plan = await source.plan(ns, args.asOf, signal).catch(async (error: unknown) => {

@@ -16,10 +16,12 @@ import { RESTORE_MOMENT, RESTORE_NOTHING, RESTORE_TARGET } from '../../src/core/
 import { isObject, jsonText, parseJson } from '../../src/core/extended-json.ts';
 import type { Timestamp } from '../../src/core/time.ts';
 import { silentLog } from '../../src/ops/log.ts';
+import { RunProcess } from '../crash/run-process.ts';
 import { startMongo } from '../mongo.ts';
 import { SEED } from '../seed.ts';
 import { mark, PipelineRun, timeOf } from './pipeline-run.ts';
 import { sluice } from './sluice.ts';
+import { until } from './until.ts';
 import { Workspace, type Settings } from './workspace.ts';
 
 const OPERATIONS = Number(process.env['SLUICE_RESTORES'] ?? 150);
@@ -232,6 +234,19 @@ describe('restore', () => {
       _doc: '{"_id":2}',
       comment: expect.stringContaining(`half.new as of ${anew.t}.${anew.i} (`) as string,
     });
+    {
+      // It has the warehouse open: it is asked to make the table.
+      await using run = await RunProcess.start(file, { args: ['--role', 'all'] }).said('reading changes');
+      await until('it is loaded', async () => (await sluice(file, 'query', 'select * from silver.half__new')).out.includes('_id'));
+      for (const from of ['lake', 'warehouse']) {
+        const asked = await ask(anew, '--to', `table:given.asked_${from}`, '--from', from);
+        expect([asked.code, asked.out], asked.err).toEqual([
+          0,
+          expect.stringContaining(`The table given.asked_${from} has _key, _doc and 2 typed columns.`),
+        ]);
+      }
+      expect((await run.kill('SIGTERM'))?.code, run.stderr).toBe(0);
+    }
     // Once it is loaded, the warehouse has what the lake has lost.
     expect((await sluice(file, 'load')).code).toBe(0);
     await rm(work.lake, { recursive: true });

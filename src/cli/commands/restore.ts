@@ -2,6 +2,7 @@ import { Option, type Command } from 'commander';
 import type { RestoreArgs, RestoreSummary } from '../../app/types.ts';
 import { moment } from '../args.ts';
 import { globalsOf, loadConfigFor, logFor, printJson, type Io } from '../io.ts';
+import { askOwnerOr } from '../owner.ts';
 import { countOf } from '../table.ts';
 
 interface RestoreFlags {
@@ -36,8 +37,12 @@ export function restoreCommand(program: Command, io: Io): void {
       io.secrets.addUri(flags.to);
       const log = await logFor(io, command, 'warn');
       const args: RestoreArgs = { collection, asOf: flags.asOf, to: flags.to, into: flags.into ?? null, from: flags.from };
-      const { restoreCollection } = await import('../../app/restore.ts');
-      const result = await restoreCollection(config, args, io.cwd, { log }, io.signal);
+      const here = async (): Promise<RestoreSummary> => {
+        const { restoreCollection } = await import('../../app/restore.ts');
+        return await restoreCollection(config, args, io.cwd, { log }, io.signal);
+      };
+      // Who has the warehouse open makes the table; what is written elsewhere is written by the user who asks.
+      const result = args.to.startsWith('table:') ? await askOwnerOr<RestoreSummary>(io, config, '/api/restore', args, here) : await here();
       if (result.unknown.length > 0) io.exitCode = 1;
       if (globalsOf(command).json) return printJson(io, result);
       io.stdout.write(
