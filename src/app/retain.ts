@@ -16,6 +16,7 @@ import type { CommandOptions, RetainArgs } from './types.ts';
 
 /** What is to go is older than an hour: looking more often would find nothing. */
 const EVERY_MS = 3_600_000;
+const DAY_MS = 24 * EVERY_MS;
 /** After a start there is other work to do first. */
 const FIRST_MS = 60_000;
 
@@ -24,6 +25,8 @@ interface RetainWith {
   readonly warehouse: Warehouse | null;
   /** Of a run. */
   readonly stats?: PipelineStats;
+  /** Bronze waits for another time. */
+  readonly without?: 'bronze';
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -36,7 +39,7 @@ export async function retainPipeline(config: Config, args: RetainArgs, { log }: 
 
 /** @throws CONFIG_CONFLICT, RETENTION_BUSY */
 export async function retainWith(config: Config, { dryRun }: RetainArgs, using: RetainWith, signal: AbortSignal): Promise<RetainSummary> {
-  const { lake, warehouse, clock, log, stats } = using;
+  const { lake, warehouse, clock, log, stats, without } = using;
   const { retention } = config.lake;
   if (retention === null) {
     throw new SluiceError(CONFIG_CONFLICT, 'the configuration has no `lake.retention`: everything is kept', {
@@ -46,7 +49,8 @@ export async function retainWith(config: Config, { dryRun }: RetainArgs, using: 
   // Without its warehouse at hand nobody knows what is loaded: then no hour goes.
   if (config.warehouse !== null && warehouse === null)
     throw new SluiceError(CONFIG_CONFLICT, 'this process does not hold the warehouse, which knows what is loaded');
-  const summary = await retain({ pipeline: config.pipeline, ...retention, dryRun }, { lake, clock, log, warehouse }, signal);
+  const bronzeMs = without === undefined ? retention.bronzeMs : null;
+  const summary = await retain({ pipeline: config.pipeline, ...retention, bronzeMs, dryRun }, { lake, clock, log, warehouse }, signal);
   if (stats !== undefined) stats.held = heldStats(summary);
   return summary;
 }
@@ -61,11 +65,15 @@ export async function retainLoop(config: Config, using: RetainWith, signal: Abor
   const { clock, log } = using;
   // A process that captures alone does not know what is loaded.
   if (config.lake.retention === null || (config.warehouse !== null && using.warehouse === null)) return;
+  let bronzeDay: number | null = null;
   for (let waitMs = FIRST_MS; !signal.aborted; waitMs = EVERY_MS) {
     await clock.sleep(waitMs, signal).catch(() => {});
     if (signal.aborted) return;
     try {
-      await retainWith(config, { dryRun: false }, using, signal);
+      // A warehouse that costs money while it is awake is asked once a day.
+      const day = Math.floor(clock.now() / DAY_MS);
+      await retainWith(config, { dryRun: false }, day === bronzeDay ? { ...using, without: 'bronze' } : using, signal);
+      bronzeDay = day;
     } catch (error) {
       if (signal.aborted) return;
       if (SluiceError.is(error, RETENTION_BUSY)) log.info('files are being rewritten: old ones are removed the next time');

@@ -80,6 +80,7 @@ export interface LakeConfig {
     readonly dumpsMs: number | null;
     readonly claimsMs: number | null;
     readonly deadLettersMs: number | null;
+    readonly bronzeMs: number | null;
   } | null;
 }
 

@@ -158,7 +158,7 @@ http: { port: 8080, host: 0.0.0.0, token: 0123-token }
         root: '',
         layout: expect.stringContaining('_index-'),
         flush: { maxAgeMs: 5000 },
-        retention: { hoursMs: 7_776_000_000, dumpsMs: 2_592_000_000, claimsMs: null, deadLettersMs: null },
+        retention: { hoursMs: 7_776_000_000, dumpsMs: 2_592_000_000, claimsMs: null, deadLettersMs: null, bronzeMs: null },
       },
       bus: { partitionBy: 'document', maxMessageBytes: 900_000 },
       warehouse: { kind: 'snowflake', deletes: 'hard', load: '5 * * * *', columns: { 'shop.orders': { total: 'fullDocument.total DECIMAL(18,2)' } } },
@@ -310,6 +310,7 @@ describe('a wrong file', () => {
     ['must not name the warehouse without', { verify: { cron: '0 3 * * *', checks: ['warehouse'] } }],
     ['`lake.writer` is for Azure', { lake: { url: 'file:x', writer: 'dfs' } }],
     ['files are one event each and are not compressed', { lake: { url: 'file:x', layout: 'per-event', compression: 'gzip' } }],
+    ['needs a `warehouse`, whose bronze', { lake: { url: 'file:x', retention: { bronze: '400d' } } }],
     ['`lake.auth` is for Azure', { lake: { url: 'file:x', auth: { kind: 'azureCli' } } }],
     ['`warehouse.auth` is for Snowflake', { warehouse: { url: 'duckdb:w', auth: { kind: 'pat', user: 'u', token: 'token' } } }],
   ])('with keys that do not go together: %s', (message, more) => {

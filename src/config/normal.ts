@@ -51,6 +51,8 @@ export function normalise(from: FileConfig, file: string | null, folder: string)
     dump: from.dump === undefined ? null : dump(from.dump, report),
     verify: from.verify === undefined ? null : verify(from.verify, from.warehouse !== undefined, report),
   };
+  if (config.lake.retention?.bronzeMs != null && config.warehouse === null)
+    report('conflict', 'lake.retention.bronze', 'needs a `warehouse`, whose bronze it is about');
   mask(config, findings);
   conflicts(config, report);
   return { config, findings };
@@ -165,6 +167,7 @@ function lake(from: FileConfig['lake'], folder: string, report: Report): LakeCon
             dumpsMs: from.retention.dumps ?? null,
             claimsMs: from.retention.claims ?? null,
             deadLettersMs: from.retention.deadLetters ?? null,
+            bronzeMs: from.retention.bronze ?? null,
           },
   };
 }

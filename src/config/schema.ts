@@ -237,6 +237,11 @@ const Lake = z.strictObject({
       deadLetters: duration(DAY_MS, 36_500 * DAY_MS)
         .optional()
         .describe('Messages of the bus that could not be read are kept this long after the day on which they were sent.'),
+      bronze: duration(HOUR_MS, 36_500 * DAY_MS)
+        .optional()
+        .describe(
+          'Rows of bronze are kept this long after their hour; of older ones those stay that silver and later moments stand on. Needs a `warehouse`.',
+        ),
     })
     .optional()
     .describe('How long files are kept; unset: for ever.'),

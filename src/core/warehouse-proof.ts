@@ -62,6 +62,11 @@ export interface LoadedFile {
   readonly path: string;
   /** `null`: the load ledger does not know it, and its rows are there all the same. */
   readonly record: LoadRecord | null;
+  /**
+   * What retention has left of it, and the sum of what it was before; `null` when an erasure has come in between, or, as a whole, when
+   * retention has taken nothing.
+   */
+  readonly left: { readonly rows: number; readonly sum: string; readonly whole: string | null } | null;
   /** Rows in bronze, and their sum as {@link LineSum} makes it; `0` and `0:0` when there are none. */
   readonly rows: number;
   readonly sum: string;

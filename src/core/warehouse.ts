@@ -92,6 +92,15 @@ export interface WarehouseGap {
   readonly cause: string;
 }
 
+/** What {@link Warehouse.retainBronze} has done, or would do. */
+export interface BronzeRetention {
+  /** Where the horizon is now. */
+  readonly from: Hour | null;
+  readonly rows: number;
+  /** What keeps it from going as far as was asked for, or `null`. */
+  readonly heldBy: string | null;
+}
+
 export interface QueryResult {
   readonly columns: readonly string[];
   /** JSON values; numbers that a double cannot hold come as text. */
@@ -215,6 +224,11 @@ export interface Warehouse extends AsyncDisposable {
    * document the newest event, and the newest that brought one. `null`: retention has removed nothing.
    */
   bronzeHorizon(ns: Namespace): Promise<Hour | null>;
+  /**
+   * Moves that horizon forward, as far as is asked for and everything before it is loaded and merged, and removes what is superseded by then: silver,
+   * its rebuild and what is known of every moment from there on stay as they are. May be cut short and done again.
+   */
+  retainBronze(ns: Namespace, how: { readonly before: Hour; readonly dryRun: boolean }, signal: AbortSignal): Promise<BronzeRetention>;
   /**
    * For `sluice erase`. Keys of documents that bronze speaks of before a moment, each once, in no order: the text of `documentKey._id`.
    */

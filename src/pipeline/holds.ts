@@ -25,6 +25,17 @@ export interface HeldHour {
   readonly reason: string;
 }
 
+/** A file that is not loaded, and may end collections that it does not belong to. */
+export interface HeldEnd extends HeldHour {
+  /** Those of this database; `null`: of any. */
+  readonly db: string | null;
+}
+
+export interface Holds {
+  readonly holds: ReadonlyMap<string, HeldHour>;
+  readonly ends: readonly HeldEnd[];
+}
+
 /** The first hour that stays of every collection, whatever is loaded. */
 export function limitOf(about: WholePipeline, wanted: Hour): { readonly hour: Hour; readonly heldBy: string | null } {
   const hour = partHour(about.layout, wanted);
@@ -39,7 +50,7 @@ export async function holdsBefore(
   lines: readonly SealedLine[],
   warehouse: KnowsLoaded | null,
   signal: AbortSignal,
-): Promise<ReadonlyMap<string, HeldHour>> {
+): Promise<Holds> {
   const holds = new Map<string, HeldHour>();
   const hold = (name: string, at: Hour, reason: string): void => {
     if (at < (holds.get(name)?.hour ?? hour)) holds.set(name, { hour: at, reason });
@@ -47,7 +58,8 @@ export async function holdsBefore(
   for (const { ns, at } of about.snapshots) {
     hold(formatNamespace(ns), partHour(about.layout, hourOf(at.clusterTime.t)), 'a snapshot of it is being read, of which all files are kept until it is complete'); // prettier-ignore
   }
-  if (warehouse === null) return holds;
+  const ends: HeldEnd[] = [];
+  if (warehouse === null) return { holds, ends };
   const old = lines.filter((line) => isBelow(line, hour)).toSorted((a, b) => (a.hour < b.hour ? -1 : 1));
   const states = new Map<string, string>();
   if (old.length > 0)
@@ -61,10 +73,14 @@ export async function holdsBefore(
       if (isLoaded(line, known)) continue;
       const name = formatNamespace(line);
       const state = states.has(name) ? ` (status ${states.get(name)})` : '';
-      hold(name, partHour(about.layout, parseHourName(line.hour) ?? 0), `the warehouse has not loaded ${line.path}${state}`);
+      const reason = `the warehouse has not loaded ${line.path}${state}`;
+      const first = partHour(about.layout, parseHourName(line.hour) ?? 0);
+      hold(name, first, reason);
+      if (line.ops.rename !== undefined) ends.push({ db: null, hour: first, reason });
+      else if (line.ops.dropDatabase !== undefined) ends.push({ db: line.db, hour: first, reason });
     }
   }
-  return holds;
+  return { holds, ends };
 }
 
 /** Itself, or all the files that it took the place of. */

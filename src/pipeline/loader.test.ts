@@ -65,6 +65,10 @@ class FakeWarehouse implements Warehouse {
     return null;
   }
 
+  async retainBronze(): Promise<{ from: null; rows: 0; heldBy: null }> {
+    return { from: null, rows: 0, heldBy: null };
+  }
+
   async eraseKeys(): Promise<number> {
     throw new Error('nobody erases here');
   }

@@ -28,7 +28,6 @@ import { silentLog } from '../ops/log.ts';
 import { PRODUCER, checkpointPath, encodeCheckpoint, partitionScope } from './checkpoint.ts';
 import { newRecord, readRecords, recordPath } from './dump-record.ts';
 import { asPosition } from '../core/event.ts';
-import type { KnowsLoaded } from './holds.ts';
 import { horizonPath, readHorizon } from './horizon.ts';
 import { newSnapshot } from './snapshot-record.ts';
 import { retain, type RetainOptions, type RetainSummary } from './retain.ts';
@@ -39,12 +38,14 @@ const HOUR_MS = 3_600_000;
 const NOW = parseHourName(H9)! * HOUR_MS + 600_000;
 const clock: Clock = { now: () => NOW, sleep: (ms, signal) => systemClock.sleep(ms, signal) };
 
-type Asked = Partial<RetainOptions> & { warehouse?: KnowsLoaded };
+type Retaining = NonNullable<Parameters<typeof retain>[1]['warehouse']>;
+type Asked = Partial<RetainOptions> & { warehouse?: Retaining };
 
 /** Holds every file but some; a collection with one of these is paused. */
-function lacking(...missing: readonly LakePath[]): KnowsLoaded {
+function lacking(...missing: readonly LakePath[]): Retaining {
   const collections = missing.map((path) => path.split('/')[1]!);
   return {
+    retainBronze: async (_ns, { before }) => ({ from: before, rows: 1, heldBy: null }),
     loaded: async (paths) => new Set(paths.filter((path) => !missing.includes(path))),
     collections: async () =>
       collections.map((coll) => ({
@@ -64,7 +65,7 @@ function lacking(...missing: readonly LakePath[]): KnowsLoaded {
 }
 
 async function retained(lake: Lake, { warehouse, ...how }: Asked): Promise<RetainSummary> {
-  const options = { pipeline: 'shop', hoursMs: null, dumpsMs: null, claimsMs: null, deadLettersMs: null, dryRun: false, ...how };
+  const options = { pipeline: 'shop', hoursMs: null, dumpsMs: null, claimsMs: null, deadLettersMs: null, bronzeMs: null, dryRun: false, ...how };
   return await retain(options, { lake, clock, log: silentLog, warehouse: warehouse ?? null }, never);
 }
 
@@ -180,7 +181,7 @@ describe('retention', () => {
     const warehouse = lacking(pathOf(fileSpec(CARTS, H7, 0, 5)));
     await retained(lake, { hoursMs: 0, warehouse });
     const later = { ...clock, now: () => NOW + HOUR_MS };
-    const options = { pipeline: 'shop', hoursMs: 0, dumpsMs: null, claimsMs: null, deadLettersMs: null, dryRun: false };
+    const options = { pipeline: 'shop', hoursMs: 0, dumpsMs: null, claimsMs: null, deadLettersMs: null, bronzeMs: null, dryRun: false };
     const second = await retain(options, { lake, clock: later, log: silentLog, warehouse }, never);
     expect(second.held).toMatchObject([{ collection: 'shop.carts', since: new Date(NOW).toISOString() }]);
     const before = await pathsOf(lake);

@@ -1,5 +1,5 @@
 /**
- * Retention: hours, dumps, claims and dead letters that are older than they need be kept are removed.
+ * Retention: hours, dumps, claims, dead letters and rows of bronze that are older than they need be kept are removed.
  *
  * Invariants: nothing goes that is not published, or that the warehouse has not loaded (holds.ts); what goes is recorded first
  * (horizon.ts), so that a proof afterwards knows of it; a crash leaves files that the next retention removes.
@@ -10,6 +10,7 @@ import { RETENTION_BUSY } from '../core/errors.ts';
 import type { Lake, LakeFile, LakePath } from '../core/lake.ts';
 import { type SealedLine } from '../core/ledger.ts';
 import { SECONDS_PER_HOUR, hourName, parseHourName, type Hour } from '../core/time.ts';
+import type { Warehouse } from '../core/warehouse.ts';
 import type { Logger } from '../ops/log.ts';
 import { MAINTENANCE, checkpointPath, hourKey } from './checkpoint.ts';
 import { listDeadLetters } from './dead-letters.ts';
@@ -20,6 +21,7 @@ import { isBelow, isGone, NO_HORIZON, reachIn, readHorizon, saveHorizon, type Ap
 import { readSealed } from './ledger.ts';
 import { inParallel } from './parallel.ts';
 import { manifestPath } from './publish.ts';
+import { retainBronze, type BronzeSummary } from './retain-bronze.ts';
 import { linesOf, readDecoded } from './read-lines.ts';
 import { readWhole, type WholePipeline } from './whole.ts';
 
@@ -33,6 +35,7 @@ export interface RetainOptions {
   readonly dumpsMs: number | null;
   readonly claimsMs: number | null;
   readonly deadLettersMs: number | null;
+  readonly bronzeMs: number | null;
   /** Says what would go, and removes nothing. */
   readonly dryRun: boolean;
 }
@@ -42,7 +45,7 @@ export interface RetainParts {
   readonly clock: Clock;
   readonly log: Logger;
   /** `null` without one. */
-  readonly warehouse: KnowsLoaded | null;
+  readonly warehouse: (KnowsLoaded & Pick<Warehouse, 'retainBronze'>) | null;
 }
 
 /** A collection that keeps older hours than the others. */
@@ -65,6 +68,8 @@ export interface RetainSummary {
   /** Files that were removed, of each kind. */
   readonly files: { readonly hours: number; readonly dumps: number; readonly claims: number; readonly deadLetters: number };
   readonly bytes: number;
+  /** Rows of bronze; `null`: it was not asked for. */
+  readonly bronze: BronzeSummary | null;
 }
 
 interface Tally {
@@ -86,8 +91,9 @@ export async function retain(options: RetainOptions, parts: RetainParts, signal:
   await retention.dumps(until);
   if (about !== null) await retention.claims(about, until);
   await retention.deadLetters(until);
+  const bronze = about === null ? null : await retention.bronze(about, until);
   const { from } = hours.horizon;
-  return { dryRun, hoursBefore: from === null ? null : hourName(from), heldBy: hours.heldBy, held: heldIn(hours.horizon), ...tally };
+  return { dryRun, hoursBefore: from === null ? null : hourName(from), heldBy: hours.heldBy, held: heldIn(hours.horizon), ...tally, bronze };
 }
 
 /** What is held back, the oldest first. */
@@ -144,7 +150,7 @@ class Retention {
     const { hour, heldBy } = limitOf(about, Math.floor((this.#parts.clock.now() - hoursMs) / MS_PER_HOUR));
     // It never falls: what is gone is gone, also when files are to be kept longer from now on.
     const from = Math.max(before.from ?? 0, hour);
-    const holds = await holdsBefore(from, about, inForce, this.#parts.warehouse, signal);
+    const { holds } = await holdsBefore(from, about, inForce, this.#parts.warehouse, signal);
     return { planned: { from, removed: before.removed, apart: this.#apart(before, from, holds) }, heldBy };
   }
 
@@ -190,6 +196,13 @@ class Retention {
       if (file !== null) files.push(file.path);
     }
     await inParallel(files, REMOVALS_AT_ONCE, (file) => this.#remove('hours', file, signal));
+  }
+
+  async bronze(about: WholePipeline, signal: AbortSignal): Promise<BronzeSummary | null> {
+    const { pipeline, bronzeMs, dryRun } = this.#options;
+    const { warehouse } = this.#parts;
+    if (bronzeMs === null || warehouse === null) return null;
+    return await retainBronze(about, { pipeline, keepMs: bronzeMs, dryRun }, { ...this.#parts, warehouse }, signal);
   }
 
   async dumps(signal: AbortSignal): Promise<void> {

@@ -115,7 +115,7 @@ class WarehouseProof {
       expected.delete(file.path);
       this.#rows += file.rows;
       if (line === undefined) this.#unknown.push(file);
-      else if (!isGone(line, this.#horizon)) known.push({ file, line });
+      else if (!isGone(line, this.#horizon) || file.left !== null) known.push({ file, line });
     }
     for (const line of expected.values()) if (!isGone(line, this.#horizon) && !this.#erased.has(line.path)) this.#notLoaded.set(line.path, line);
     await inParallel(known, FILES_AT_ONCE, ({ file, line }) => this.#proveFile(ns, file, line));
@@ -135,6 +135,7 @@ class WarehouseProof {
       return;
     }
     if (this.#erased.has(path)) return this.#findings.add('erased-loaded', path, `${rows} rows, some of which were erased from the lake`);
+    if (file.left !== null) return await this.#proveLeft(ns, file, file.left, line);
     if (rows === 0 && line.rows > 0) return this.#findings.add('load-without-rows', path, `${line.rows} rows, bronze has none of them`);
     try {
       const there = new LineSum();
@@ -143,6 +144,31 @@ class WarehouseProof {
     } catch (error) {
       this.#signal.throwIfAborted();
       // The lake's own proof says more of a file that is gone or cannot be decompressed.
+      if (error instanceof SluiceError && error.kind !== LAKE_DAMAGED) throw error;
+      this.#findings.add('file-missing', path, reasonOf(error));
+    }
+  }
+
+  /**
+   * Of a file of which retention has removed rows: what is left by what was left then, and what it was before against the lake, if that still has it.
+   */
+  async #proveLeft(ns: Namespace, { path, rows, sum }: LoadedFile, left: NonNullable<LoadedFile['left']>, line: SealedLine): Promise<void> {
+    if (rows === 0 && left.rows > 0) return this.#findings.add('load-without-rows', path, `${left.rows} rows, bronze has none of them`);
+    const isRight = rows === left.rows && sum === left.sum;
+    const wrong = rows < left.rows ? 'bronze-missing' : rows > left.rows ? 'bronze-extra' : 'bronze-changed';
+    const said = `${rows} rows, of which retention has left ${left.rows}`;
+    if (isGone(line, this.#horizon) || left.whole === null) return isRight ? undefined : this.#findings.add(wrong, path, said);
+    try {
+      const there = new LineSum();
+      for await (const each of this.#linesOf(line)) there.add(each);
+      const before = this.#findings.total;
+      if (!isRight || there.toString() !== left.whole) await this.#compareLines(ns, line, there.rows - left.rows);
+      // What it has left is as in the file; what it has removed was not.
+      if (!isRight && this.#findings.total === before) this.#findings.add(wrong, path, said);
+      else if (there.toString() !== left.whole && this.#findings.total === before)
+        this.#findings.add('bronze-changed', path, 'rows that retention has removed were not those of the file');
+    } catch (error) {
+      this.#signal.throwIfAborted();
       if (error instanceof SluiceError && error.kind !== LAKE_DAMAGED) throw error;
       this.#findings.add('file-missing', path, reasonOf(error));
     }
@@ -163,8 +189,8 @@ class WarehouseProof {
     return this.#replaced.has(sealed.path) ? this.#replaced.lines(sealed, this.#signal) : sealedEvents(this.#lake, sealed, this.#signal);
   }
 
-  /** Says which lines differ, now that some are known to. */
-  async #compareLines(ns: Namespace, sealed: SealedLine): Promise<void> {
+  /** Says which lines differ, now that some are known to. @param removed so many are missing on purpose */
+  async #compareLines(ns: Namespace, sealed: SealedLine, removed = 0): Promise<void> {
     const { path } = sealed;
     const found = new Map<WarehouseCheck, { total: number; first: number }>();
     const note = (check: WarehouseCheck, number: number): void => {
@@ -190,6 +216,12 @@ class WarehouseProof {
       for (; row.done !== true; row = await loaded.next()) note('bronze-extra', row.value.number);
     } finally {
       await loaded.return?.(undefined);
+    }
+    const missing = found.get('bronze-missing');
+    if (missing !== undefined && removed > 0) {
+      found.delete('bronze-missing');
+      const more = missing.total - removed;
+      if (more > 0) this.#findings.add('bronze-missing', path, `${more} of the rows that retention has left`);
     }
     for (const [check, { total, first }] of found) this.#findings.add(check, path, `row ${first}${total === 1 ? '' : ` and ${total - 1} more`}`);
   }

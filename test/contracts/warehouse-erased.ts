@@ -148,6 +148,24 @@ export function describeErased(bench: Bench, how: { readonly thorough: boolean }
       await settled(lake);
     });
 
+    it('of which retention has left only some go whole, and what is left of their files is still proven', async () => {
+      const lake = await begin();
+      await load(lake);
+      const before = Math.floor(T0 / HOUR) + 2;
+      const { from, rows } = await bench.warehouse.retainBronze({ db: 'db', coll: 'a' }, { before, dryRun: false }, never);
+      expect([from, rows > 5]).toEqual([before, true]);
+      expect(await faults(lake)).toEqual([]);
+      expect((await run(lake)).erasures).toMatchObject([{ rows: 5, warehouseRows: 1, left }]);
+      expect(await faults(lake)).toEqual([]);
+      expect(await bronze(`key = '${ANN}'`)).toBe(1);
+      expect(await count(`select version_number from silver.db__a where key = '1'`)).toBe(3);
+      expect(await load(lake)).toEqual({ rows: 0, rejected: 0 });
+      await bench.merge({ db: 'db', coll: 'a' }, true);
+      expect(await faults(lake)).toEqual([]);
+      await bench.damage(`delete from bronze.db__a where key = '1'`);
+      expect((await faults(lake)).map((fault) => fault.split(' ')[0])).toContain('load-without-rows');
+    });
+
     it('leave the other keys of silver as they were', async () => {
       const lake = await begin();
       await load(lake);

@@ -12,7 +12,7 @@ import {
   insertSuperseded,
   selectBatches,
 } from '../../src/warehouse/sql/bronze.ts';
-import { addColumns, createHistory, createTables, dropColumn } from '../../src/warehouse/sql/collection.ts';
+import { addColumns, createHistory, createTables, dropColumn, upgradeBronze } from '../../src/warehouse/sql/collection.ts';
 import { parseColumns, type UserColumn } from '../../src/warehouse/sql/columns.ts';
 import { SCHEMAS, type Dialect } from '../../src/warehouse/sql/dialect.ts';
 import { catalogOf, tableStem, type Catalog, type Tables } from '../../src/warehouse/sql/names.ts';
@@ -22,6 +22,7 @@ import * as erasure from '../../src/warehouse/sql/erase.ts';
 import * as gaps from '../../src/warehouse/sql/gaps.ts';
 import * as records from '../../src/warehouse/sql/history.ts';
 import * as made from '../../src/warehouse/sql/new-table.ts';
+import * as retention from '../../src/warehouse/sql/retention.ts';
 import * as registry from '../../src/warehouse/sql/registry.ts';
 import * as history from '../../src/warehouse/sql/schema-history.ts';
 import { createSchema } from '../../src/warehouse/sql/schema.ts';
@@ -62,6 +63,7 @@ const entry: registry.Entry = {
   bronze_from: null,
 };
 
+const span = { from: 1_795_219_200, before: 1_795_305_600 };
 const gap = { from: at, to: null, detectedAt: '2026-11-21T00:00:00.000Z', collections: ['shop.*'], cause: 'the oplog was overtaken' };
 const version = { version: 2, hash: 'e3b0c442', documents: 12, fields: '[]', plan: '{"columns":[],"children":[]}' };
 const items = {
@@ -152,6 +154,22 @@ export function statementsOf(dialect: Dialect, own: OwnStatements): Readonly<Rec
       erasure.moveBaselines(catalog, ['old.jsonl', 'older.jsonl'], line.path),
       erasure.countRowsIn(tables, line.path),
       erasure.addToRegistry(catalog, ns, -3, 0),
+    ],
+    retain: [
+      retention.selectHours(tables, span),
+      retention.selectEnded(catalog, ns, '2026-11-21T00:00:00.000Z'),
+      retention.countSuperseded({ dialect, catalog, tables, deletes: 'hard' }, span, position),
+      retention.clearSuperseded(catalog),
+      retention.insertSuperseded({ dialect, catalog, tables, deletes: 'soft' }, span, ''),
+      retention.selectNotWhole(catalog, tables),
+      retention.updateFiles({ dialect, catalog, tables, deletes: 'soft' }),
+      retention.countRemoved(catalog, tables, span),
+      retention.deleteSuperseded(catalog, tables),
+      retention.recordRetention(catalog, ns, '2026-11-21T00:00:00.000Z', 12),
+      retention.updateLeft({ dialect, catalog, tables }, [line.path, 'old.jsonl']),
+      erasure.noteErased(catalog, tables, ['"a"', '"b"'], at),
+      erasure.selectLeftFiles(catalog, tables, ['"a"', '"b"'], at),
+      ...upgradeBronze(tables),
     ],
     learn: [
       history.selectShapes(dialect, catalog, tables, { after: 3, upTo: 7 }, 100),

@@ -13,6 +13,7 @@ import { describeCompacted } from './warehouse-compacted.ts';
 import { describeErased } from './warehouse-erased.ts';
 import { describeLoading } from './warehouse-loading.ts';
 import { describePlantedFaults, describeProof } from './warehouse-proof.ts';
+import { describeRetention } from './warehouse-retention.ts';
 import { describeReading } from './warehouse-reading.ts';
 import { describeSchema } from './warehouse-schema.ts';
 import { describeSilver } from './warehouse-silver.ts';
@@ -68,6 +69,7 @@ export function describeWarehouse(
     describeSchema(bench);
     describeTables(bench, name, how);
     describeProof(bench);
+    describeRetention(bench, how);
   });
   if (how.thorough) describePlantedFaults(name, make);
 }

@@ -18,10 +18,15 @@ export async function sluice(configFile: string, ...args: string[]): Promise<Sai
   return await run({}, configFile, args);
 }
 
-/** As {@link sluice}, on a machine whose clock is ahead: for what depends on age. */
-export async function sluiceLater(aheadMs: number, configFile: string, ...args: string[]): Promise<Said> {
-  const clock = `const now = Date.now; Date.now = () => now() + ${aheadMs};`;
-  return await run({ NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(clock)}` }, configFile, args);
+/** As {@link sluice}, with more in its environment. */
+export async function sluiceWith(env: Readonly<Record<string, string>>, configFile: string, ...args: string[]): Promise<Said> {
+  return await run(env, configFile, args);
+}
+
+/** The environment of a machine whose clock is ahead: for what depends on age. */
+export function clockAhead(ms: number): Readonly<Record<string, string>> {
+  const clock = `const now = Date.now; Date.now = () => now() + ${ms};`;
+  return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(clock)}` };
 }
 
 async function run(more: Readonly<Record<string, string>>, configFile: string, args: readonly string[]): Promise<Said> {

@@ -9,7 +9,7 @@ export function retainCommand(program: Command, io: Io): void {
     .command('retain')
     .summary('remove files that are older than lake.retention says')
     .description(
-      'Removes hours, dumps, claims and dead letters that are older than `lake.retention` says. Hours of a collection of which the warehouse has not loaded everything stay, with all after them, and do not hold the other collections. What is removed is recorded, so that `sluice verify` does not miss it. A running pipeline does this by itself every hour.',
+      'Removes hours, dumps, claims, dead letters and rows of bronze that are older than `lake.retention` says. Hours of a collection of which the warehouse has not loaded everything stay, with all after them, and do not hold the other collections. What is removed is recorded, so that `sluice verify` does not miss it. A running pipeline does this by itself every hour.',
     )
     .option('--dry-run', 'say what would go, and remove nothing', false)
     .addHelpText('after', '\nExample:\n  sluice retain --dry-run\n')
@@ -29,8 +29,14 @@ export function retainCommand(program: Command, io: Io): void {
         io.stdout.write(
           `The lake begins with the hour ${result.hoursBefore}${result.dryRun ? ' then' : ' now'}${result.held.length === 0 ? '' : ', but for what is held'}.\n`,
         );
+      if (result.bronze !== null) {
+        const { rows, collections, heldBy } = result.bronze;
+        io.stdout.write(`From bronze: ${countOf(rows, 'row')} of ${countOf(collections.length, 'collection')}.\n`);
+        if (heldBy !== null) io.stdout.write(`Rows of later hours stay: ${heldBy}.\n`);
+      }
       if (result.heldBy !== null) io.stdout.write(`Older hours stay: ${result.heldBy}.\n`);
       for (const held of result.held) io.stdout.write(`Held: ${heldText(held)}.\n`);
+      for (const { collection, reason } of result.bronze?.held ?? []) io.stdout.write(`Held in bronze: ${collection}: ${reason}.\n`);
     });
 }
 

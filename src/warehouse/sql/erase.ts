@@ -24,6 +24,25 @@ export function deleteRowsOf(tables: Tables, keys: readonly string[], before: Ti
   return sql`DELETE FROM ${tables.bronze} WHERE key IN ${among(keys)} AND cluster_time_t < ${before.t}`;
 }
 
+/** How many rows of each file go with {@link deleteRowsOf}, before they do. */
+export function noteErased(catalog: Catalog, tables: Tables, keys: readonly string[], before: Timestamp): Statement {
+  return sql`
+    UPDATE ${catalog.ledger} SET erased_rows = coalesce(erased_rows, 0) + c.erasing
+    FROM (
+      SELECT file AS of_file, count(*) AS erasing FROM ${tables.bronze}
+      WHERE key IN ${among(keys)} AND cluster_time_t < ${before.t} GROUP BY file
+    ) AS c
+    WHERE path = c.of_file`;
+}
+
+/** Files with such rows of which retention has left only some. */
+export function selectLeftFiles(catalog: Catalog, tables: Tables, keys: readonly string[], before: Timestamp): Statement {
+  return sql`
+    SELECT path FROM ${catalog.ledger} WHERE left_rows IS NOT NULL AND path IN (
+      SELECT file FROM ${tables.bronze} WHERE key IN ${among(keys)} AND cluster_time_t < ${before.t}
+    )`;
+}
+
 export function deleteDocuments(tables: Tables, keys: readonly string[]): Statement {
   return sql`DELETE FROM ${tables.silver} WHERE key IN ${among(keys)}`;
 }
@@ -34,7 +53,7 @@ export function addToRegistry(catalog: Catalog, ns: Namespace, rows: number, byt
 }
 
 export function selectLedger(catalog: Catalog, paths: readonly string[]): Statement {
-  return sql`SELECT path, state, bytes, batch FROM ${catalog.ledger} WHERE path IN ${among(paths)}`;
+  return sql`SELECT path, state, bytes, batch, left_rows FROM ${catalog.ledger} WHERE path IN ${among(paths)}`;
 }
 
 export function deleteLedger(catalog: Catalog, paths: readonly string[]): Statement {

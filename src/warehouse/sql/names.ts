@@ -62,6 +62,8 @@ export interface Catalog {
   readonly health: Statement;
   readonly schemaHistory: Statement;
   readonly views: Statement;
+  /** Rows of bronze that a transaction of the retention removes; empty outside of it. */
+  readonly superseded: Statement;
   /** A function of the `sluice` schema. */
   readonly member: Statement;
   readonly documentKey: Statement;
@@ -87,6 +89,7 @@ export function catalogOf(dialect: Dialect, schemas: Schemas): Catalog {
     health: own('pipeline_health'),
     schemaHistory: own('schema_history'),
     views: own('views'),
+    superseded: own('superseded'),
     member: own('member'),
     documentKey: own('document_key'),
     scalar: own('scalar'),

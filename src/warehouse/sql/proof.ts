@@ -43,6 +43,7 @@ export function selectLoadedFiles(dialect: Dialect, catalog: Catalog, tables: Ta
   return sql`
     SELECT
       coalesce(l.path, f.file) AS path, l.state, l.hour, l.bytes, l."rows" AS ledger_rows, l.sha256, l.first_position, l.last_position,
+      l.left_rows, l.left_lines, l.whole_lines,
       coalesce(f."rows", 0) AS "rows", coalesce(f.lines, '0:0') AS lines
     FROM (SELECT * FROM ${catalog.ledger} WHERE collection = ${formatNamespace(ns)}) l
     FULL OUTER JOIN (
@@ -57,7 +58,7 @@ export function selectLoadedLines(dialect: Dialect, tables: Tables, path: string
     FROM ${tables.bronze} b WHERE b.file = ${path} ORDER BY b.row_number`;
 }
 
-function numberedLine(alias: string): string {
+export function numberedLine(alias: string): string {
   return `CAST(${alias}.row_number AS VARCHAR) || ':' || CAST(${alias}.doc AS VARCHAR)`;
 }
 
@@ -280,12 +281,14 @@ function groundlessDocuments(of: ProofOf): Statement {
 
 /**
  * Hard deletes forget what was before the last purge: then it is not known how many versions there should be. A delete or a snapshot may
- * have been followed by one.
+ * have been followed by one, and may be among what retention has removed.
  */
 function wrongVersions(of: ProofOf): Statement {
   const newest = sql`coalesce((SELECT max(n.position) FROM (${snapshots(of)}) n), '')`;
   const certain =
-    of.deletes === 'hard' ? sql`HAVING max(CASE WHEN operation = 'delete' THEN 1 ELSE 0 END) = 0 AND min(position) >= ${newest}` : text('');
+    of.deletes === 'hard'
+      ? sql`HAVING max(CASE WHEN operation = 'delete' THEN 1 ELSE 0 END) = 0 AND min(position) >= ${newest} AND sum(coalesce(removed_before, 0)) = 0`
+      : text('');
   return sql`
     SELECT
       s.key AS place,

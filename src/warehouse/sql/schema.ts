@@ -63,6 +63,8 @@ function createLedger(catalog: Catalog): Statement[] {
     sql`ALTER TABLE ${catalog.ledger} ADD COLUMN IF NOT EXISTS left_rows BIGINT`,
     sql`ALTER TABLE ${catalog.ledger} ADD COLUMN IF NOT EXISTS left_lines VARCHAR`,
     sql`ALTER TABLE ${catalog.ledger} ADD COLUMN IF NOT EXISTS whole_lines VARCHAR`,
+    // And how many an erasure has taken of it, which the lake may not hold any more.
+    sql`ALTER TABLE ${catalog.ledger} ADD COLUMN IF NOT EXISTS erased_rows BIGINT`,
     sql`
       CREATE TABLE IF NOT EXISTS ${catalog.errors} (
         path VARCHAR PRIMARY KEY,
@@ -104,6 +106,15 @@ function createRegistry(catalog: Catalog): Statement[] {
     sql`ALTER TABLE ${catalog.registry} ADD COLUMN IF NOT EXISTS bronze_from TIMESTAMPTZ`,
     sql`ALTER TABLE ${catalog.registry} ADD COLUMN IF NOT EXISTS bronze_removed BIGINT`,
     sql`ALTER TABLE ${catalog.registry} ADD COLUMN IF NOT EXISTS bronze_removed_at TIMESTAMPTZ`,
+    sql`
+      CREATE TABLE IF NOT EXISTS ${catalog.superseded} (
+        file VARCHAR NOT NULL,
+        row_number BIGINT NOT NULL,
+        key VARCHAR NOT NULL,
+        counted_by VARCHAR,
+        events BIGINT NOT NULL,
+        first_at TIMESTAMPTZ NOT NULL
+      )`,
     // A baseline of a whole database (dropDatabase) has the database's name as its collection.
     sql`
       CREATE TABLE IF NOT EXISTS ${catalog.baselines} (

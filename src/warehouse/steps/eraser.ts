@@ -14,6 +14,7 @@ import type { Origin, TakenOver } from '../../core/warehouse.ts';
 import { insertLedger } from '../sql/bronze.ts';
 import * as statements from '../sql/erase.ts';
 import { clearFailures } from '../sql/registry.ts';
+import { updateLeft } from '../sql/retention.ts';
 import type { Range } from '../sql/silver.ts';
 import { findEntry, tablesOf, type Context } from './collections.ts';
 import { foldInto, purgeIfComplete } from './merger.ts';
@@ -42,8 +43,11 @@ export async function eraseKeys(session: Session, context: Context, ns: Namespac
   const tables = tablesOf(context, entry);
   let rows = 0;
   for (const some of chunks(keys)) {
+    const left = await session.all<{ path: string }>(statements.selectLeftFiles(context.catalog, tables, some, before));
+    await session.run(statements.noteErased(context.catalog, tables, some, before));
     const gone = await session.run(statements.deleteRowsOf(tables, some, before));
     if (gone === 0) continue;
+    for (const paths of chunks(left.map(({ path }) => path))) await session.run(updateLeft({ ...context, tables }, paths));
     rows += gone;
     await session.run(statements.deleteDocuments(tables, some));
     // Of what is younger than `before`: silver has nothing of these keys any more, so all that is left is folded as if it were the first.
@@ -60,6 +64,8 @@ interface LedgerRow {
   readonly state: string;
   readonly bytes: number | null;
   readonly batch: number | null;
+  /** What retention has left of it; `null`: all. */
+  readonly left_rows: number | null;
 }
 
 /** Inside of a write, after {@link eraseKeys}. @throws ERASE_DIFFERS: nothing of it is done then */
@@ -87,13 +93,17 @@ export async function takeOver(session: Session, context: Context, line: SealedL
   if (from === null || loaded.length === 0) return 'nothing';
   if (entry === null) throw new SluiceError(ERASE_DIFFERS, `${line.path}: its collection is not in the registry`);
   const tables = tablesOf(context, entry);
+  // Which lines of the new file those are that retention has left is not known: from here on what is left is proved by itself.
+  const isLeft = from.some((path) => known.get(path)!.left_rows !== null);
   if (entry.last_batch > 0) {
     await session.run(statements.moveRows(tables, from, line.path, batch));
     await session.run(statements.moveBaselines(catalog, from, line.path));
     const rows = (await session.all<{ rows: number }>(statements.countRowsIn(tables, line.path)))[0]?.rows ?? 0;
-    if (rows !== line.rows) throw new SluiceError(ERASE_DIFFERS, `${line.path} has ${line.rows} rows, bronze has ${rows} of them`);
+    if (isLeft ? rows > line.rows : rows !== line.rows)
+      throw new SluiceError(ERASE_DIFFERS, `${line.path} has ${line.rows} rows, bronze has ${rows} of them`);
   }
   await session.run(insertLedger(catalog, [line], batch, 0));
+  if (isLeft) await session.run(updateLeft({ ...context, tables }, [line.path]));
   const before = loaded.reduce((sum, path) => sum + (known.get(path)!.bytes ?? 0), 0);
   await session.run(statements.addToRegistry(catalog, line, 0, line.bytes - before));
   return 'done';

@@ -20,6 +20,9 @@ interface FileRow {
   readonly sha256: string | null;
   readonly first_position: string | null;
   readonly last_position: string | null;
+  readonly left_rows: number | null;
+  readonly left_lines: string | null;
+  readonly whole_lines: string | null;
   readonly rows: number;
   readonly lines: string;
 }
@@ -34,7 +37,8 @@ export async function* loadedFiles(database: Reads, context: Context, ns: Namesp
   for (const row of rows) {
     const { state, hour, bytes, sha256 } = row;
     const record = state === null ? null : { state, hour, bytes, rows: row.ledger_rows, sha256, first: row.first_position, last: row.last_position };
-    yield { path: row.path, record, rows: row.rows, sum: row.lines };
+    const left = row.left_rows === null ? null : { rows: row.left_rows, sum: row.left_lines ?? '', whole: row.whole_lines };
+    yield { path: row.path, record, left, rows: row.rows, sum: row.lines };
   }
 }
 

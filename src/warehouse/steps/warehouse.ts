@@ -8,6 +8,7 @@ import { hourOf, type Hour, type Timestamp } from '../../core/time.ts';
 import type { SealedLine } from '../../core/ledger.ts';
 import type {
   BronzeHistory,
+  BronzeRetention,
   CollectionRow,
   CollectionStatus,
   KeyedDocument,
@@ -39,6 +40,7 @@ import { selectKeys } from '../sql/erase.ts';
 import { countKeys, eraseKeys, takeOver } from './eraser.ts';
 import { assertNew, Chunks, makeTable, type Intake } from './new-table.ts';
 import { loadedFiles, loadedLines, proveCollection } from './prover.ts';
+import { retainBronze, type RetainBronze } from './retention.ts';
 import type { Reads, Session, Write } from './session.ts';
 
 /** Brings the rows of sealed files into bronze. */
@@ -209,6 +211,10 @@ export abstract class SqlWarehouse implements Warehouse {
   async bronzeHorizon(ns: Namespace): Promise<Hour | null> {
     const entry = await this.database.read((session) => findEntry(session, this.context, ns));
     return entry?.bronze_from == null ? null : hourOf(Date.parse(entry.bronze_from) / 1000);
+  }
+
+  retainBronze(ns: Namespace, how: RetainBronze, signal: AbortSignal): Promise<BronzeRetention> {
+    return retainBronze(this.database, (work) => this.write(work, signal), this.context, ns, how, signal);
   }
 
   async *silver(ns: Namespace, signal: AbortSignal): AsyncGenerator<{ readonly key: string; readonly doc: string | null }> {

@@ -68,7 +68,7 @@ FROM (
 
 DROP TABLE temp.sluice_merging;
 
-SELECT path, state, bytes, batch FROM sluice.load_ledger WHERE path IN (?, ?);
+SELECT path, state, bytes, batch, left_rows FROM sluice.load_ledger WHERE path IN (?, ?);
 -- ["shop/Orders of 2026/events.jsonl","old.jsonl"]
 
 DELETE FROM sluice.load_ledger WHERE path IN (?, ?);

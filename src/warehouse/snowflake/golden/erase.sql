@@ -69,7 +69,7 @@ VALUES
   (b.key, b.doc, b.doc_position, b.operation, b.position, b."at", b.version_number, b.first_seen_at, b.total, b."order", b.operation <> 'delete', CASE WHEN b.operation = 'delete' THEN b."at" END, CURRENT_TIMESTAMP);
 -- [0,7,"826B00DF00000000012B0229296E04","\"a\"","\"b\"",0,7,"826B00DF00000000012B0229296E04","\"a\"","\"b\""]
 
-SELECT path, state, bytes, batch FROM sluice.load_ledger WHERE path IN (?, ?);
+SELECT path, state, bytes, batch, left_rows FROM sluice.load_ledger WHERE path IN (?, ?);
 -- ["shop/Orders of 2026/events.jsonl","old.jsonl"]
 
 DELETE FROM sluice.load_ledger WHERE path IN (?, ?);

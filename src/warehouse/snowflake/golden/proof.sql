@@ -1,5 +1,6 @@
 SELECT
   coalesce(l.path, f.file) AS path, l.state, l.hour, l.bytes, l."rows" AS ledger_rows, l.sha256, l.first_position, l.last_position,
+  l.left_rows, l.left_lines, l.whole_lines,
   coalesce(f."rows", 0) AS "rows", coalesce(f.lines, '0:0') AS lines
 FROM (SELECT * FROM sluice.load_ledger WHERE collection = ?) l
 FULL OUTER JOIN (
@@ -10,6 +11,7 @@ FULL OUTER JOIN (
 
 SELECT
   coalesce(l.path, f.file) AS path, l.state, l.hour, l.bytes, l."rows" AS ledger_rows, l.sha256, l.first_position, l.last_position,
+  l.left_rows, l.left_lines, l.whole_lines,
   coalesce(f."rows", 0) AS "rows", coalesce(f.lines, '0:0') AS lines
 FROM (SELECT * FROM sluice.load_ledger WHERE collection = ?) l
 FULL OUTER JOIN (
@@ -417,7 +419,7 @@ SELECT count(*) AS total FROM (
         AND position > ?
     ) b
     GROUP BY key HAVING max(CASE WHEN operation = 'delete' THEN 1 ELSE 0 END) = 0 AND min(position) >= coalesce((SELECT max(n.position) FROM (SELECT position, "at", coalesce(batch, 0) AS batch FROM sluice.baselines
-    WHERE collection = ? AND cause = 'snapshot' AND files IS NULL AND coalesce(batch, 0) <= ?) n), '')
+    WHERE collection = ? AND cause = 'snapshot' AND files IS NULL AND coalesce(batch, 0) <= ?) n), '') AND sum(coalesce(removed_before, 0)) = 0
   ) c JOIN silver."shop__Orders of 2026" s ON s.key = c.key
   WHERE s.version_number <> c.versions OR s.first_seen_at <> c.first_seen_at
 );

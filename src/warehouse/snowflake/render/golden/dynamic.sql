@@ -103,6 +103,8 @@ ALTER TABLE sluice.load_ledger ADD COLUMN IF NOT EXISTS left_lines VARCHAR;
 
 ALTER TABLE sluice.load_ledger ADD COLUMN IF NOT EXISTS whole_lines VARCHAR;
 
+ALTER TABLE sluice.load_ledger ADD COLUMN IF NOT EXISTS erased_rows BIGINT;
+
 CREATE TABLE IF NOT EXISTS sluice.load_errors (
   path VARCHAR PRIMARY KEY,
   collection VARCHAR NOT NULL,
@@ -141,6 +143,15 @@ ALTER TABLE sluice.collection_registry ADD COLUMN IF NOT EXISTS bronze_from TIME
 ALTER TABLE sluice.collection_registry ADD COLUMN IF NOT EXISTS bronze_removed BIGINT;
 
 ALTER TABLE sluice.collection_registry ADD COLUMN IF NOT EXISTS bronze_removed_at TIMESTAMPTZ;
+
+CREATE TABLE IF NOT EXISTS sluice.superseded (
+  file VARCHAR NOT NULL,
+  row_number BIGINT NOT NULL,
+  key VARCHAR NOT NULL,
+  counted_by VARCHAR,
+  events BIGINT NOT NULL,
+  first_at TIMESTAMPTZ NOT NULL
+);
 
 CREATE TABLE IF NOT EXISTS sluice.baselines (
   collection VARCHAR NOT NULL,
