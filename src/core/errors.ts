@@ -708,6 +708,13 @@ export const SNAPSHOT_FAILED = defineError({
   title: 'A collection could not be read to its end',
   next: 'Mend what is named, as a rule a right that is missing, and start again: what was read stays, and it goes on from there.',
 });
+export const SNAPSHOT_UNANSWERED = defineError({
+  code: 'SLC-1425',
+  exit: 69,
+  retry: true,
+  title: 'The producer has not answered',
+  next: 'It runs (its lock or lease on the lake lives) and has not looked at the lake for a minute. See what its log says; once it works, ask again.',
+});
 // --- serving and tools ---------------------------------------------------------------------------------------------
 
 export const HTTP_FAILED = defineError({
