@@ -24,6 +24,8 @@ import type {
   QueryArgs,
   RegistryReport,
   ReplaySummary,
+  RestoreArgs,
+  RestoreSummary,
   RetainArgs,
   SchemaArgs,
   SchemaReport,
@@ -52,6 +54,8 @@ export interface Control {
   dump(args: DumpArgs, signal: AbortSignal): Promise<DumpSummary>;
   retain(args: RetainArgs, signal: AbortSignal): Promise<RetainSummary>;
   erase(args: EraseArgs, signal: AbortSignal): Promise<EraseSummary>;
+  /** Into a table alone. */
+  restore(args: RestoreArgs, signal: AbortSignal): Promise<RestoreSummary>;
   load(args: LoadArgs, signal: AbortSignal): Promise<LoadSummary>;
   merge(args: MergeArgs, signal: AbortSignal): Promise<MergeSummary>;
   query(args: QueryArgs, signal: AbortSignal): Promise<QueryResult>;

@@ -173,3 +173,12 @@ export interface Live {
   /** Changes when the overview has changed. */
   readonly revision: string;
 }
+
+/** Requests to a lake on Azure. */
+export interface StorageReport {
+  readonly writes: number;
+  readonly reads: number;
+  readonly lists: number;
+  /** `null` before the first event. */
+  readonly writesPerMillionEvents: number | null;
+}

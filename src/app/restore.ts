@@ -1,16 +1,24 @@
 /**
- * `sluice restore`: a collection as it was, out of the lake, into a file or into MongoDB.
+ * `sluice restore`: a collection as it was, out of the lake or out of the warehouse, into a file, into MongoDB, or into a table of the
+ * warehouse.
  */
 import { randomUUID } from 'node:crypto';
 import { open, rename, rm, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { SluiceError } from '../core/error.ts';
-import { RESTORE_TARGET, USAGE } from '../core/errors.ts';
+import { RESTORE_MOMENT, RESTORE_NOTHING, RESTORE_TARGET, USAGE } from '../core/errors.ts';
 import { bsonOf, isObject, parseJson } from '../core/extended-json.ts';
 import { parseNamespace, type Namespace } from '../core/namespace.ts';
+import type { Lake } from '../core/lake.ts';
+import type { KeyedDocument, Warehouse } from '../core/warehouse.ts';
 import type { Config } from '../config/config.ts';
+import { silentLog } from '../ops/log.ts';
 import { restore, type RestoreTotals } from '../pipeline/restore.ts';
-import { openLake } from './compose.ts';
+import { BronzeSource } from '../pipeline/restore-bronze.ts';
+import { LakeSource } from '../pipeline/restore-lake.ts';
+import { shownMoment, type RestorePlan } from '../pipeline/restore-plan.ts';
+import { openLake, openWarehouse } from './compose.ts';
+import { needWarehouse } from './load.ts';
 import type { CommandOptions, RestoreArgs, RestoreSummary } from './types.ts';
 
 const WRITE_CHARS = 1024 * 1024;
@@ -23,19 +31,119 @@ export async function restoreCollection(
   { log }: CommandOptions,
   signal: AbortSignal,
 ): Promise<RestoreSummary> {
-  await using lake = await openLake(config, { log });
+  const target = targetOf(args, cwd);
+  await using lake = args.from === 'lake' ? await openLake(config, { log }) : null;
+  await using warehouse = args.from === 'warehouse' || target.kind === 'table' ? await needWarehouse(config, log) : null;
+  return await restoreInto(config, args, target, { lake, warehouse }, signal);
+}
+
+/** Of a run, which has both open: into a table alone. What is written elsewhere is for whoever asks to write. @throws as {@link restoreCollection} */
+export async function restoreWith(
+  config: Config,
+  args: RestoreArgs,
+  { lake, warehouse }: { readonly lake: Lake; readonly warehouse: Warehouse },
+  signal: AbortSignal,
+): Promise<RestoreSummary> {
+  if (!args.to.startsWith('table:'))
+    throw new SluiceError(USAGE, 'a run restores into tables alone', { next: 'Name one as in table:restored.orders.' });
+  return await restoreInto(config, args, targetOf(args, '/'), { lake: args.from === 'lake' ? lake : null, warehouse }, signal);
+}
+
+/** @param using the lake when that is what is read, else the warehouse; the warehouse as well for a table */
+async function restoreInto(
+  config: Config,
+  args: RestoreArgs,
+  target: Target,
+  { lake, warehouse }: { readonly lake: Lake | null; readonly warehouse: Warehouse | null },
+  signal: AbortSignal,
+): Promise<RestoreSummary> {
+  const source = lake === null ? new BronzeSource(warehouse!) : new LakeSource(lake, config.pipeline);
+  const ns = collectionOf(args.collection);
+  const plan = await source.plan(ns, args.asOf, signal).catch(async (error: unknown) => {
+    throw lake === null ? error : await withOther(error, config, ns, args.asOf, warehouse, signal);
+  });
   const { fullDocument, mask } = config.source;
   // Masked, an update does not tell all that it did: the document beside it does, if need be a little later.
   const hasPostImages = fullDocument === 'required' || fullDocument === 'whenAvailable' || Object.keys(mask).length > 0;
-  const options = { pipeline: config.pipeline, ns: collectionOf(args.collection), asOf: args.asOf, hasPostImages };
-  let totals: RestoreTotals = { events: 0, documents: 0, erased: 0, unknown: [] };
-  const documents = restore(lake, options, (end) => (totals = end), signal);
-  if (args.to.startsWith('file:')) await intoFile(resolve(cwd, args.to.slice('file:'.length)), documents);
-  else if (/^mongodb(\+srv)?:\/\//.test(args.to)) {
+  const totals: { end: RestoreTotals } = { end: { events: 0, documents: 0, erased: 0, unknown: [] } };
+  const documents = restore(plan, { asOf: args.asOf, hasPostImages }, (end) => (totals.end = end), signal);
+  const table = await writeTo(target, args, plan, documents, warehouse, signal);
+  return { collection: args.into ?? args.collection, asOf: args.asOf, from: args.from, table, ...totals.end };
+}
+
+/** What the lake does not reach back to the warehouse may have: then the error says so. */
+async function withOther(
+  error: unknown,
+  config: Config,
+  ns: Namespace,
+  asOf: RestoreArgs['asOf'],
+  open: Warehouse | null,
+  signal: AbortSignal,
+): Promise<unknown> {
+  if (!SluiceError.is(error, RESTORE_NOTHING, RESTORE_MOMENT) || config.warehouse === null) return error;
+  try {
+    // Somebody else may have it open, and then this is not known.
+    await using own = open === null ? await openWarehouse(config, silentLog) : null;
+    await new BronzeSource((open ?? own)!).plan(ns, asOf, signal);
+  } catch {
+    signal.throwIfAborted();
+    return error;
+  }
+  return new SluiceError(error.kind, error.message.slice(error.kind.title.length + 2), {
+    cause: error,
+    next: `The warehouse has that moment: add \`--from warehouse\`. ${error.next}`,
+  });
+}
+
+type Target =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'mongodb'; readonly uri: string; readonly ns: Namespace }
+  | { readonly kind: 'table'; readonly schema: string; readonly name: string };
+
+/** @throws USAGE, before anything is read */
+function targetOf({ to, into, collection }: RestoreArgs, cwd: string): Target {
+  if (to.startsWith('file:')) return { kind: 'file', path: resolve(cwd, to.slice('file:'.length)) };
+  if (/^mongodb(\+srv)?:\/\//.test(to)) return { kind: 'mongodb', uri: to, ns: collectionOf(into ?? collection) };
+  if (to.startsWith('table:')) {
+    if (into !== null) throw new SluiceError(USAGE, '`--into` is for MongoDB', { next: 'Name the table in `--to table:restored.orders`.' });
+    return { kind: 'table', ...tableOf(to.slice('table:'.length)) };
+  }
+  throw new SluiceError(USAGE, '`--to` is neither a file nor a MongoDB nor a table', {
+    next: 'Give file:./orders.ndjson, mongodb://host/ or table:restored.orders.',
+  });
+}
+
+/** Takes all documents to where they belong. @returns the table that it has made */
+async function writeTo(
+  target: Target,
+  args: RestoreArgs,
+  plan: RestorePlan,
+  documents: AsyncIterable<KeyedDocument>,
+  warehouse: Warehouse | null,
+  signal: AbortSignal,
+): Promise<RestoreSummary['table']> {
+  if (target.kind === 'table') {
+    const { schema, name } = target;
+    const comment = (): string =>
+      `${args.collection} as of ${shownMoment(args.asOf)}, restored by sluice from ${plan.from} at ${new Date().toISOString()}`;
+    const made = await warehouse!.makeTable({ schema, name, like: collectionOf(args.collection), comment }, documents, signal);
+    return { name: `${schema}.${name}`, columns: made.columns };
+  }
+  if (target.kind === 'file') await intoFile(target.path, documents);
+  else {
     const { insertInto } = await import('../source/mongo/insert.ts');
-    await insertInto(args.to, collectionOf(args.into ?? args.collection), asBson(documents), signal);
-  } else throw new SluiceError(USAGE, '`--to` is neither a file nor a MongoDB', { next: 'Give file:./orders.ndjson or mongodb://host/.' });
-  return { collection: args.into ?? args.collection, asOf: args.asOf, ...totals };
+    await insertInto(target.uri, target.ns, asBson(documents), signal);
+  }
+  return null;
+}
+
+/** Into a schema of its own: those of sluice hold what sluice keeps in step. */
+function tableOf(name: string): { readonly schema: string; readonly name: string } {
+  // eslint-disable-next-line no-control-regex -- a line break inside a name would make the SQL unreadable
+  const parts = /^([^.\u0000-\u001f"]{1,200})\.([^.\u0000-\u001f"]{1,200})$/.exec(name);
+  if (parts === null)
+    throw new SluiceError(USAGE, `${JSON.stringify(name)} is no table with its schema`, { next: 'Name it as in `--to table:restored.orders`.' });
+  return { schema: parts[1]!, name: parts[2]! };
 }
 
 function collectionOf(name: string): Namespace {
@@ -45,7 +153,7 @@ function collectionOf(name: string): Namespace {
 }
 
 /** The file is there once it is whole. */
-async function intoFile(path: string, documents: AsyncIterable<string>): Promise<void> {
+async function intoFile(path: string, documents: AsyncIterable<KeyedDocument>): Promise<void> {
   const isThere = await stat(path).then(
     () => true,
     () => false,
@@ -55,8 +163,8 @@ async function intoFile(path: string, documents: AsyncIterable<string>): Promise
   try {
     await using file = await open(part, 'wx');
     let text = '';
-    for await (const document of documents) {
-      text += `${document}\n`;
+    for await (const { doc } of documents) {
+      text += `${doc}\n`;
       if (text.length < WRITE_CHARS) continue;
       await file.appendFile(text);
       text = '';
@@ -70,9 +178,9 @@ async function intoFile(path: string, documents: AsyncIterable<string>): Promise
   await rename(part, path);
 }
 
-async function* asBson(documents: AsyncIterable<string>): AsyncGenerator<Buffer> {
-  for await (const document of documents) {
-    const json = parseJson(document);
+async function* asBson(documents: AsyncIterable<KeyedDocument>): AsyncGenerator<Buffer> {
+  for await (const { doc } of documents) {
+    const json = parseJson(doc);
     if (isObject(json)) yield bsonOf(json);
   }
 }

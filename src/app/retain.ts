@@ -9,6 +9,7 @@ import type { Lake } from '../core/lake.ts';
 import type { Warehouse } from '../core/warehouse.ts';
 import type { Config } from '../config/config.ts';
 import type { Logger } from '../ops/log.ts';
+import type { HeldStats, PipelineStats } from '../ops/stats.ts';
 import { retain, type RetainSummary } from '../pipeline/retain.ts';
 import { openLake, openWarehouse } from './compose.ts';
 import type { CommandOptions, RetainArgs } from './types.ts';
@@ -21,6 +22,8 @@ const FIRST_MS = 60_000;
 interface RetainWith {
   readonly lake: Lake;
   readonly warehouse: Warehouse | null;
+  /** Of a run. */
+  readonly stats?: PipelineStats;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -33,7 +36,7 @@ export async function retainPipeline(config: Config, args: RetainArgs, { log }: 
 
 /** @throws CONFIG_CONFLICT, RETENTION_BUSY */
 export async function retainWith(config: Config, { dryRun }: RetainArgs, using: RetainWith, signal: AbortSignal): Promise<RetainSummary> {
-  const { lake, warehouse, clock, log } = using;
+  const { lake, warehouse, clock, log, stats } = using;
   const { retention } = config.lake;
   if (retention === null) {
     throw new SluiceError(CONFIG_CONFLICT, 'the configuration has no `lake.retention`: everything is kept', {
@@ -43,8 +46,14 @@ export async function retainWith(config: Config, { dryRun }: RetainArgs, using: 
   // Without its warehouse at hand nobody knows what is loaded: then no hour goes.
   if (config.warehouse !== null && warehouse === null)
     throw new SluiceError(CONFIG_CONFLICT, 'this process does not hold the warehouse, which knows what is loaded');
-  const loaded = warehouse === null ? null : (paths: readonly string[]) => warehouse.loaded(paths);
-  return await retain({ pipeline: config.pipeline, ...retention, dryRun }, { lake, clock, log, loaded }, signal);
+  const summary = await retain({ pipeline: config.pipeline, ...retention, dryRun }, { lake, clock, log, warehouse }, signal);
+  if (stats !== undefined) stats.held = heldStats(summary);
+  return summary;
+}
+
+function heldStats({ held }: RetainSummary): HeldStats {
+  const sinces = held.map(({ since }) => Date.parse(since));
+  return { collections: held.length, sinceMs: sinces.length === 0 ? null : Math.min(...sinces) };
 }
 
 /** Of a run: now and then, by who holds the lake and the warehouse. What fails is told, and tried the next time. */

@@ -16,6 +16,7 @@ import { listWith, readWith, replayWith } from './dead-letters.ts';
 import { discoverWith } from './discover.ts';
 import { dumpWith } from './dump.ts';
 import { eraseWith } from './erase.ts';
+import { restoreWith } from './restore.ts';
 import { retainWith } from './retain.ts';
 import { loadWith, mergeWith, setStatuses } from './load.ts';
 import { queryWith } from './query.ts';
@@ -45,6 +46,8 @@ import type {
   QueryArgs,
   RegistryReport,
   ReplaySummary,
+  RestoreArgs,
+  RestoreSummary,
   RetainArgs,
   SchemaArgs,
   SchemaReport,
@@ -131,8 +134,8 @@ export class RunControl implements Control {
   }
 
   retain(args: RetainArgs, signal: AbortSignal): Promise<RetainSummary> {
-    const { config, lake, warehouse } = this.#running;
-    return retainWith(config, args, { lake, warehouse, clock: systemClock, log: this.#log }, signal);
+    const { config, lake, warehouse, stats } = this.#running;
+    return retainWith(config, args, { lake, warehouse, stats, clock: systemClock, log: this.#log }, signal);
   }
 
   async erase(args: EraseArgs, signal: AbortSignal): Promise<EraseSummary> {
@@ -141,6 +144,13 @@ export class RunControl implements Control {
     const summary = await eraseWith(config, args, { lake, warehouse, clock: systemClock, log: this.#log }, signal);
     this.#overviews.changed();
     return summary;
+  }
+
+  async restore(args: RestoreArgs, signal: AbortSignal): Promise<RestoreSummary> {
+    const { config, lake } = this.#running;
+    const { warehouse } = this.#loading();
+    this.#log.info({ collection: args.collection, from: args.from, to: args.to }, 'asked to restore');
+    return await restoreWith(config, args, { lake, warehouse }, signal);
   }
 
   load(args: LoadArgs, signal: AbortSignal): Promise<LoadSummary> {

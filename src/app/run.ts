@@ -207,7 +207,7 @@ async function besides(running: Running, clock: Clock, log: Logger, signal: Abor
   await Promise.all([
     loadAlong(running, signal),
     new DumpLoop(config, { lake, clock, log }).run(signal),
-    retainLoop(config, { lake, warehouse, clock, log }, signal),
+    retainLoop(config, { lake, warehouse, stats, clock, log }, signal),
     eraseLoop(config, { lake, warehouse, clock, log }, signal),
     verifyLoop(config, { lake, hasWarehouse: warehouse !== null, stats, clock, log, verify: (args, stop) => control!.verify(args, stop) }, signal),
   ]);
@@ -222,11 +222,25 @@ async function runLoads(running: Running, options: RunOptions, serving: Serving 
   const idle = new AbortController();
   let heardAtMs = clock.now();
   const ends = AbortSignal.any([signal, idle.signal]);
-  await running.loads!.run(ends, ({ files }) => {
+  const { config, lake, warehouse } = running;
+  const loads = running.loads!.run(ends, ({ files }) => {
     running.counts?.onRound(files > 0, ends);
     if (files > 0) heardAtMs = clock.now();
     else if (untilIdleMs !== null && clock.now() - heardAtMs >= untilIdleMs) idle.abort();
   });
+  // Whoever captures beside it does not know what is loaded.
+  const others = new AbortController();
+  const using = { lake, warehouse, stats, clock, log: options.log };
+  const besides = Promise.all([
+    retainLoop(config, using, AbortSignal.any([ends, others.signal])),
+    eraseLoop(config, using, AbortSignal.any([ends, others.signal])),
+  ]);
+  try {
+    await loads;
+  } finally {
+    others.abort();
+    await besides;
+  }
   await running.counts?.settled();
   stats.state = 'stopped';
 }

@@ -8,12 +8,14 @@ import type { Lake } from '../core/lake.ts';
 import { dataBytes, isSealedLine } from '../core/ledger.ts';
 import { formatNamespace, type Namespace } from '../core/namespace.ts';
 import { headroomSeconds, type OplogState } from '../core/oplog.ts';
-import type { Timestamp } from '../core/time.ts';
+import { hourName, type Timestamp } from '../core/time.ts';
 import type { CollectionRow, Warehouse } from '../core/warehouse.ts';
 import type { Config } from '../config/config.ts';
 import { newCheckpoint } from '../pipeline/checkpoint.ts';
 import { listDeadLetters } from '../pipeline/dead-letters.ts';
+import { readHorizon } from '../pipeline/horizon.ts';
 import { readLedger } from '../pipeline/ledger.ts';
+import { heldIn } from '../pipeline/retain.ts';
 import type { SnapshotRecord } from '../pipeline/snapshot-record.ts';
 import { readWhole } from '../pipeline/whole.ts';
 import { openLake, openWarehouse } from './compose.ts';
@@ -82,8 +84,15 @@ export async function statusOf(
     deadLetters: config.bus === null ? null : (await listDeadLetters(lake, pipeline, signal)).length,
     snapshots: checkpoint.snapshots.map((record) => snapshotReport(record, Date.parse(checkpoint.savedAt))),
     verification: await readVerification(lake, pipeline, signal),
+    retention: await retentionOf(config, lake, signal),
     ...(await headroomOf(oplog, checkpoint.resume?.clusterTime.t ?? null, live.oplogHeadroomSeconds)),
   };
+}
+
+/** Nothing is held where nothing is to go. */
+async function retentionOf({ pipeline, lake: { retention } }: Config, lake: Lake, signal: AbortSignal): Promise<PipelineStatus['retention']> {
+  const horizon = await readHorizon(lake, pipeline, signal);
+  return { hoursBefore: horizon.from === null ? null : hourName(horizon.from), held: (retention?.hoursMs ?? null) === null ? [] : heldIn(horizon) };
 }
 
 /** @param watched what a running owner has found, which knows how much was written in the last minutes */

@@ -3,7 +3,7 @@
  *
  * Plain JSON values throughout: the same types go over HTTP to a command that talks to a running owner.
  */
-import type { VerificationOverview } from './overview-types.ts';
+import type { StorageReport, VerificationOverview } from './overview-types.ts';
 import type { Logger } from '../ops/log.ts';
 import type { PipelineState, PipelineStats } from '../ops/stats.ts';
 import type { CollectionRow, CollectionStatus, SchemaVersion } from '../core/warehouse.ts';
@@ -19,7 +19,7 @@ import type { Serve } from './control.ts';
 export const ROLES = ['all', 'capture', 'produce', 'consume', 'load'] as const;
 export type Role = (typeof ROLES)[number];
 
-/** What a progress line is made of; rates and lag are worked out by whoever shows it. */
+/** What a progress line is made of; whoever shows it works out rates and lag. */
 export type Progress = Readonly<PipelineStats>;
 
 export interface RunOptions {
@@ -149,15 +149,20 @@ export interface RestoreArgs {
   readonly collection: string;
   /** Inclusive. */
   readonly asOf: Timestamp;
-  /** `file:<path>` or a connection string. */
+  /** `file:<path>`, `table:<schema>.<name>` or a connection string. */
   readonly to: string;
   /** With a connection string: another name; `null`: its own. */
   readonly into: string | null;
+  /** Where the lines are read. */
+  readonly from: 'lake' | 'warehouse';
 }
 
 export interface RestoreSummary extends RestoreTotals {
   readonly collection: string;
   readonly asOf: Timestamp;
+  readonly from: RestoreArgs['from'];
+  /** That was made, and its columns beside key and document. */
+  readonly table: { readonly name: string; readonly columns: readonly string[] } | null;
 }
 
 export interface MergeArgs {
@@ -342,14 +347,8 @@ export interface PipelineStatus {
   readonly storage: StorageReport | null;
   /** The last one that a run has made, by its schedule or because somebody asked it; `null`: none. */
   readonly verification: VerificationOverview | null;
-}
-
-export interface StorageReport {
-  readonly writes: number;
-  readonly reads: number;
-  readonly lists: number;
-  /** `null` before the first event. */
-  readonly writesPerMillionEvents: number | null;
+  /** As of the last time that it ran. */
+  readonly retention: Pick<RetainSummary, 'hoursBefore' | 'held'>;
 }
 
 export interface DeadLetterReport {

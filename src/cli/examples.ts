@@ -23,6 +23,7 @@ export const COMMAND_EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   restore: [
     'sluice restore shop.orders --as-of 2026-11-21T07:45:00Z --to file:./orders.ndjson',
     'sluice restore shop.orders --as-of 2026-11-21T07:45:00Z --to mongodb://127.0.0.1/ --into shop.orders_before',
+    'sluice restore shop.orders --as-of 2026-11-21T07:45:00Z --to table:restored.orders_20261121',
   ],
   retain: ['sluice retain --dry-run', 'sluice retain'],
   erase: [

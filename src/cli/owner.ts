@@ -16,6 +16,7 @@ const SEATS: Readonly<Record<OwnerPath, readonly Seat[]>> = {
   '/api/dump': ['lake'],
   '/api/retain': ['warehouse', 'lake'],
   '/api/erase': ['warehouse', 'lake'],
+  '/api/restore': ['warehouse'],
   '/api/load': ['warehouse'],
   '/api/merge': ['warehouse'],
   '/api/query': ['warehouse'],

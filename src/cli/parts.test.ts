@@ -115,6 +115,7 @@ describe('status on a screen', () => {
       storage: null,
       deadLetters: null,
       verification: null,
+      retention: { hoursBefore: null, held: [] },
       collections,
     };
     const text = stripVTControlCharacters(renderScreen(status, testIo({ tty: true, columns: 100, rows: 24 }).stdout));
@@ -227,6 +228,10 @@ describe('reports', () => {
           },
         ],
         deadLetters: 2,
+        retention: {
+          hoursBefore: '20261120-00',
+          held: [{ collection: 'shop.paused', hour: '20261119-03', since: '2026-11-21T07:00:00.000Z', reason: 'the warehouse has not loaded it' }],
+        },
         verification: {
           begunAt: 'F',
           endedAt: 'G',

@@ -46,6 +46,10 @@ export interface BusRead {
   readonly records: readonly BusRecord[];
   /** Where to go on. */
   readonly next: bigint;
+  /** About what their values take, if the bus says so. */
+  readonly bytes?: number;
+  /** To be called once nobody reads the records any more; their memory is used again. */
+  readonly release?: () => void;
 }
 
 export interface BusReader extends AsyncDisposable {
@@ -80,7 +84,8 @@ export interface Bus extends AsyncDisposable {
   partitionOf(key: string, partitions: number): number;
   /**
    * One request: when it resolves, all replicas have the messages, in order. When it rejects, some, all or none of them may
-   * be there, or come later. One call at a time per partition.
+   * be there, or come later. One call at a time per partition. The messages belong to the bus until it resolves, and if it
+   * rejects for good.
    * @throws BUS_UNAVAILABLE (send it again), BUS_TOO_LARGE, BUS_DENIED, BUS_TOPIC
    */
   send(partition: number, messages: MessageBatch, signal: AbortSignal): Promise<void>;

@@ -5,6 +5,7 @@
  * An object for each message, one for its headers and a string for each of these cost a producer more than the encoding of its
  * line. Here an event's bytes are copied once, out of the batch of its source, and nothing is made for it.
  */
+import type { BufferPool } from './buffer-pool.ts';
 import type { BusMessage } from './bus.ts';
 
 /** Room for the head of a batch of records. */
@@ -12,6 +13,7 @@ export const BATCH_HEAD_BYTES = 61;
 const BYTES_INITIAL = 16 * 1024;
 const HEADERS_BYTES_INITIAL = 512;
 const NUMBER_BYTES_MAX = 5;
+const EMPTY = Buffer.alloc(0);
 /** What a record takes beside its key, its value and its headers, at most: its length, attributes, and five numbers. */
 const RECORD_BYTES_MAX = 40;
 /** Up to here a loop is faster than a call of what is native. */
@@ -42,16 +44,6 @@ export class MessageHeaders {
     return this;
   }
 
-  /** A value that is a piece of something else. */
-  addPiece(name: string, source: Buffer, start: number, end: number): this {
-    this.#reserve(name.length * 3 + end - start + 2 * NUMBER_BYTES_MAX);
-    const at = writeNumber(this.bytes, writeText(this.bytes, this.length, name), end - start);
-    source.copy(this.bytes, at, start, end);
-    this.length = at + end - start;
-    this.count += 1;
-    return this;
-  }
-
   /** Those of another one, as they are. */
   addAll({ bytes, length, count }: MessageHeaders): this {
     this.#reserve(length);
@@ -70,10 +62,13 @@ export class MessageBatch {
   #bytes: Buffer;
   #length = BATCH_HEAD_BYTES;
   #count = 0;
+  readonly #pool: BufferPool | null;
 
-  /** @param bytesExpected with its head */
-  constructor(bytesExpected: number = BYTES_INITIAL) {
-    this.#bytes = Buffer.allocUnsafe(Math.max(bytesExpected, BATCH_HEAD_BYTES));
+  /** @param bytesExpected with its head; @param pool where its memory comes from, and goes to with {@link MessageBatch.release} */
+  constructor(bytesExpected: number = BYTES_INITIAL, pool: BufferPool | null = null) {
+    const bytes = Math.max(bytesExpected, BATCH_HEAD_BYTES);
+    this.#pool = pool;
+    this.#bytes = pool?.take(bytes) ?? Buffer.allocUnsafe(bytes);
   }
 
   static of(messages: readonly BusMessage[]): MessageBatch {
@@ -84,6 +79,13 @@ export class MessageBatch {
 
   get count(): number {
     return this.#count;
+  }
+
+  /** Nobody reads it any more. */
+  release(): void {
+    this.#pool?.give(this.#bytes);
+    this.#bytes = EMPTY;
+    this.#length = 0;
   }
 
   /** Its head, which is not written yet, and all records. */
@@ -98,7 +100,7 @@ export class MessageBatch {
   /** A message whose value is a piece of something else. */
   add(key: Buffer, source: Buffer, start: number, end: number, headers: MessageHeaders): void {
     const bytesMax = RECORD_BYTES_MAX + key.length + end - start + headers.length;
-    this.#bytes = withRoom(this.#bytes, this.#length, bytesMax);
+    this.#reserve(bytesMax);
     const out = this.#bytes;
     // How long it is stands before it: the room that this takes is guessed, and what comes after it moved when that was wrong.
     const begin = this.#length;
@@ -119,6 +121,12 @@ export class MessageBatch {
     this.#length = writeNumberBefore(out, begin, length, from, at) + length;
     this.#count += 1;
   }
+
+  #reserve(bytes: number): void {
+    const before = this.#bytes;
+    this.#bytes = withRoom(before, this.#length, bytes, this.#pool);
+    if (this.#bytes !== before) this.#pool?.give(before);
+  }
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {
@@ -126,9 +134,10 @@ function asBuffer(bytes: Uint8Array): Buffer {
 }
 
 /** Twice as large when it is too small. */
-function withRoom(buffer: Buffer, used: number, bytes: number): Buffer {
+function withRoom(buffer: Buffer, used: number, bytes: number, pool: BufferPool | null = null): Buffer {
   if (used + bytes <= buffer.length) return buffer;
-  const grown = Buffer.allocUnsafe(Math.max(used + bytes, buffer.length * 2));
+  const size = Math.max(used + bytes, buffer.length * 2);
+  const grown = pool?.take(size) ?? Buffer.allocUnsafe(size);
   buffer.copy(grown, 0, 0, used);
   return grown;
 }

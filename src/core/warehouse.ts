@@ -4,7 +4,7 @@
 import type { DocumentSchema, FieldPath, FieldRecord } from './document-schema.ts';
 import type { SealedLine } from './ledger.ts';
 import type { Namespace } from './namespace.ts';
-import type { Timestamp } from './time.ts';
+import type { Hour, Timestamp } from './time.ts';
 import type { LoadedFile, LoadedLine, WarehouseFault } from './warehouse-proof.ts';
 
 /** A sealed file as a loader is given it: its ledger line and a way to its bytes. */
@@ -100,6 +100,48 @@ export interface QueryResult {
   readonly truncated: boolean;
 }
 
+/** What bronze says of a collection's history. Times of gaps and ends have seconds alone. */
+export interface BronzeHistory {
+  /** Lines of creations, drops and renames of it, and of drops of its database. */
+  readonly marks: readonly string[];
+  /** Those of which all files are loaded: the line that ends each, where its files lay, and how many rows bronze has of them. */
+  readonly snapshots: readonly { readonly end: string; readonly folder: string; readonly rows: number }[];
+  /** When others were renamed to it, or it was ended by an event whose line bronze does not have in its tables. */
+  readonly ends: readonly Timestamp[];
+  readonly gaps: readonly { readonly from: Timestamp; readonly to: Timestamp | null }[];
+  /** Rows before it are gone on purpose; `null`: none are. */
+  readonly from: Timestamp | null;
+  /**
+   * Everything before that time is loaded, of every collection: a rename brings documents from another one. `by` is the one that is loaded
+   * least far. `null`: nothing is known of it.
+   */
+  readonly until: { readonly at: Timestamp; readonly by: string } | null;
+  /** Rows of it were erased. */
+  readonly erased: boolean;
+}
+
+/** A document, and the text of its `documentKey`. */
+export interface KeyedDocument {
+  readonly key: string;
+  readonly doc: string;
+}
+
+/** A table that is to be made of documents. */
+export interface NewTable {
+  readonly schema: string;
+  readonly name: string;
+  /** The collection whose columns it has, as far as they are known. */
+  readonly like: Namespace;
+  /** What the table is, said of it in the warehouse itself. Asked for when all documents are there. */
+  comment(): string;
+}
+
+export interface MadeTable {
+  readonly rows: number;
+  /** Beside key and document. */
+  readonly columns: readonly string[];
+}
+
 /** A file whose lines are those of other files, in order; none: it is one that was sealed, or rewritten by an erasure, as it is. */
 export interface Origin {
   readonly path: string;
@@ -155,8 +197,24 @@ export interface Warehouse extends AsyncDisposable {
    * @param at ISO 8601 @throws AS_OF_UNKNOWN, AS_OF_TABLES
    */
   asOf(sql: string, at: string): Promise<string>;
+  /** For `sluice restore`. */
+  history(ns: Namespace, signal: AbortSignal): Promise<BronzeHistory>;
+  /** Lines of a snapshot, in no order. @param folder where its files lay */
+  snapshotLines(ns: Namespace, folder: string, signal: AbortSignal): AsyncIterable<string>;
+  /** Lines of inserts, updates, replaces and deletes, by position. @param span `upTo` inclusive */
+  eventLines(ns: Namespace, span: { readonly after: string; readonly upTo: Timestamp }, signal: AbortSignal): AsyncIterable<string>;
+  /**
+   * A new table with these documents, all of them: nobody sees it before, and what fails leaves none. Read once; the first is asked for
+   * before anybody else has to wait. @throws RESTORE_TARGET it is there already, RESTORE_ROWS
+   */
+  makeTable(table: NewTable, documents: AsyncIterable<KeyedDocument>, signal: AbortSignal): Promise<MadeTable>;
   /** Streams the silver documents of a collection that are current, ordered by key, as `{ key, doc }` texts: for `verify`. */
   silver(ns: Namespace, signal: AbortSignal): AsyncIterable<{ readonly key: string; readonly doc: string | null }>;
+  /**
+   * The hour from which on bronze has every event of a collection. What it has of before is what the state at that hour stands on: of each
+   * document the newest event, and the newest that brought one. `null`: retention has removed nothing.
+   */
+  bronzeHorizon(ns: Namespace): Promise<Hour | null>;
   /**
    * For `sluice erase`. Keys of documents that bronze speaks of before a moment, each once, in no order: the text of `documentKey._id`.
    */

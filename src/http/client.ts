@@ -15,6 +15,7 @@ export type OwnerPath =
   | '/api/dump'
   | '/api/retain'
   | '/api/erase'
+  | '/api/restore'
   | '/api/load'
   | '/api/merge'
   | '/api/query'

@@ -201,6 +201,18 @@ export const METRICS: readonly Metric[] = [
     read: (s) => s.verification?.checked ?? new Map(),
   },
   {
+    name: 'sluice_retention_held_collections',
+    kind: 'gauge',
+    help: 'Collections that keep hours which are old enough to go, as retention last found: `sluice status` says which and why.',
+    read: (s) => s.held?.collections ?? null,
+  },
+  {
+    name: 'sluice_retention_held_seconds',
+    kind: 'gauge',
+    help: 'How long the first of them has been held; 0 while none is.',
+    read: (s, nowMs) => (s.held === null ? null : s.held.sinceMs === null ? 0 : Math.max(0, (nowMs - s.held.sinceMs) / 1000)),
+  },
+  {
     name: 'sluice_state',
     kind: 'gauge',
     help: '1 for the state that the pipeline is in, 0 for the others.',

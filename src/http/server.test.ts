@@ -38,6 +38,7 @@ class Recorder implements Control {
   dump: Control['dump'] = (args) => this.#note('dump', args, { ok: true, dumps: [] });
   erase: Control['erase'] = (args) => this.#note('erase', args, none);
   retain: Control['retain'] = (args) => this.#note('retain', args, none);
+  restore: Control['restore'] = (args) => this.#note('restore', args, none);
   load: Control['load'] = (args) => this.#note('load', args, none);
   merge: Control['merge'] = (args) => this.#note('merge', args, none);
   verify: Control['verify'] = (args) => this.#note('verify', args, { ok: true, checks: [] });
@@ -246,6 +247,7 @@ describe('control', () => {
     await post('/api/dump', { collections: ['shop.*'] });
     await post('/api/retain', {});
     await post('/api/erase', { request: { collections: ['shop.a'], keys: ['7'], by: 'ann' } });
+    await post('/api/restore', { collection: 'shop.a', asOf: { t: 7, i: 1 }, to: 'table:r.a' });
     await post('/api/load', { hours: { from: 1, to: 2 } });
     await post('/api/load', {});
     await post('/api/merge', { collections: ['shop.*'], rebuild: true });
@@ -271,6 +273,7 @@ describe('control', () => {
       ['dump', { collections: ['shop.*'], hour: null, layout: null, content: null }],
       ['retain', { dryRun: false }],
       ['erase', { request: { collections: ['shop.a'], keys: ['7'], where: [], by: 'ann', reason: null }, dryRun: false }],
+      ['restore', { collection: 'shop.a', asOf: { t: 7, i: 1 }, to: 'table:r.a', into: null, from: 'lake' }],
       ['load', { hours: { from: 1, to: 2 } }],
       ['load', { hours: null }],
       ['merge', { collections: ['shop.*'], rebuild: true }],
@@ -302,6 +305,8 @@ describe('control', () => {
     ['/api/query', '{"sql":"x","limt":5}', 'limt'],
     ['/api/load', '{"hours":{"from":-1,"to":2}}', 'hours.from'],
     ['/api/seal', '[]', 'the body'],
+    // A file would be one of the machine that runs it.
+    ['/api/restore', '{"collection":"a.b","asOf":{"t":1,"i":1},"to":"file:./x"}', 'to'],
   ])('says what is wrong with a body: %s %s', async (path, body, words) => {
     const { status, text } = await ask('POST', path, bearer, body);
     expect(status).toBe(400);

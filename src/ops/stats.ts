@@ -41,6 +41,13 @@ export interface VerificationStats {
   readonly checked: ReadonlyMap<string, number>;
 }
 
+/** What retention keeps although it is old enough to go. */
+export interface HeldStats {
+  readonly collections: number;
+  /** The longest; `null`: none is held. */
+  readonly sinceMs: number | null;
+}
+
 export interface PipelineStats {
   state: PipelineState;
   /** Number of this owner; 0 before it owns the pipeline. */
@@ -86,6 +93,8 @@ export interface PipelineStats {
   gapsMended: number;
   /** `null`: nobody has verified yet. */
   verification: VerificationStats | null;
+  /** `null`: retention has not run yet. */
+  held: HeldStats | null;
   /** From the first byte of a flush to the last durable one. */
   readonly flushSeconds: Histogram;
   /** Of one load of files into bronze. */
@@ -135,6 +144,7 @@ export function newStats(): PipelineStats {
     gapsOpen: 0,
     gapsMended: 0,
     verification: null,
+    held: null,
     flushSeconds: new Histogram(),
     loadSeconds: new Histogram(),
     mergeSeconds: new Histogram(),

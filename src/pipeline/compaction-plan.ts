@@ -9,7 +9,7 @@ import type { LakePath } from '../core/lake.ts';
 import { hoursPerPart, isCompressed, isSnapshotPath, parquetPath, partHour } from '../core/layout.ts';
 import { isSealedLine, type LedgerLine, type SealedLine } from '../core/ledger.ts';
 import { NamespaceFilter } from '../core/namespace.ts';
-import { compareTimestamps, endOfHour, parseHourName, type Hour } from '../core/time.ts';
+import { hourOf, parseHourName, type Hour } from '../core/time.ts';
 import { hourKey } from './checkpoint.ts';
 import { isGone, type Horizon } from './horizon.ts';
 import { isParquet } from './parquet-lines.ts';
@@ -50,7 +50,7 @@ const COMPRESSION_RATIO = 8;
 export async function planCompaction(
   ledger: AsyncIterable<LedgerLine>,
   about: WholePipeline,
-  horizon: Pick<Horizon, 'from'>,
+  horizon: Horizon,
   range: CompactionRange,
 ): Promise<CompactionPlan> {
   const isChosen = chooser(about, range);
@@ -79,11 +79,14 @@ export async function planCompaction(
   return { hours, inForce };
 }
 
-/** Is it over for good? Before an hour that is, all are. */
-export function isOver({ layout, resume, watermark, nextHour }: WholePipeline, hour: Hour): boolean {
-  const end = endOfHour(hour + hoursPerPart(layout) - 1);
-  if (resume === null || partHour(layout, nextHour) <= hour) return false;
-  return compareTimestamps(end, watermark) <= 0 && compareTimestamps(end, resume.clusterTime) <= 0;
+/** Is it over for good? Before an hour that is, all are. @param hour that parts go by */
+export function isOver(about: WholePipeline, hour: Hour): boolean {
+  return hour < firstNotOver(about);
+}
+
+/** By the watermark, the position and the hour files. */
+export function firstNotOver({ layout, resume, watermark, nextHour }: WholePipeline): Hour {
+  return resume === null ? 0 : partHour(layout, Math.min(nextHour, hourOf(watermark.t), hourOf(resume.clusterTime.t)));
 }
 
 function chooser(about: WholePipeline, range: CompactionRange): (line: SealedLine) => boolean {

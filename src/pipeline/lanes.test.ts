@@ -30,6 +30,8 @@ describe('lanes to partitions', () => {
             expect(messages.length === 1 || bytes <= REQUEST.requestBytesMax).toBe(true);
             expect(messages.length).toBeLessThanOrEqual(REQUEST.requestMessagesMax);
             await scheduler.schedule(Promise.resolve());
+            // Its memory is nobody else's until it is acknowledged.
+            expect(messagesIn(batch)).toEqual(messages);
             sent[partition]!.push(...messages.map(({ key }) => Number(key)));
             for (const { key } of messages) acknowledged.add(key);
             isBusy[partition] = false;

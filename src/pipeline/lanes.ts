@@ -5,6 +5,7 @@
  * Invariants: within a lane messages go out in order, and none before the request that is ahead of it was acknowledged;
  * a group of messages is done only when every one of them was. What is not acknowledged yet is bounded in bytes.
  */
+import { BufferPool } from '../core/buffer-pool.ts';
 import { BATCH_HEAD_BYTES, MessageBatch } from '../core/message-batch.ts';
 
 /** Messages that are acknowledged together as far as the caller is concerned. */
@@ -38,12 +39,15 @@ export class Lanes {
   /** Of the last request of each. */
   readonly #lastBytes: number[];
   readonly #isSending: boolean[];
+  /** Of requests. */
+  readonly #pool: BufferPool;
   #bytes = 0;
   #failure: { readonly error: unknown } | null = null;
   #news = Promise.withResolvers<void>();
 
   constructor(options: LanesOptions) {
     this.#options = options;
+    this.#pool = new BufferPool(options.bytesMax);
     this.#lanes = Array.from({ length: options.partitions }, () => []);
     this.#isSending = this.#lanes.map(() => false);
     this.#lastBytes = this.#lanes.map(() => 0);
@@ -58,7 +62,8 @@ export class Lanes {
     const lane = this.#lanes[partition]!;
     let request = lane.at(-1);
     if (request === undefined || request.bytes + bytes > requestBytesMax || request.messages.count >= requestMessagesMax) {
-      request = { messages: new MessageBatch(BATCH_HEAD_BYTES + Math.max(bytes, this.#lastBytes[partition]!)), bytes: 0, groups: [] };
+      const bytesExpected = BATCH_HEAD_BYTES + Math.max(bytes, this.#lastBytes[partition]!);
+      request = { messages: new MessageBatch(bytesExpected, this.#pool), bytes: 0, groups: [] };
       lane.push(request);
     }
     request.bytes += bytes;
@@ -105,6 +110,7 @@ export class Lanes {
       while (lane.length > 0 && this.#failure === null) {
         const { messages, bytes, groups } = lane.shift()!;
         await this.#options.send(partition, messages);
+        messages.release();
         this.#lastBytes[partition] = bytes;
         this.#bytes -= bytes;
         for (const { group, count } of groups) group.pending -= count;

@@ -61,12 +61,28 @@ class FakeWarehouse implements Warehouse {
     throw new Error('nobody erases here');
   }
 
+  async bronzeHorizon(): Promise<null> {
+    return null;
+  }
+
   async eraseKeys(): Promise<number> {
     throw new Error('nobody erases here');
   }
 
   async takeOver(): Promise<'nothing'> {
     throw new Error('nobody erases here');
+  }
+
+  async history(): Promise<never> {
+    throw new Error('nobody restores here');
+  }
+
+  async *snapshotLines(): AsyncGenerator<never> {}
+
+  async *eventLines(): AsyncGenerator<never> {}
+
+  async makeTable(): Promise<never> {
+    throw new Error('nobody restores here');
   }
 
   async loaded(paths: readonly string[]): Promise<ReadonlySet<string>> {

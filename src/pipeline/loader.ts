@@ -23,7 +23,7 @@ import { timed } from '../ops/histogram.ts';
 import { recordLoad, type PipelineStats } from '../ops/stats.ts';
 import { earliestOpen, isMaintenance, ledgerFolder, type Checkpoint } from './checkpoint.ts';
 import { readEvents } from './event-files.ts';
-import { isGone, readHorizon, type Horizon } from './horizon.ts';
+import { isGone, NO_HORIZON, readHorizon, type Horizon } from './horizon.ts';
 import { parseLedger } from './ledger.ts';
 import { inParallel } from './parallel.ts';
 import { Quarantine } from './quarantine.ts';
@@ -90,7 +90,7 @@ export class Loader {
   #maintained = false;
   /** Files of which something was erased: what is left of them comes with the files that replace them. */
   readonly #erased = new Set<LakePath>();
-  #horizon: Pick<Horizon, 'from'> = { from: null };
+  #horizon: Horizon = NO_HORIZON;
   /** Collections that the warehouse knows, by name. */
   readonly #known = new Map<string, Namespace>();
   readonly #quarantine = new Quarantine();

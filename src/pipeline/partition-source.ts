@@ -10,7 +10,7 @@
  * cluster time, then by what the events are (floor.ts), as after any change of the stream. What is before a watermark was in
  * the partition before it, whatever stream repeats it.
  */
-import type { Bus, BusReader, BusRecord, OffsetRange, ReadForeign } from '../core/bus.ts';
+import type { Bus, BusRead, BusReader, BusRecord, OffsetRange, ReadForeign } from '../core/bus.ts';
 import { SluiceError } from '../core/error.ts';
 import { BUS_LATE, BUS_MESSAGE, BUS_OFFSET_GONE } from '../core/errors.ts';
 import { BufferPool } from '../core/buffer-pool.ts';
@@ -21,7 +21,7 @@ import type { Namespace } from '../core/namespace.ts';
 import type { Source, SourceIdentity, StartAt } from '../core/source.ts';
 import { compareTimestamps, laterTimestamp, type Timestamp } from '../core/time.ts';
 import type { PipelineStats } from '../ops/stats.ts';
-import { REPLAYED, receive, receiveForeign, type Received } from './bus-message.ts';
+import { REPLAYED, receive, receiveForeign, streamName, type Received } from './bus-message.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { putDeadLetter } from './dead-letters.ts';
 import { readFile } from './read-file.ts';
@@ -82,7 +82,7 @@ export class PartitionSource implements Source {
     this.#checkpoint = await this.#options.checkpoint();
     const next = await this.#peek(this.#next, signal);
     const known = this.#checkpoint?.fingerprint;
-    this.#fingerprint = next?.fingerprint ?? (known === undefined || known === '' ? producer.fingerprint : known.slice(PREFIX.length));
+    this.#fingerprint = next?.fingerprint ?? (known === undefined || known === '' ? streamName(producer.fingerprint) : known.slice(PREFIX.length));
     return { fingerprint: `${PREFIX}${this.#fingerprint}`, description: `partition ${index} of ${bus.description}` };
   }
 
@@ -104,7 +104,7 @@ export class PartitionSource implements Source {
     while (!signal.aborted) {
       const read = await this.#read(offset, position, signal);
       if (read === null) return;
-      const builder = new EventBatchBuilder(read.records.length === 0 ? EMPTY : pool.take(this.#linesBytes), read.records.length);
+      const builder = new EventBatchBuilder(read.records.length === 0 ? EMPTY : pool.take(read.bytes ?? this.#linesBytes), read.records.length);
       let { next } = read;
       for (const record of read.records) {
         const received = await this.#receiveOrPutAside(record);
@@ -132,6 +132,7 @@ export class PartitionSource implements Source {
           if (this.#options.foreign !== null) watermark = laterTimestamp(watermark, received.at);
         }
       }
+      read.release?.();
       offset = next;
       this.#options.onRead(offset);
       this.#linesBytes = Math.max(this.#linesBytes, builder.length);
@@ -161,7 +162,7 @@ export class PartitionSource implements Source {
     return resume === null ? BigInt(producer.bus!.from[index]!) : offsetOf(resume);
   }
 
-  /** `null`: nothing that happened. @throws BUS_MESSAGE */
+  /** `null`: nothing that happened. @throws BUS_MESSAGE, BUS_FORMAT */
   #receive(record: BusRecord): Received | null {
     const { bus, index, foreign } = this.#options;
     const where = `${bus.description}, partition ${index}`;
@@ -200,7 +201,7 @@ export class PartitionSource implements Source {
   }
 
   /** `null` after a stop. @throws BUS_OFFSET_GONE */
-  async #read(offset: bigint, position: Position, signal: AbortSignal): Promise<{ records: readonly BusRecord[]; next: bigint } | null> {
+  async #read(offset: bigint, position: Position, signal: AbortSignal): Promise<BusRead | null> {
     try {
       return await this.#reader.read(offset, signal);
     } catch (error) {

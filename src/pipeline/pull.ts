@@ -12,6 +12,8 @@ import type { Source } from '../core/source.ts';
 
 /** A batch without events takes memory, too. */
 const BATCH_BYTES_MIN = 1024;
+/** A reason that is made once: without one, each abort makes an error with its stack. */
+const DONE = new Error('done');
 
 export interface PullOptions {
   /** Bytes of lines that are read before anybody asks for them; 0: none. The last batch may cross it. */
@@ -87,7 +89,7 @@ export class BatchPull implements AsyncDisposable {
       });
     } finally {
       this.#isAsked = false;
-      timer.abort();
+      timer.abort(DONE);
     }
   }
 

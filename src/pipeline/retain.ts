@@ -1,23 +1,22 @@
 /**
  * Retention: hours, dumps, claims and dead letters that are older than they need be kept are removed.
  *
- * Invariants: nothing goes that is not published, or that the warehouse has not loaded; what goes is recorded first
+ * Invariants: nothing goes that is not published, or that the warehouse has not loaded (holds.ts); what goes is recorded first
  * (horizon.ts), so that a proof afterwards knows of it; a crash leaves files that the next retention removes.
  */
 import type { Clock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
 import { RETENTION_BUSY } from '../core/errors.ts';
-import type { Lake, LakePath } from '../core/lake.ts';
-import { partHour } from '../core/layout.ts';
+import type { Lake, LakeFile, LakePath } from '../core/lake.ts';
 import { type SealedLine } from '../core/ledger.ts';
-import { formatNamespace } from '../core/namespace.ts';
 import { SECONDS_PER_HOUR, hourName, parseHourName, type Hour } from '../core/time.ts';
 import type { Logger } from '../ops/log.ts';
 import { MAINTENANCE, checkpointPath, hourKey } from './checkpoint.ts';
 import { listDeadLetters } from './dead-letters.ts';
 import { dumpLock, readRecords } from './dump-record.ts';
 import { eventFileOf } from './event-files.ts';
-import { isGone, readHorizon, saveHorizon } from './horizon.ts';
+import { holdsBefore, limitOf, type HeldHour, type KnowsLoaded } from './holds.ts';
+import { isBelow, isGone, NO_HORIZON, reachIn, readHorizon, saveHorizon, type Apart, type Hold, type Horizon, type SavedHorizon } from './horizon.ts'; // prettier-ignore
 import { readSealed } from './ledger.ts';
 import { inParallel } from './parallel.ts';
 import { manifestPath } from './publish.ts';
@@ -26,7 +25,6 @@ import { readWhole, type WholePipeline } from './whole.ts';
 
 const MS_PER_HOUR = SECONDS_PER_HOUR * 1000;
 const REMOVALS_AT_ONCE = 16;
-const PATHS_PER_QUESTION = 1_000;
 
 export interface RetainOptions {
   readonly pipeline: string;
@@ -43,16 +41,27 @@ export interface RetainParts {
   readonly lake: Lake;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Which of these files the warehouse holds; `null` without one. */
-  readonly loaded: ((paths: readonly LakePath[]) => Promise<ReadonlySet<string>>) | null;
+  /** `null` without one. */
+  readonly warehouse: KnowsLoaded | null;
+}
+
+/** A collection that keeps older hours than the others. */
+interface HeldCollection {
+  readonly collection: string;
+  /** `YYYYMMDD-HH`: the first hour of it that is kept for that. */
+  readonly hour: string;
+  /** ISO 8601: when retention first met it. */
+  readonly since: string;
+  readonly reason: string;
 }
 
 export interface RetainSummary {
   readonly dryRun: boolean;
-  /** `YYYYMMDD-HH`: hours before it are gone now; `null`: none is. */
+  /** `YYYYMMDD-HH`: hours before it are gone now, but for those of `held`; `null`: none is. */
   readonly hoursBefore: string | null;
-  /** What keeps older hours, or `null`. */
+  /** What keeps older hours of all collections, or `null`. */
   readonly heldBy: string | null;
+  readonly held: readonly HeldCollection[];
   /** Files that were removed, of each kind. */
   readonly files: { readonly hours: number; readonly dumps: number; readonly claims: number; readonly deadLetters: number };
   readonly bytes: number;
@@ -73,11 +82,18 @@ export async function retain(options: RetainOptions, parts: RetainParts, signal:
   const until = AbortSignal.any([signal, owned.lost]);
   const about = await readWhole(lake, pipeline, until);
   const retention = new Retention(options, parts, tally);
-  const hours = about === null ? { from: null, heldBy: null } : await retention.hours(about, until);
+  const hours = about === null ? { horizon: NO_HORIZON, heldBy: null } : await retention.hours(about, until);
   await retention.dumps(until);
   if (about !== null) await retention.claims(about, until);
   await retention.deadLetters(until);
-  return { dryRun, hoursBefore: hours.from === null ? null : hourName(hours.from), heldBy: hours.heldBy, ...tally };
+  const { from } = hours.horizon;
+  return { dryRun, hoursBefore: from === null ? null : hourName(from), heldBy: hours.heldBy, held: heldIn(hours.horizon), ...tally };
+}
+
+/** What is held back, the oldest first. */
+export function heldIn({ apart }: Horizon): HeldCollection[] {
+  const held = [...apart].flatMap(([collection, { hold }]) => (hold === null ? [] : [{ collection, ...hold }]));
+  return held.toSorted((a, b) => (a.hour < b.hour ? -1 : a.hour > b.hour ? 1 : a.collection < b.collection ? -1 : 1));
 }
 
 class Retention {
@@ -91,48 +107,66 @@ class Retention {
     this.#tally = tally;
   }
 
-  async hours(about: WholePipeline, signal: AbortSignal): Promise<{ from: Hour | null; heldBy: string | null }> {
-    const { lake, clock, log } = this.#parts;
+  async hours(about: WholePipeline, signal: AbortSignal): Promise<{ horizon: Horizon; heldBy: string | null }> {
+    const { lake, log } = this.#parts;
     const { pipeline, hoursMs, dryRun } = this.#options;
-    const horizon = await readHorizon(lake, pipeline, signal);
-    if (hoursMs === null && horizon.from === horizon.removed) return { from: horizon.from, heldBy: null };
+    const before = await readHorizon(lake, pipeline, signal);
+    const isWhole = before.from === before.removed && before.apart.size === 0;
+    if (hoursMs === null && isWhole) return { horizon: before, heldBy: null };
     const { lines, superseded } = await readSealed(lake, pipeline, () => true, signal);
-    const wanted = hoursMs === null ? (horizon.from ?? 0) : Math.floor((clock.now() - hoursMs) / MS_PER_HOUR);
-    const { hour, heldBy } = await this.#limit(
-      about,
-      lines.filter((line) => !superseded.has(line.path) && !isGone(line, horizon)),
-      wanted,
-    );
-    // It never falls: what is gone is gone, also when files are to be kept longer from now on.
-    const from = Math.max(horizon.from ?? 0, hour);
-    const gone = lines.filter((line) => isGone(line, { from }) && !isGone(line, { from: horizon.removed }));
-    if (gone.length === 0 && horizon.from === null) return { from: null, heldBy };
-    const saved = { from, removed: horizon.removed, there: horizon.there };
-    if (!dryRun && horizon.from !== from) saved.there = await saveHorizon(lake, pipeline, saved, this.#iso());
-    for (const [, all] of Map.groupBy(gone, (line) => hourKey(line, line.hour))) await this.#removeHour(about, all, signal);
-    if (!dryRun && horizon.removed !== from) await saveHorizon(lake, pipeline, { ...saved, removed: from }, this.#iso());
-    if (!dryRun && gone.length > 0)
-      log.info({ before: hourName(from), files: this.#tally.files.hours }, 'hours older than lake.retention.hours are removed');
-    return { from, heldBy };
+    const inForce = lines.filter((line) => !superseded.has(line.path) && !isGone(line, before));
+    const { planned, heldBy } = hoursMs === null ? { planned: before, heldBy: null } : await this.#plan(about, before, inForce, hoursMs, signal);
+    const { from, apart } = planned;
+    const gone = lines.filter((line) => isGone(line, planned) && !isBelow(line, reachIn(planned, line).removed));
+    if (from === null || (gone.length === 0 && before.there === null && apart.size === 0)) return { horizon: NO_HORIZON, heldBy };
+    const done: Horizon = { from, removed: from, apart: removedIn(apart) };
+    if (!dryRun) {
+      const there = await this.#save(before, { ...planned, there: before.there });
+      await this.#removeAll(about, gone, signal);
+      await this.#save({ ...planned, there }, { ...done, there });
+      if (gone.length > 0)
+        log.info(
+          { before: hourName(from), files: this.#tally.files.hours, held: heldIn(done).length },
+          'hours older than lake.retention.hours are removed',
+        );
+    } else await this.#removeAll(about, gone, signal);
+    return { horizon: done, heldBy };
   }
 
-  /** The first hour that must stay. */
-  async #limit(about: WholePipeline, lines: readonly SealedLine[], wanted: Hour): Promise<{ hour: Hour; heldBy: string | null }> {
-    let [hour, heldBy] = [partHour(about.layout, wanted), null as string | null];
-    const hold = (at: Hour, why: string): void => {
-      if (at < hour) [hour, heldBy] = [at, why];
-    };
-    hold(partHour(about.layout, about.nextHour), 'later hours are not published yet');
-    const { loaded } = this.#parts;
-    if (loaded === null) return { hour, heldBy };
-    const old = lines.filter((line) => isGone(line, { from: hour }));
-    for (let at = 0; at < old.length; at += PATHS_PER_QUESTION) {
-      const some = old.slice(at, at + PATHS_PER_QUESTION);
-      const known = await loaded(some.flatMap(({ path, supersedes = [] }) => [path, ...supersedes]));
-      for (const line of some)
-        if (!isLoaded(line, known)) hold(parseHourName(line.hour)!, `the warehouse has not loaded ${line.path} of ${formatNamespace(line)}`);
+  /** Where the horizon is to be. */
+  async #plan(
+    about: WholePipeline,
+    before: Horizon,
+    inForce: readonly SealedLine[],
+    hoursMs: number,
+    signal: AbortSignal,
+  ): Promise<{ planned: Horizon; heldBy: string | null }> {
+    const { hour, heldBy } = limitOf(about, Math.floor((this.#parts.clock.now() - hoursMs) / MS_PER_HOUR));
+    // It never falls: what is gone is gone, also when files are to be kept longer from now on.
+    const from = Math.max(before.from ?? 0, hour);
+    const holds = await holdsBefore(from, about, inForce, this.#parts.warehouse, signal);
+    return { planned: { from, removed: before.removed, apart: this.#apart(before, from, holds) }, heldBy };
+  }
+
+  /** Collections that stay behind, and those that were: until their files are removed, too, they are not where the others are. */
+  #apart(before: Horizon, from: Hour, holds: ReadonlyMap<string, HeldHour>): ReadonlyMap<string, Apart> {
+    const apart = new Map<string, Apart>();
+    for (const [name, { removed }] of before.apart) apart.set(name, { from, removed, hold: null });
+    for (const [name, { hour, reason }] of holds) {
+      const was = before.apart.get(name) ?? { ...before, hold: null };
+      const hold: Hold = { hour: hourName(hour), since: was.hold?.since ?? this.#iso(), reason };
+      apart.set(name, { from: Math.max(was.from ?? 0, hour), removed: was.removed, hold });
     }
-    return { hour, heldBy };
+    return apart;
+  }
+
+  async #save(before: SavedHorizon, now: SavedHorizon): Promise<LakeFile> {
+    if (before.there !== null && isSame(before, now)) return before.there;
+    return await saveHorizon(this.#parts.lake, this.#options.pipeline, now, this.#iso());
+  }
+
+  async #removeAll(about: WholePipeline, gone: readonly SealedLine[], signal: AbortSignal): Promise<void> {
+    for (const [, all] of Map.groupBy(gone, (line) => hourKey(line, line.hour))) await this.#removeHour(about, all, signal);
   }
 
   /** `_SUCCESS` before the manifest, the files of events before their index: what is left always looks like a part of an hour. */
@@ -217,7 +251,12 @@ class Retention {
   }
 }
 
-/** Itself, or all the files that it took the place of. */
-function isLoaded({ path, supersedes = [], erased }: SealedLine, known: ReadonlySet<LakePath>): boolean {
-  return known.has(path) || (erased === undefined && supersedes.length > 0 && supersedes.every((each) => known.has(each)));
+/** Once all is removed, only what is held is apart. */
+function removedIn(apart: ReadonlyMap<string, Apart>): ReadonlyMap<string, Apart> {
+  return new Map([...apart].filter(([, { hold }]) => hold !== null).map(([name, each]) => [name, { ...each, removed: each.from }]));
+}
+
+function isSame(a: Horizon, b: Horizon): boolean {
+  const textOf = ({ from, removed, apart }: Horizon): string => JSON.stringify([from, removed, [...apart].toSorted(([x], [y]) => (x < y ? -1 : 1))]);
+  return textOf(a) === textOf(b);
 }

@@ -100,7 +100,9 @@ export class Snapshots implements AsyncDisposable {
     if (left.length === 0) return;
     await inParallel(left, FILES_AT_ONCE, async ({ part }) => {
       failpoint('snapshot.before-fence');
-      const appender = await lake.open(part.path, { epoch, expect: 'any', length: part.length }, signal);
+      // Of one that is thrown away nothing is needed, and somebody before us may have died after he had removed it.
+      const length = part.state === 'sealing' ? part.length : 0;
+      const appender = await lake.open(part.path, { epoch, expect: 'any', length }, signal);
       failpoint('snapshot.after-fence');
       await (part.state === 'sealing' ? appender.close() : appender[Symbol.asyncDispose]());
     });

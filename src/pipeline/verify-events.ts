@@ -11,9 +11,10 @@ import type { Lake, LakePath } from '../core/lake.ts';
 import { eventFileTime, isSnapshotPath } from '../core/layout.ts';
 import type { SealedLine } from '../core/ledger.ts';
 import { documentKeyOf, parseLine } from '../core/line.ts';
-import { compareTimestamps, hourOf, type Hour } from '../core/time.ts';
+import { compareTimestamps, hourOf } from '../core/time.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { eventFileOf, pathOf } from './event-files.ts';
+import type { Extent } from './horizon.ts';
 import { inParallel } from './parallel.ts';
 import { readFile } from './read-file.ts';
 import { linesOf, readDecoded } from './read-lines.ts';
@@ -94,7 +95,7 @@ function whatItNames(line: Buffer): ReturnType<typeof eventFileOf> {
 export async function proveNoOthers(
   lake: Lake,
   checkpoint: Checkpoint,
-  { sealed, since }: { readonly sealed: ReadonlySet<LakePath>; readonly since: Hour | null },
+  { sealed, extent }: { readonly sealed: ReadonlySet<LakePath>; readonly extent: Extent },
   findings: Findings,
   signal: AbortSignal,
 ): Promise<void> {
@@ -113,7 +114,7 @@ export async function proveNoOthers(
       continue;
     }
     const at = eventFileTime(path);
-    if (at === null || (since !== null && hourOf(at.t) < since) || known.has(path) || compareTimestamps(at, checkpoint.watermark) >= 0) continue;
+    if (at === null || !extent.hasEvent(path, hourOf(at.t)) || known.has(path) || compareTimestamps(at, checkpoint.watermark) >= 0) continue;
     findings.add('unknown-file', path, 'is an event that no index names');
   }
 }

@@ -8,7 +8,7 @@
 import { SluiceError } from '../core/error.ts';
 import { CHECKPOINT_BAD, LAKE_DAMAGED } from '../core/errors.ts';
 import type { Lake, LakePath } from '../core/lake.ts';
-import { eventFileTime, hoursPerPart, isPerEvent, isSnapshotPath, parquetPath, partHour, partPath, withoutErased } from '../core/layout.ts';
+import { eventFileTime, hoursPerPart, isPerEvent, isSnapshotPath, parquetPath, partPath, withoutErased } from '../core/layout.ts';
 import { isSealedLine, type SealedLine } from '../core/ledger.ts';
 import { formatNamespace } from '../core/namespace.ts';
 import { compareTimestamps, hourName, parseHourName, type Hour } from '../core/time.ts';
@@ -18,7 +18,7 @@ import { isParquet } from './parquet-lines.ts';
 import { proveEvents, proveNoOthers } from './verify-events.ts';
 import { positionsOf, verifyFile } from './verify-file.ts';
 import { dumpPaths } from './dump-record.ts';
-import { readHorizon, type Horizon } from './horizon.ts';
+import { Extent, readHorizon, type Horizon } from './horizon.ts';
 import { Findings, type LakeCheck, type LakeFinding } from './verify-findings.ts';
 import { viewLedger, type LedgerView } from './verify-ledger.ts';
 import { listLake, PublishedProof } from './verify-published.ts';
@@ -38,6 +38,8 @@ export interface LakeReport {
   readonly openParts: number;
   /** `YYYYMMDD-HH`: retention has removed all hours before it; `null`: none. */
   readonly removedBefore: string | null;
+  /** Collections of which less was removed, because they are held back. */
+  readonly heldBack: readonly { readonly collection: string; readonly removedBefore: string | null }[];
   /** The first thousand. */
   readonly findings: readonly LakeFinding[];
   readonly findingsTotal: number;
@@ -69,7 +71,7 @@ export async function verifyLake(lake: Lake, pipeline: string, options: VerifyLa
     const horizon = await readHorizon(lake, pipeline, options.signal);
     const report = await proveLake(lake, pipeline, horizon, options);
     // What retention took away while it was looked for is not missing: looked at again, without it.
-    if (report.ok || (await readHorizon(lake, pipeline, options.signal)).from === horizon.from) return report;
+    if (report.ok || (await readHorizon(lake, pipeline, options.signal)).there?.etag === horizon.there?.etag) return report;
   }
 }
 
@@ -80,9 +82,8 @@ async function proveLake(lake: Lake, pipeline: string, horizon: Horizon, options
   const before = await checkpointOf(lake, pipeline, new Findings(), signal);
   const layout = before?.layout ?? null;
   // What retention has removed is not missing.
-  const asked = options.since === undefined ? horizon.from : Math.max(options.since, horizon.from ?? 0);
-  const since = asked === null || layout === null ? asked : partHour(layout, asked);
-  const ledger = await viewLedger(lake, pipeline, since, before, new Findings(), signal);
+  const extent = new Extent(horizon, options.since ?? null, layout);
+  const ledger = await viewLedger(lake, pipeline, extent, before, new Findings(), signal);
   await proveOpenParts(lake, before, findings);
   const sums = await proveFiles(lake, pipeline, ledger, before, findings, options);
 
@@ -94,16 +95,16 @@ async function proveLake(lake: Lake, pipeline: string, horizon: Horizon, options
   const dumps = await dumpPaths(lake, pipeline, signal);
   const found = { ...listing, unknown: listing.unknown.filter((path) => !dumps.has(path)) };
   const after = await checkpointOf(lake, pipeline, findings, signal);
-  const ledgerAfter = await viewLedger(lake, pipeline, since, after, findings, signal);
+  const ledgerAfter = await viewLedger(lake, pipeline, extent, after, findings, signal);
   // Against the older view: a running owner moves both on.
   if (after !== null && ledger.epochLast > after.epoch) {
     findings.add('checkpoint', checkpointPath(pipeline), `is of epoch ${after.epoch}, the ledger of ${ledger.epochLast}`);
   }
   const maintained = await maintenance(lake, pipeline, findings, signal);
-  const reread = async (): Promise<LedgerView> => await viewLedger(lake, pipeline, since, after, new Findings(), signal);
+  const reread = async (): Promise<LedgerView> => await viewLedger(lake, pipeline, extent, after, new Findings(), signal);
   const now = { ledger: ledgerAfter, reread, maintained };
-  await new PublishedProof(lake, pipeline, after, now, since, findings).prove(found, signal);
-  if (after !== null && isPerEvent(after.layout)) await proveNoOthers(lake, after, { sealed: ledgerAfter.paths, since }, findings, signal);
+  await new PublishedProof(lake, pipeline, after, now, extent, findings).prove(found, signal);
+  if (after !== null && isPerEvent(after.layout)) await proveNoOthers(lake, after, { sealed: ledgerAfter.paths, extent }, findings, signal);
   return {
     pipeline,
     ok: findings.total === 0,
@@ -111,7 +112,10 @@ async function proveLake(lake: Lake, pipeline: string, horizon: Horizon, options
     hours: new Set(ledger.lines.filter(({ path }) => !isSnapshotPath(path)).map((line) => line.hour)).size,
     collections: new Set(ledger.lines.map(collectionOf)).size,
     openParts: after?.parts.length ?? 0,
-    removedBefore: horizon.from === null ? null : hourName(horizon.from),
+    removedBefore: nameOf(horizon.from),
+    heldBack: [...horizon.apart]
+      .filter(([, { from }]) => from !== horizon.from)
+      .map(([collection, { from }]) => ({ collection, removedBefore: nameOf(from) })),
     findings: findings.list,
     findingsTotal: findings.total,
     checks: Object.fromEntries(findings.counts),
@@ -301,6 +305,10 @@ function layoutRegex(template: string): RegExp {
   });
   // A group that is always there, so that a match has `groups` whatever the template is.
   return new RegExp(String.raw`^${source}(?<suffix>\.gz|\.zst)?$`);
+}
+
+function nameOf(hour: Hour | null): string | null {
+  return hour === null ? null : hourName(hour);
 }
 
 function collectionOf(line: SealedLine): string {

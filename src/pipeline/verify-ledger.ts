@@ -5,8 +5,8 @@
  */
 import type { Lake, LakePath } from '../core/lake.ts';
 import { isSealedLine, readLedgerLine, type LedgerLine, type SealedLine } from '../core/ledger.ts';
-import { parseHourName, type Hour } from '../core/time.ts';
 import { hourKey, isMaintenance, ledgerFolder } from './checkpoint.ts';
+import type { Extent } from './horizon.ts';
 import { readFile } from './read-file.ts';
 import type { Findings } from './verify-findings.ts';
 import type { WholePipeline } from './whole.ts';
@@ -23,13 +23,13 @@ export interface LedgerView {
 }
 
 /**
- * @param since hours before it are left out of `lines`
+ * @param extent what lies outside of it is left out of `lines`
  * @param checkpoint read before this is called; `null` when there is none
  */
 export async function viewLedger(
   lake: Lake,
   pipeline: string,
-  since: Hour | null,
+  extent: Extent,
   checkpoint: WholePipeline | null,
   findings: Findings,
   signal: AbortSignal,
@@ -64,10 +64,9 @@ export async function viewLedger(
     }
   }
   for (const old of superseded) if (!paths.has(old)) findings.add('ledger-line', old, 'is superseded, but has no line of its own');
-  const isAskedFor = ({ hour }: SealedLine): boolean => since === null || (parseHourName(hour) ?? 0) >= since;
   return {
     paths,
-    lines: [...all.values()].filter((line) => !superseded.has(line.path) && isAskedFor(line)),
+    lines: [...all.values()].filter((line) => !superseded.has(line.path) && extent.has(line)),
     superseded: new Map([...all].filter(([path]) => superseded.has(path))),
     epochLast: Math.max(0, ...[...epochs].filter(([inFolder]) => !isMaintenance(`${inFolder}/`)).map(([, epoch]) => epoch)),
   };

@@ -14,6 +14,7 @@ import type { SealedLine } from '../core/ledger.ts';
 import { formatNamespace, parseNamespace, type Namespace } from '../core/namespace.ts';
 import { hourName, hourOf, parseHourName, SECONDS_PER_HOUR, type Hour } from '../core/time.ts';
 import { hourFilePath, hourKey, openPaths, type Checkpoint, type PartRecord } from './checkpoint.ts';
+import type { Extent } from './horizon.ts';
 import { isParquet } from './parquet-lines.ts';
 import { readFile } from './read-file.ts';
 import { manifestPath } from './publish.ts';
@@ -62,7 +63,7 @@ export class PublishedProof {
   readonly #pipeline: string;
   readonly #checkpoint: Checkpoint | null;
   #ledger: LedgerView;
-  readonly #since: Hour | null;
+  readonly #extent: Extent;
   readonly #findings: Findings;
   readonly #reread: () => Promise<LedgerView>;
   readonly #maintained: ReadonlySet<LakePath>;
@@ -77,7 +78,7 @@ export class PublishedProof {
   readonly #complete = new Map<string, boolean>();
 
   /** `checkpoint` and then `ledger` were read after the listing that is proved. */
-  constructor(lake: Lake, pipeline: string, checkpoint: Checkpoint | null, now: LedgerNow, since: Hour | null, findings: Findings) {
+  constructor(lake: Lake, pipeline: string, checkpoint: Checkpoint | null, now: LedgerNow, extent: Extent, findings: Findings) {
     const { ledger } = now;
     this.#lake = lake;
     this.#pipeline = pipeline;
@@ -85,7 +86,7 @@ export class PublishedProof {
     this.#ledger = ledger;
     this.#reread = now.reread;
     this.#maintained = new Set(now.maintained.map(({ path }) => path));
-    this.#since = since;
+    this.#extent = extent;
     this.#findings = findings;
     const events = ledger.lines.filter(({ path }) => !isSnapshotPath(path));
     this.#groups = byCollectionHour(events);
@@ -118,11 +119,12 @@ export class PublishedProof {
       this.#findings.add('manifest', path, 'has no ns, hour or files');
       return;
     }
+    // Retention may have been cut short before it came to this one.
+    if (!this.#extent.has({ ...ns, hour })) return;
     const key = hourKey(ns, hour);
     const other = this.#manifests.get(key);
     if (other !== undefined) this.#findings.add('manifest', path, `${other} is the manifest of ${key} already`);
     this.#manifests.set(key, path);
-    if (!this.#isAskedFor(hour)) return;
     const difference = await this.#manifestFault(path, key, files, signal);
     if (difference !== null) this.#findings.add('manifest', path, difference);
     if (this.#open.has(key)) this.#findings.add('manifest', path, `a part of ${key} is open`);
@@ -180,13 +182,14 @@ export class PublishedProof {
     if (typeof hour !== 'string' || typeof content.complete !== 'boolean' || !Array.isArray(collections))
       return add('has no hour, complete or collections');
     if (!path.endsWith(`/${hour}.json`)) return add(`says that it is of ${hour}`);
-    if (!this.#isAskedFor(hour)) return;
+    if ((parseHourName(hour) ?? 0) < (this.#extent.since ?? 0)) return;
     this.#complete.set(hour, content.complete);
     const parts = this.#partsOf(hour);
     const open = this.#checkpoint?.parts.find((part) => part.hour === parts);
     if (open !== undefined) add(`${open.path} is ${open.state}`);
     const sealed = this.#sealed.get(parts) ?? new Set<string>();
     for (const name of collections) {
+      if (!this.#extent.has({ ...parseNamespace(name), hour: parts })) continue;
       if (!sealed.has(name)) add(`names ${name}, which has no file in that hour`);
       const ns = parseNamespace(name);
       if (this.#manifests.has(hourKey(ns, parts)) || this.#checkpoint === null) continue;
@@ -219,7 +222,7 @@ export class PublishedProof {
       if (await isMissing(success)) this.#findings.add('success', success, 'is missing, its hour is published as complete');
     }
     // Also an hour in which nothing came has its file.
-    for (let hour = Math.max(hourOf(checkpoint.startedAt.t), this.#since ?? 0); hour < checkpoint.nextHour; hour += 1) {
+    for (let hour = Math.max(hourOf(checkpoint.startedAt.t), this.#extent.since ?? 0); hour < checkpoint.nextHour; hour += 1) {
       signal.throwIfAborted();
       const path = hourFilePath(this.#pipeline, hourName(hour));
       if (await isMissing(path)) this.#findings.add('hour-file', path, 'is missing, the hour was published');
@@ -230,10 +233,6 @@ export class PublishedProof {
   #areComplete(parts: string, { layout }: Checkpoint): boolean {
     const first = parseHourName(parts) ?? 0;
     return Array.from({ length: hoursPerPart(layout) }, (_, n) => hourName(first + n)).every((hour) => this.#complete.get(hour) === true);
-  }
-
-  #isAskedFor(hour: string): boolean {
-    return this.#since === null || (parseHourName(hour) ?? 0) >= this.#since;
   }
 
   async #readJson<T>(check: 'manifest' | 'hour-file', path: LakePath, signal: AbortSignal): Promise<T | null> {

@@ -9,7 +9,7 @@ import type { WarehouseReport } from './verify-warehouse.ts';
 const EXAMPLES_PER_CHECK = 20;
 
 export function lakeReportText(report: LakeReport): string {
-  const { files, rows, bytes, hours, collections, openParts, removedBefore } = report;
+  const { files, rows, bytes, hours, collections, openParts, removedBefore, heldBack } = report;
   const head = [
     report.ok
       ? `The lake of pipeline ${report.pipeline} is complete and correct.`
@@ -17,6 +17,10 @@ export function lakeReportText(report: LakeReport): string {
     `Read ${count(files, 'sealed file')} with ${count(rows, 'row')}, ${bytesText(bytes)}: ${count(collections, 'collection')}, ${count(hours, 'hour')}.`,
     ...(openParts === 0 ? [] : [`${count(openParts, 'part is', 'parts are')} open: proved once sealed.`]),
     ...(removedBefore === null ? [] : [`Hours before ${removedBefore} were removed on purpose, by retention.`]),
+    ...heldBack.map(
+      ({ collection, removedBefore: own }) =>
+        `Of ${collection} it has removed ${own === null ? 'nothing' : `only those before ${own}`}: it is held back.`,
+    ),
   ];
   return reportText(head, LAKE_CHECKS, report.checks, report.findings);
 }

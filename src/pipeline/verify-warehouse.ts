@@ -14,7 +14,7 @@ import { formatNamespace, type Namespace } from '../core/namespace.ts';
 import { digestOf, LineSum, type LoadedFile, type LoadRecord, type WarehouseCheck } from '../core/warehouse-proof.ts';
 import type { Warehouse } from '../core/warehouse.ts';
 import { sealedEvents } from './event-files.ts';
-import { isGone, readHorizon, type Horizon } from './horizon.ts';
+import { isGone, NO_HORIZON, readHorizon, type Horizon } from './horizon.ts';
 import { readLedger } from './ledger.ts';
 import { inParallel } from './parallel.ts';
 import { erasedPaths, Replaced } from './replaced.ts';
@@ -60,7 +60,7 @@ class WarehouseProof {
   /** Files of which something was erased: nothing may be left of them. */
   #erased: ReadonlySet<LakePath> = new Set();
   /** What the lake has no longer cannot be compared; it stays in the warehouse. */
-  #horizon: Pick<Horizon, 'from'> = { from: null };
+  #horizon: Horizon = NO_HORIZON;
 
   constructor(lake: Lake, pipeline: string, warehouse: Warehouse, signal: AbortSignal) {
     this.#lake = lake;

@@ -20,11 +20,13 @@ import { countFaults, firstFaults, proofStatements, selectLoadedFiles, selectLoa
 import { countFailedCasts, createChildView, createView, insertView, selectViews } from '../../src/warehouse/sql/gold.ts';
 import * as erasure from '../../src/warehouse/sql/erase.ts';
 import * as gaps from '../../src/warehouse/sql/gaps.ts';
+import * as records from '../../src/warehouse/sql/history.ts';
+import * as made from '../../src/warehouse/sql/new-table.ts';
 import * as registry from '../../src/warehouse/sql/registry.ts';
 import * as history from '../../src/warehouse/sql/schema-history.ts';
 import { createSchema } from '../../src/warehouse/sql/schema.ts';
 import { applyBaseline, emptySilver, endVanished, purgeDeleted, selectCurrent, selectRange, type Range } from '../../src/warehouse/sql/silver.ts';
-import type { Statement } from '../../src/warehouse/sql/statement.ts';
+import { sql, text, type Statement } from '../../src/warehouse/sql/statement.ts';
 import type { ViewPlan } from '../../src/warehouse/sql/view-plan.ts';
 
 const ns = { db: 'shop', coll: 'Orders of 2026' };
@@ -57,6 +59,7 @@ const entry: registry.Entry = {
   baseline_applied: position,
   baseline: position,
   complete_through: '2026-11-21T00:00:00.000Z',
+  bronze_from: null,
 };
 
 const gap = { from: at, to: null, detectedAt: '2026-11-21T00:00:00.000Z', collections: ['shop.*'], cause: 'the oplog was overtaken' };
@@ -78,8 +81,16 @@ const plan: ViewPlan = {
   children: [items],
 };
 
+const restored = text('restored.orders_before');
+
+function typedOf(dialect: Dialect): readonly made.TypedColumn[] {
+  return made.typedColumns(dialect, catalogOf(dialect, SCHEMAS), named, plan.columns);
+}
+
 /** What differs: how a transaction begins, how the rows of a file come in, and how they are folded. */
 export interface OwnStatements {
+  /** A new name for a table: in its schema, or in another one where that can be. */
+  readonly renamed: string;
   begin(catalog: Catalog): readonly Statement[];
   insert(catalog: Catalog, tables: Tables, line: SealedLine): readonly Statement[];
   fold(catalog: Catalog, tables: Tables, range: Range, columns: readonly UserColumn[]): readonly Statement[];
@@ -159,6 +170,28 @@ export function statementsOf(dialect: Dialect, own: OwnStatements): Readonly<Rec
       selectViews(catalog),
       insertView(catalog, 'shop__Orders of 2026__items', 'shop.Orders of 2026', '["items"]'),
     ],
+    history: [
+      records.selectMarks(tables),
+      records.selectSnapshotEnds(catalog, tables, ns),
+      records.countSnapshotRows(tables),
+      records.selectOtherEnds(catalog, [tables, tables], ns),
+      records.selectAllGaps(catalog),
+      records.selectComplete(catalog),
+      records.countErased(catalog, ns),
+      records.selectSnapshotLines(tables, '_snapshots/shop/orders/1795219200-1-abcd'),
+      records.selectEventLines(tables, position, at),
+    ],
+    table: [
+      made.countTables('restored', 'orders_before'),
+      made.countSchemas('restored'),
+      made.createSchemaOf(dialect, 'restored'),
+      made.dropTable(restored),
+      made.createTable(dialect, text('restored.orders_new'), typedOf(dialect)),
+      made.insertDocuments(dialect, catalog, restored, typedOf(dialect), sql`SELECT '{}' AS line`),
+      made.countRows(restored),
+      made.commentOn(dialect, restored, "shop.orders as of 1795219200.1, it's restored"),
+      made.renameTable(restored, text(own.renamed)),
+    ],
     proof: [
       selectLoadedFiles(dialect, catalog, tables, ns),
       selectLoadedFiles(dialect, catalog, null, ns),
@@ -194,6 +227,8 @@ export function foundationsOf(dialect: Dialect): readonly Statement[] {
     ...createTables(dialect, tables, ns),
     createHistory(dialect, catalog, tables, ns),
     ...addColumns(dialect, catalog, tables, named),
+    made.createSchemaOf(dialect, 'restored'),
+    made.createTable(dialect, restored, typedOf(dialect)),
   ];
 }
 

@@ -16,6 +16,7 @@ import { describePlantedFaults, describeProof } from './warehouse-proof.ts';
 import { describeReading } from './warehouse-reading.ts';
 import { describeSchema } from './warehouse-schema.ts';
 import { describeSilver } from './warehouse-silver.ts';
+import { describeTables } from './warehouse-tables.ts';
 
 /** @param how `thorough: false` where each step takes its time: one order of files for all, and no planted faults */
 export function describeWarehouse(
@@ -65,6 +66,7 @@ export function describeWarehouse(
     describeSilver(bench, how);
     describeReading(bench);
     describeSchema(bench);
+    describeTables(bench, name, how);
     describeProof(bench);
   });
   if (how.thorough) describePlantedFaults(name, make);

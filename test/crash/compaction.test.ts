@@ -250,7 +250,7 @@ describe('hours that retention has taken away', () => {
     expect(await run(lake).then(() => false, hasDied)).toBe(true);
     delete bench.store.onOperation;
     const hour = Math.floor(T0 / HOUR);
-    await saveHorizon(lake, 'p', { from: hour + 1, removed: null, there: null }, '');
+    await saveHorizon(lake, 'p', { from: hour + 1, removed: null, apart: new Map(), there: null }, '');
     for (const path of [...(await filesBelow(lake, folderOf('a'))).map((name) => folderOf('a') + name), ...(await filesBelow(lake, folderOf('b'))).map((name) => folderOf('b') + name)]) await lake.remove(path); // prettier-ignore
     expect(await run(lake)).toMatchObject({ hours: 1, failed: [] });
     expect(await faults(lake)).toEqual([]);

@@ -57,7 +57,16 @@ const expressions = [
 
 async function served(): Promise<ReadonlySet<string>> {
   const verification = { endedAtMs: 1, seconds: 1, ok: true, faults: new Map(), checked: new Map() };
-  const stats = { ...newStats(), lastEventAtMs: 1, lastLoadAtMs: 1, events: 1, watermark: { t: 1, i: 1 }, oplogHeadroomSeconds: 1, verification };
+  const stats = {
+    ...newStats(),
+    lastEventAtMs: 1,
+    lastLoadAtMs: 1,
+    events: 1,
+    watermark: { t: 1, i: 1 },
+    oplogHeadroomSeconds: 1,
+    verification,
+    held: { collections: 0, sinceMs: null },
+  };
   const lake = { ...stats.lake, writes: 1 };
   const text = await makeRegistry('shop', { ...stats, lake }, () => 0).metrics();
   return new Set(text.split('\n').flatMap((line) => (line === '' || line.startsWith('#') ? [] : [line.split(/[{ ]/)[0] ?? ''])));

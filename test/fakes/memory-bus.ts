@@ -56,12 +56,12 @@ function recordOf({ key, value, headers }: BusMessage, offset: bigint): BusRecor
   return { offset, timeMs: 0, key: Buffer.from(key), value: Buffer.from(value), header: (name) => headers[name] ?? null, headers: () => all };
 }
 
-/** As a broker would give them back. */
+/** As a broker would give them back: copies, because a batch's memory is used again. */
 export function messagesIn(batch: MessageBatch): BusMessage[] {
   const { records } = decodeBatches(sealBatch(batch, { id: -1n, epoch: -1, sequence: -1 }, 0));
   return records.map((record) => ({
     key: String(record.key),
-    value: record.value!,
+    value: Buffer.from(record.value!),
     headers: Object.fromEntries(record.headers().map(([name, value]) => [name, String(value)])),
   }));
 }

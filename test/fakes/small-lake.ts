@@ -9,7 +9,7 @@ import type { Lake, LakePath } from '../../src/core/lake.ts';
 import { LAYOUT_PRESETS, partPath } from '../../src/core/layout.ts';
 import type { EpochLine, SealedLine } from '../../src/core/ledger.ts';
 import { formatNamespace, type Namespace } from '../../src/core/namespace.ts';
-import { parseHourName, SECONDS_PER_HOUR } from '../../src/core/time.ts';
+import { parseHourName, SECONDS_PER_HOUR, type Timestamp } from '../../src/core/time.ts';
 import {
   checkpointPath,
   encodeCheckpoint,
@@ -124,6 +124,13 @@ export const DAY_1 = `${ledgerFolder('shop')}/20261121.jsonl`;
 export const DAY_2 = `${ledgerFolder('shop')}/20261122.jsonl`;
 export const OPEN = fileSpec(ORDERS, H9, 0, 3);
 
+/** The stream has been read up to the middle of hour 9. */
+const AT_9: Timestamp = { t: parseHourName(H9)! * SECONDS_PER_HOUR + 1000, i: 1 };
+const PROGRESS = {
+  watermark: AT_9,
+  resume: { position: asPosition(positionOf({ ns: ORDERS, ...AT_9, op: 'insert' })), clusterTime: AT_9, token: new Uint8Array([5, 0, 0, 0, 0]) },
+};
+
 /**
  * Hours 7 and 8 of two collections and a database are over, hour 9 is open. Sealed by three owners. `edit` changes
  * files before their ledger lines are made from them, so that the change alone is off and not the hash as well.
@@ -149,6 +156,7 @@ export function makeSpec(edit: (files: FileSpec[]) => void = () => {}): LakeSpec
       epoch: 3,
       cleanStop: false,
       parts: [openPart(OPEN)],
+      ...PROGRESS,
       startedAt: { t: parseHourName(H7)! * SECONDS_PER_HOUR, i: 1 },
       nextHour: parseHourName(H9)!,
     },
@@ -177,11 +185,10 @@ export function makeEventSpec(edit: (entries: EventEntry[]) => void = () => {}):
   for (const { path, file } of [over, open]) data.set(path, stored(file));
   const layout = LAYOUT_PRESETS['per-event'];
   const part = { ...openPart(open.file), path: open.path, eventBytes: open.eventBytes, epoch: 1 };
-  const watermark = { t: parseHourName(H9)! * SECONDS_PER_HOUR + 1000, i: 1 };
   const others = new Map<LakePath, string>();
   others.set(manifestPath('shop', layout, ORDERS, H7), JSON.stringify({ v: 1, revision: 1, ns: ORDERS, hour: H7, files: [line] }));
   others.set(hourFilePath('shop', H7), JSON.stringify({ v: 1, hour: H7, complete: true, collections: ['shop.orders'] }));
-  const checkpoint = { ...newCheckpoint('shop', layout), epoch: 1, cleanStop: false, parts: [part], watermark };
+  const checkpoint = { ...newCheckpoint('shop', layout), epoch: 1, cleanStop: false, parts: [part], ...PROGRESS };
   return { files: [over.file], checkpoint, ledger: { [DAY_1]: [{ epoch: 1, at: '2026-11-21T08:00:00.000Z' }, line], [DAY_2]: [] }, others, data };
 }
 

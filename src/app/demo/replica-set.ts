@@ -16,7 +16,7 @@ import { makeFolders } from '../../core/folders.ts';
 import type { Mongod } from './mongod.ts';
 import { freePorts, ServerProcess } from './server-process.ts';
 
-const NAME = 'rs0';
+const NAME_DEFAULT = 'rs0';
 const OPLOG_MIB = 990;
 /** With the server's default of 10 s a test that loses its primary would mostly wait. */
 const ELECTION_TIMEOUT_MS = 1000;
@@ -29,6 +29,10 @@ export interface ReplicaSetOptions {
   readonly mongod: Mongod;
   /** Default 1. */
   readonly members?: number;
+  /** Of the set; default `rs0`. */
+  readonly name?: string;
+  /** Its part in a sharded cluster, for tests. */
+  readonly role?: 'configsvr' | 'shardsvr';
   /** One mongod without a replica set: it has no change streams. `members` must then be left out. */
   readonly standalone?: boolean;
   /** Where the data goes; made when missing, kept after `stop`. Default: a temporary folder, removed by `stop`. */
@@ -93,10 +97,14 @@ class ReplicaSet implements AsyncDisposable {
     const login = user === null ? '' : `${encodeURIComponent(user.user)}:${encodeURIComponent(user.password)}@`;
     const hosts = this.ports.map((port) => `127.0.0.1:${port}`).join(',');
     const query = [
-      this.#options.standalone === true ? 'directConnection=true' : `replicaSet=${NAME}`,
+      this.#options.standalone === true ? 'directConnection=true' : `replicaSet=${this.#name}`,
       ...(user === null ? [] : ['authSource=admin']),
     ];
     return `mongodb://${login}${hosts}/?${query.join('&')}`;
+  }
+
+  get #name(): string {
+    return this.#options.name ?? NAME_DEFAULT;
   }
 
   /** Per member; they stay the same over a restart. */
@@ -217,13 +225,14 @@ class ReplicaSet implements AsyncDisposable {
   }
 
   #startOf(member: Member): Parameters<typeof ServerProcess.start>[0] {
-    const { mongod, standalone, oplogSizeMiB, enableTestCommands, auth, args } = this.#options;
+    const { mongod, standalone, role, oplogSizeMiB, enableTestCommands, auth, args } = this.#options;
     // A limit, not a size. With the least one, 0.25, two writes of 9 MB with a pre-image can fill the cache with dirty
     // pages, and the server then rolls the second one back for ever.
     const flags = ['--dbpath', member.dbpath, '--wiredTigerCacheSizeGB', '1', '--noscripting', '--nounixsocket'];
     // Small journal files, no metrics files: 9 MB on the disk instead of 300.
     flags.push('--wiredTigerEngineConfigString', 'log=(file_max=8MB,prealloc=false)', '--setParameter', 'diagnosticDataCollectionEnabled=false');
-    if (standalone !== true) flags.push('--replSet', NAME, '--oplogSize', String(oplogSizeMiB ?? OPLOG_MIB));
+    if (standalone !== true) flags.push('--replSet', this.#name, '--oplogSize', String(oplogSizeMiB ?? OPLOG_MIB));
+    if (role !== undefined) flags.push(`--${role}`);
     if (enableTestCommands === true) flags.push('--setParameter', 'enableTestCommands=1');
     if (auth !== undefined) flags.push(...(standalone === true ? ['--auth'] : ['--keyFile', this.#keyFile]));
     flags.push(...(args ?? []));
@@ -233,7 +242,10 @@ class ReplicaSet implements AsyncDisposable {
   async #initiate(): Promise<void> {
     const members = this.ports.map((port, index) => ({ _id: index, host: `127.0.0.1:${port}` }));
     await using client = new MongoClient(directUri(this.#member(0).port));
-    await client.db('admin').command({ replSetInitiate: { _id: NAME, members, settings: { electionTimeoutMillis: ELECTION_TIMEOUT_MS } } });
+    const part = this.#options.role === 'configsvr' ? { configsvr: true } : {};
+    await client
+      .db('admin')
+      .command({ replSetInitiate: { _id: this.#name, ...part, members, settings: { electionTimeoutMillis: ELECTION_TIMEOUT_MS } } });
     await this.waitForPrimary(this.#options.signal);
     // A member that still copies its data cannot vote a new primary in, nor acknowledge a majority write.
     for (const { _id } of members) {

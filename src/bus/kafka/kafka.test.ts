@@ -15,6 +15,8 @@ import { KafkaBus } from './kafka.ts';
 
 const absent = await whyNoKafka();
 const never = new AbortController().signal;
+/** After which the broker ends a connection that has not logged in anew; it takes a login no more often than once a second. */
+const LOGIN_MS = 1_500;
 const LOGIN: BusLogin = { kind: 'connectionString', value: CONNECTION_STRING };
 
 function message(text: string, bytes = 0): BusMessage {
@@ -29,7 +31,8 @@ describe.skipIf(absent !== null)('a topic', () => {
 
   beforeAll(async () => {
     proxy = await EventHubsProxy.listen();
-    broker = await KafkaBroker.start({ proxyPort: proxy.port });
+    const properties = [`listener.name.sasl.plain.connections.max.reauth.ms=${LOGIN_MS}`];
+    broker = await KafkaBroker.start({ proxyPort: proxy.port, properties });
     await proxy.to(broker.behindProxy);
   });
   afterEach(async () => {
@@ -103,6 +106,22 @@ describe.skipIf(absent !== null)('a topic', () => {
       silentLog,
     );
     await expect(refused.partitions(never)).rejects.toMatchObject({ kind: BUS_DENIED });
+  });
+
+  it('is sent to and read while the connections log in anew', async () => {
+    const name = await topic();
+    const made = bus(name, broker.sasl, LOGIN);
+    await using reader = made.reader(0);
+    const [sent, read]: [string[], string[]] = [[], []];
+    const begun = Date.now();
+    for (let n = 0, next = 0n; Date.now() - begun < 2 * LOGIN_MS; n += 1) {
+      sent.push(String(n));
+      await made.send(0, MessageBatch.of([message(String(n), 200_000)]), never);
+      const { records, next: after } = await reader.read(next, never);
+      read.push(...records.map((record) => record.header('position')!));
+      next = after;
+    }
+    expect(read).toEqual(sent);
   });
 
   it('is spoken to in versions that Event Hubs knows', async () => {

@@ -89,7 +89,7 @@ export class KafkaBus implements Bus {
 
   reader(partition: number): BusReader {
     return new KafkaReader(
-      { topic: this.#target.topic, partition, client: this.#options('consumer'), msMax: this.#tryMsMax },
+      { topic: this.#target.topic, partition, client: this.#options('consumer'), msMax: this.#tryMsMax, silenceMsMax: this.#requestMsMax },
       this.#clock,
       this.#log,
     );
@@ -122,7 +122,10 @@ export class KafkaBus implements Bus {
   }
 
   #newSender(): KafkaSender {
-    return new KafkaSender(this.#target.topic, this.#options('producer'), this.#tryMsMax, this.#clock);
+    return new KafkaSender(
+      { topic: this.#target.topic, client: this.#options('producer'), msMax: this.#tryMsMax, silenceMsMax: this.#requestMsMax },
+      this.#clock,
+    );
   }
 
   async #ask<T>(question: (consumer: KafkaConsumer) => Promise<T>, signal: AbortSignal): Promise<T> {

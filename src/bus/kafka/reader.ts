@@ -12,6 +12,7 @@ import { BUS_UNAVAILABLE } from '../../core/errors.ts';
 import { unlessAborted } from '../../core/unless-aborted.ts';
 import type { Logger } from '../../ops/log.ts';
 import { busError } from './broker-errors.ts';
+import { watchConnections } from './frames.ts';
 import { leaderOf } from './leader.ts';
 import { fetchBatches } from './requests.ts';
 import { within } from './within.ts';
@@ -26,6 +27,8 @@ export interface ReaderOptions {
   readonly client: BaseOptions;
   /** For one try. */
   readonly msMax: number;
+  /** Of a broker that owes an answer. */
+  readonly silenceMsMax: number;
 }
 
 export class KafkaReader implements BusReader {
@@ -73,10 +76,16 @@ export class KafkaReader implements BusReader {
 
   async #fetch(offset: bigint): Promise<BusRead> {
     const { topic, partition, client } = this.#options;
-    this.#client ??= new Base(client);
-    const connection = await leaderOf(this.#client, topic, partition);
-    const read = await fetchBatches.async(connection, { topic, partition, offset, waitMs: WAIT_MS, bytesMax: FETCH_BYTES_MAX });
-    const before = read.records.findIndex((record) => record.offset >= offset);
-    return { records: before > 0 ? read.records.slice(before) : before < 0 ? [] : read.records, next: read.next ?? offset };
+    this.#client ??= this.#newClient(client);
+    const leader = await leaderOf(this.#client, topic, partition);
+    const { records, next, ...memory } = await fetchBatches(leader, { topic, partition, offset, waitMs: WAIT_MS, bytesMax: FETCH_BYTES_MAX });
+    const before = records.findIndex((record) => record.offset >= offset);
+    return { records: before > 0 ? records.slice(before) : before < 0 ? [] : records, next: next ?? offset, ...memory };
+  }
+
+  #newClient(options: BaseOptions): Base {
+    const client = new Base(options);
+    watchConnections(client, this.#options.silenceMsMax);
+    return client;
   }
 }

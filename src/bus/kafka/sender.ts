@@ -5,12 +5,13 @@
  * producer that it knows. One whose fate is unknown is sent again with the same number, so that the broker tells the
  * repetition; given up, it ends the producer, because its number may be taken: the next batch comes from a new one.
  */
-import { Producer, UnsupportedApiError, type BaseOptions } from '@platformatic/kafka';
+import { Producer, ResponseError, UnsupportedApiError, type BaseOptions } from '@platformatic/kafka';
 import type { Clock } from '../../core/clock.ts';
 import { SluiceError } from '../../core/error.ts';
 import { BUS_UNAVAILABLE } from '../../core/errors.ts';
 import type { MessageBatch } from '../../core/message-batch.ts';
 import { busError } from './broker-errors.ts';
+import { watchConnections, type Frames } from './frames.ts';
 import { leaderOf } from './leader.ts';
 import { sealBatch } from './record-batch.ts';
 import { produceBatch } from './requests.ts';
@@ -20,8 +21,6 @@ const TRIES = 3;
 const RETRY_MS = 500;
 /** What the broker may take to hear from all replicas. */
 const REPLICAS_MS_MAX = 30_000;
-/** As many as have partitions to send to; a partition has one. */
-const REQUESTS_MAX = 256;
 /** A broker that knows no producers takes batches of nobody. */
 const NOBODY = { id: -1n, epoch: -1 };
 
@@ -34,27 +33,32 @@ interface Known {
 
 type Client = Producer<Buffer, Buffer, Buffer, Buffer>;
 
+export interface SenderOptions {
+  readonly topic: string;
+  readonly client: BaseOptions;
+  /** For one try. */
+  readonly msMax: number;
+  /** Of a broker that owes an answer. */
+  readonly silenceMsMax: number;
+}
+
 export class KafkaSender implements AsyncDisposable {
-  readonly #topic: string;
-  readonly #options: BaseOptions;
-  readonly #msMax: number;
+  readonly #options: SenderOptions;
   readonly #clock: Clock;
   #client: Client | null = null;
   #known: Promise<Known> | null = null;
 
-  /** @param msMax for one try */
-  constructor(topic: string, options: BaseOptions, msMax: number, clock: Clock) {
-    this.#topic = topic;
+  constructor(options: SenderOptions, clock: Clock) {
     this.#options = options;
-    this.#msMax = msMax;
     this.#clock = clock;
   }
 
   /** One call at a time per partition. @throws SluiceError */
   async send(partition: number, messages: MessageBatch): Promise<void> {
-    const client = (this.#client ??= new Producer({ ...this.#options, maxInflights: REQUESTS_MAX, acks: -1 }));
+    const client = (this.#client ??= this.#newClient());
+    const { topic, msMax } = this.#options;
     try {
-      const known = await within(this.#msMax, (this.#known ??= this.#introduce(client)), this.#clock);
+      const known = await within(msMax, (this.#known ??= this.#introduce(client)), this.#clock);
       const first = known.next.get(partition) ?? 0;
       const sequence = known.id === NOBODY.id ? -1 : first;
       const batch = sealBatch(messages, { id: known.id, epoch: known.epoch, sequence }, this.#clock.now());
@@ -69,7 +73,7 @@ export class KafkaSender implements AsyncDisposable {
       known.next.set(partition, (first + messages.count) % 2 ** 31);
     } catch (error) {
       if (this.#client === client) await this.#close();
-      throw busError(error, `sending to ${this.#topic}, partition ${partition}`);
+      throw busError(error, `sending to ${topic}, partition ${partition}`);
     }
   }
 
@@ -78,16 +82,30 @@ export class KafkaSender implements AsyncDisposable {
   }
 
   async #try(client: Client, partition: number, batch: Buffer): Promise<SluiceError | null> {
+    const { topic, msMax } = this.#options;
+    const one: { leader: Frames | null; isOver: boolean } = { leader: null, isOver: false };
+    const work = async (): Promise<void> => {
+      const leader = await leaderOf(client, topic, partition);
+      // Whoever has given up sends the same bytes on another way, or others in their place.
+      if (one.isOver) return;
+      one.leader = leader;
+      await produceBatch(leader, topic, partition, batch, REPLICAS_MS_MAX);
+    };
     try {
-      const work = async (): Promise<void> => {
-        const connection = await leaderOf(client, this.#topic, partition);
-        await produceBatch.async(connection, this.#topic, partition, batch, REPLICAS_MS_MAX);
-      };
-      await within(this.#msMax, work(), this.#clock);
+      await within(msMax, work(), this.#clock);
       return null;
     } catch (error) {
-      return busError(error, `sending to ${this.#topic}, partition ${partition}`);
+      one.isOver = true;
+      if (!(error instanceof ResponseError)) one.leader?.destroy();
+      return busError(error, `sending to ${topic}, partition ${partition}`);
     }
+  }
+
+  #newClient(): Client {
+    const { client: options, silenceMsMax } = this.#options;
+    const client = new Producer<Buffer, Buffer, Buffer, Buffer>({ ...options, acks: -1 });
+    watchConnections(client, silenceMsMax);
+    return client;
   }
 
   async #introduce(client: Client): Promise<Known> {

@@ -1,10 +1,11 @@
 import { styleText } from 'node:util';
 import type { Command } from 'commander';
-import type { CollectionReport, PipelineStatus, SnapshotReport, StorageReport } from '../../app/types.ts';
-import type { VerificationOverview } from '../../app/overview-types.ts';
+import type { CollectionReport, PipelineStatus, SnapshotReport } from '../../app/types.ts';
+import type { StorageReport, VerificationOverview } from '../../app/overview-types.ts';
 import { systemClock } from '../../core/clock.ts';
 import { globalsOf, loadConfigFor, logFor, printJson, type Io, type Terminal } from '../io.ts';
 import { askOwnerOr } from '../owner.ts';
+import { heldText } from './retain.ts';
 import { countOf, formatAge, formatCount, formatSize, renderTable } from '../table.ts';
 
 const WATCH_MS = 2000;
@@ -72,6 +73,7 @@ export function renderStatus(status: PipelineStatus, to: Terminal): string {
       status.deadLetters === null || status.deadLetters === 0 ? null : `${formatCount(status.deadLetters)}: see \`sluice dead-letters list\``,
     ],
     ['verified', status.verification === null ? null : verificationText(status.verification, style)],
+    ['lake begins', status.retention.hoursBefore === null ? null : `with the hour ${status.retention.hoursBefore}: what was older is removed`],
     ['oplog', status.oplogHours === null ? null : oplogText(status.oplogHours, status.oplogHeadroomSeconds)],
   ];
   const width = Math.max(...facts.map(([name]) => name.length));
@@ -83,8 +85,9 @@ export function renderStatus(status: PipelineStatus, to: Terminal): string {
   const snapshots = status.snapshots.map(
     (snapshot) => `${style(snapshot.failed === null ? 'yellow' : 'red', 'snapshot')}  ${snapshotText(snapshot)}\n`,
   );
+  const held = status.retention.held.map((each) => `${style('yellow', 'held')}  ${heldText(each)}\n`);
   const table = status.collections.length === 0 ? 'no collections yet\n' : renderCollections(status.collections, to);
-  return [...lines, ...gaps, ...snapshots, '\n', table].join('');
+  return [...lines, ...gaps, ...snapshots, ...held, '\n', table].join('');
 }
 
 function snapshotText({ namespace, documents, rows, ranges, secondsLeft, failed }: SnapshotReport): string {

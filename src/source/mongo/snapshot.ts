@@ -22,6 +22,7 @@ import { unlessAborted } from '../../core/unless-aborted.ts';
 import type { Logger } from '../../ops/log.ts';
 import type { PipelineStats } from '../../ops/stats.ts';
 import { canTakeConnection } from './connection.ts';
+import { DocumentKeys } from './encode/document-key.ts';
 import { DocumentEncoder, keysOf, type DocumentLineOptions } from './encode/document.ts';
 import { ExhaustCursor } from './exhaust-cursor.ts';
 import { Masker, type MaskOptions } from './mask/masker.ts';
@@ -29,9 +30,10 @@ import { TokenSeal } from './mask/tokens.ts';
 import { hostsOf, makeClient, matchingCollections, type CollectionInfo } from './inspect.ts';
 import { RawCursor, type CursorCommand } from './raw-cursor.ts';
 import { connectError, judge, serverSays } from './server-errors.ts';
+import { shardKeyOf } from './sharding.ts';
 import { Throttle } from './throttle.ts';
 
-export interface MongoSnapshotOptions extends Omit<DocumentLineOptions, 'mask'> {
+export interface MongoSnapshotOptions extends Omit<DocumentLineOptions, 'mask' | 'keys'> {
   readonly mask: MaskOptions | null;
   readonly uri: string;
   readonly include: readonly string[];
@@ -95,11 +97,10 @@ export class MongoSnapshots implements SnapshotSource {
     return await this.#asked(signal, async () => {
       const { include, exclude } = this.#options;
       const found = await matchingCollections(this.#client, include, exclude);
-      const sharded = await this.#sharded();
       const targets: SnapshotTarget[] = [];
       for (let at = 0; at < found.length; at += TARGETS_AT_ONCE) {
         const some = found.slice(at, at + TARGETS_AT_ONCE);
-        targets.push(...(await Promise.all(some.map((info) => this.#target(info, sharded)))));
+        targets.push(...(await Promise.all(some.map((info) => this.#target(info)))));
       }
       return targets;
     });
@@ -165,7 +166,7 @@ export class MongoSnapshots implements SnapshotSource {
 
   async hurry(signal: AbortSignal): Promise<void> {
     const note = this.#client.db('admin').command({ appendOplogNote: 1, data: { msg: 'sluice: everything before this was read' } });
-    // Most users may not (it takes `clusterManager`), and a `mongos` has no such command: then the server's own note comes within ten seconds.
+    // Most users may not (it takes `clusterManager`): then the server's own note comes within ten seconds, every shard's of a cluster.
     await unlessAborted(note, signal).catch(() => {});
     signal.throwIfAborted();
   }
@@ -175,8 +176,10 @@ export class MongoSnapshots implements SnapshotSource {
   }
 
   async *#read(ns: Namespace, range: RangeReading, at: SnapshotPoint, signal: AbortSignal): AsyncGenerator<DocumentBatch> {
-    const encoder = new DocumentEncoder({ ...this.#options, mask: this.#mask }, ns, at);
     await this.#client.connect();
+    const shardKey = await unlessAborted(shardKeyOf(this.#client, ns), signal);
+    const keys = shardKey === null ? null : new DocumentKeys(shardKey);
+    const encoder = new DocumentEncoder({ ...this.#options, mask: this.#mask, keys: keys?.isIdAlone === true ? null : keys }, ns, at);
     for (const command of findCommands(ns, range, at)) {
       for await (const batch of this.#batches(ns, command, encoder, range.after, signal)) yield batch;
     }
@@ -245,8 +248,8 @@ export class MongoSnapshots implements SnapshotSource {
     return keys;
   }
 
-  async #target({ namespace, type, capped }: CollectionInfo, sharded: ReadonlySet<string>): Promise<SnapshotTarget> {
-    const refused = reasonAgainst(type, sharded.has(formatNamespace(namespace)));
+  async #target({ namespace, type, capped }: CollectionInfo): Promise<SnapshotTarget> {
+    const refused = reasonAgainst(type);
     const caveat = capped ? 'it is capped: what the server evicts from it leaves no event, and stays in silver' : null;
     if (refused !== null) return { namespace, documents: null, bytes: null, refused, caveat };
     const pipeline = [
@@ -264,18 +267,6 @@ export class MongoSnapshots implements SnapshotSource {
     return { namespace, documents: number(stats?.['count']), bytes: number(stats?.['size']), refused, caveat };
   }
 
-  /** Collections whose keys have more than `_id`; none without a mongos. */
-  async #sharded(): Promise<ReadonlySet<string>> {
-    const hello = await this.#client.db('admin').command({ hello: 1 });
-    if (hello['msg'] !== 'isdbgrid') return new Set();
-    const list = await this.#client
-      .db('config')
-      .collection<{ _id: string }>('collections')
-      .find({}, { projection: { _id: 1 } })
-      .toArray();
-    return new Set(list.map(({ _id }) => _id));
-  }
-
   async #asked<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     try {
       await unlessAborted(this.#client.connect(), signal);
@@ -287,11 +278,10 @@ export class MongoSnapshots implements SnapshotSource {
   }
 }
 
-function reasonAgainst(type: string, isSharded: boolean): string | null {
+function reasonAgainst(type: string): string | null {
   if (type === 'view') return 'it is a view: snapshot the collections that it shows';
   if (type === 'timeseries') return 'it is a time series, which has no change events';
   if (type !== 'collection') return `it is of the type ${type}, which has no change events`;
-  if (isSharded) return 'it is sharded: its keys have more fields than `_id`, which snapshots do not read yet';
   return null;
 }
 

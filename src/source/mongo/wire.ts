@@ -9,7 +9,7 @@
 import type { Socket } from 'node:net';
 import { serialize } from 'bson';
 import { MongoNetworkError, MongoNetworkTimeoutError, type Document } from 'mongodb';
-import { BufferPool } from '../../core/buffer-pool.ts';
+import { BufferPool, freeNow } from '../../core/buffer-pool.ts';
 import { SluiceError } from '../../core/error.ts';
 import { SOURCE_PROTOCOL } from '../../core/errors.ts';
 import { DOCUMENT } from './encode/bson.ts';
@@ -60,7 +60,10 @@ export class Wire {
   constructor(socket: Socket, silenceMsMax: number) {
     this.#socket = socket;
     this.#silenceMsMax = silenceMsMax;
-    socket.on('data', (chunk: Buffer) => this.#take(chunk));
+    socket.on('data', (chunk: Buffer) => {
+      this.#take(chunk);
+      freeNow(chunk);
+    });
     socket.on('error', (cause: Error) => this.#fail(new MongoNetworkError(cause.message, { cause })));
     socket.on('close', () => this.#fail(new MongoNetworkError('the server has closed the connection')));
     socket.on('timeout', () => this.#fail(new MongoNetworkTimeoutError(`the server has said nothing for ${silenceMsMax / 1000} s`)));

@@ -7,7 +7,7 @@
 import { SluiceError } from '../../core/error.ts';
 import { WAREHOUSE_FAILED } from '../../core/errors.ts';
 import type { Namespace } from '../../core/namespace.ts';
-import type { QueryResult, Warehouse } from '../../core/warehouse.ts';
+import type { NewTable, QueryResult, Warehouse } from '../../core/warehouse.ts';
 import { failpoint } from '../../ops/failpoint.ts';
 import type { Logger } from '../../ops/log.ts';
 import { parseColumns } from '../sql/columns.ts';
@@ -15,12 +15,14 @@ import { SCHEMAS } from '../sql/dialect.ts';
 import { catalogOf } from '../sql/names.ts';
 import { createSchema, SCHEMA_VERSION, selectSchemaExists, selectSchemaVersion, takeBatch } from '../sql/schema.ts';
 import { allEntries, refreshAll, type Context } from '../steps/collections.ts';
+import type { Intake } from '../steps/new-table.ts';
 import type { Session, Write } from '../steps/session.ts';
 import { SqlWarehouse } from '../steps/warehouse.ts';
 import { Database, MEMORY_LIMIT_BYTES } from './database.ts';
 import { duckDbDialect } from './dialect.ts';
 import { isOutOfMemory } from './errors.ts';
 import { foldInParts } from './fold.ts';
+import { DuckDbIntake } from './intake.ts';
 import { Loader } from './loader.ts';
 import { runQuery } from './query.ts';
 import { rebuildCollection, dropSpare } from './rebuild.ts';
@@ -92,6 +94,10 @@ class DuckDbWarehouse extends SqlWarehouse {
 
   protected write<T>(work: (session: Session) => Promise<T>, signal?: AbortSignal): Promise<T> {
     return this.#database.write(takeBatch(this.context.catalog), work, signal);
+  }
+
+  protected intake<T>(work: (session: Session, intake: Intake) => Promise<T>, _table: NewTable, signal: AbortSignal): Promise<T> {
+    return this.write((session) => work(session, new DuckDbIntake(this.#database.folder)), signal);
   }
 
   protected rebuild(ns: Namespace, _write: Write, signal: AbortSignal): Promise<number> {

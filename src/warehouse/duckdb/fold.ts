@@ -10,7 +10,7 @@
  * The keys of a range can be divided into parts, one after the other in one transaction: each needs so much less.
  */
 import { columnValue, type UserColumn } from '../sql/columns.ts';
-import { documentOf } from '../sql/collection.ts';
+import { documentOf, EVENTS, FIRST_EVENT } from '../sql/collection.ts';
 import type { Catalog, Tables } from '../sql/names.ts';
 import { live, type Range } from '../sql/silver.ts';
 import { join, sql, text, type Statement } from '../sql/statement.ts';
@@ -48,8 +48,8 @@ function createStates(tables: Tables, range: Range, { part, parts }: { readonly 
         max(position) AS position,
         max_by(operation, position) AS operation,
         max_by("at", position) AS "at",
-        count(*) AS version_number,
-        min("at") AS first_seen_at,
+        ${EVENTS} AS version_number,
+        ${FIRST_EVENT} AS first_seen_at,
         max(CASE WHEN ${hasDocument} THEN position END) AS doc_position,
         max_by(rowid, CASE WHEN ${hasDocument} THEN position END) AS bronze_row
       FROM ${tables.bronze} WHERE ${live(range, '')}${whose}

@@ -13,6 +13,7 @@ import { foldInParts } from './fold.ts';
 
 const lines: Statement = { text: "SELECT 1 AS number, CAST('{}' AS JSON) AS line, ['', '', '', '', ''] AS facts", values: [] };
 const files = statementsOf(dialect, {
+  renamed: 'orders_then',
   begin: (catalog) => [takeBatch(catalog)],
   insert: (catalog, tables, line) => [insertRows(catalog, tables, line.path, 8, lines)],
   fold: (catalog, tables, range, columns) => foldInParts(catalog, tables, range, columns, 1),

@@ -8,6 +8,7 @@ import { checkLines, copyLines, createIncoming, createStage, emptyIncoming, inse
 import { snowflakeDialect as dialect } from './dialect.ts';
 
 const files = statementsOf(dialect, {
+  renamed: 'other.orders_then',
   begin: (catalog) => [sql`UPDATE ${catalog.control} SET last_batch = last_batch + 1`],
   insert: (catalog, tables, line) => [
     createIncoming('sluice'),

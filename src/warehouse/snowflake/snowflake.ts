@@ -8,7 +8,7 @@
 import { SluiceError } from '../../core/error.ts';
 import { WAREHOUSE_FAILED, WAREHOUSE_REFUSED } from '../../core/errors.ts';
 import type { Namespace } from '../../core/namespace.ts';
-import type { QueryResult, Warehouse } from '../../core/warehouse.ts';
+import type { NewTable, QueryResult, Warehouse } from '../../core/warehouse.ts';
 import { failpoint } from '../../ops/failpoint.ts';
 import type { Logger } from '../../ops/log.ts';
 import { parseColumns } from '../sql/columns.ts';
@@ -17,12 +17,14 @@ import { mergeRange } from '../sql/silver.ts';
 import { catalogOf } from '../sql/names.ts';
 import { createSchema, SCHEMA_VERSION, selectSchemaExists, selectSchemaVersion } from '../sql/schema.ts';
 import { refreshAll, type Context } from '../steps/collections.ts';
+import { dropBeside, type Intake } from '../steps/new-table.ts';
 import type { Session, Write } from '../steps/session.ts';
 import { SqlWarehouse } from '../steps/warehouse.ts';
 import { createStage } from './bronze.ts';
 import type { SnowflakeAuth } from './connection.ts';
 import { Database } from './database.ts';
 import { snowflakeDialect } from './dialect.ts';
+import { SnowflakeIntake } from './intake.ts';
 import { Loader } from './loader.ts';
 import { runQuery } from './query.ts';
 import { rebuildCollection } from './rebuild.ts';
@@ -66,11 +68,13 @@ class SnowflakeWarehouse extends SqlWarehouse {
   readonly description: string;
   readonly idleMarkMs = 60 * 60_000;
   readonly #database: Database;
+  readonly #log: Logger;
 
   constructor(database: Database, context: Context, log: Logger) {
     super(database, context, new Loader(database, context, log), log);
     this.description = database.target.description;
     this.#database = database;
+    this.#log = log;
   }
 
   async migrate(): Promise<void> {
@@ -97,6 +101,25 @@ class SnowflakeWarehouse extends SqlWarehouse {
 
   protected write<T>(work: (session: Session) => Promise<T>, signal?: AbortSignal): Promise<T> {
     return this.#database.write(work, signal);
+  }
+
+  protected async intake<T>(work: (session: Session, intake: Intake) => Promise<T>, table: NewTable, signal: AbortSignal): Promise<T> {
+    await using intake = await SnowflakeIntake.make(this.context.catalog.schemas.sluice);
+    try {
+      return await this.#database.define(async (session) => {
+        await intake.begin(session);
+        return await work(session, intake);
+      }, signal);
+    } catch (error) {
+      // Without the caller's signal: it may be why.
+      await this.#database
+        .define(async (session) => {
+          await intake.end(session);
+          await dropBeside(session, this.context, table);
+        })
+        .catch((left: unknown) => this.#log.warn({ err: left }, 'what a table was made of was left'));
+      throw error;
+    }
   }
 
   protected rebuild(ns: Namespace, write: Write): Promise<number> {

@@ -17,11 +17,13 @@ export interface HistorySpan {
   readonly table_name: string;
   readonly first_at: string | null;
   readonly complete_through: string | null;
+  /** Up to where retention has removed what was superseded. */
+  readonly bronze_from: string | null;
 }
 
 export function selectSpans(catalog: Catalog): Statement {
   return sql`
-    SELECT r.collection, r.table_name, l.first_at, r.complete_through
+    SELECT r.collection, r.table_name, l.first_at, r.complete_through, r.bronze_from
     FROM ${catalog.registry} r LEFT JOIN (
       SELECT collection, min(first_at) AS first_at FROM ${catalog.ledger} WHERE state = 'LOADED' GROUP BY collection
     ) l ON l.collection = r.collection
@@ -65,11 +67,16 @@ export function checkSpans(
   gap: { readonly from_at: string; readonly to_at: string | null } | undefined,
 ): void {
   const moment = Date.parse(at);
-  for (const { collection, first_at, complete_through } of spans) {
+  for (const { collection, first_at, complete_through, bronze_from } of spans) {
     if (first_at === null || moment < Date.parse(first_at))
       throw new SluiceError(
         AS_OF_UNKNOWN,
         `the history of ${collection} begins at ${first_at === null ? 'no event yet' : iso(first_at)}, which is the earliest time`,
+      );
+    if (bronze_from !== null && moment < Date.parse(bronze_from))
+      throw new SluiceError(
+        AS_OF_UNKNOWN,
+        `retention has removed the history of ${collection} before ${iso(bronze_from)}, which is the earliest time`,
       );
     if (complete_through === null || moment >= Date.parse(complete_through))
       throw new SluiceError(

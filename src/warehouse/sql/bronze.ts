@@ -15,6 +15,7 @@ import { sql, text, type Statement } from './statement.ts';
 export function insertRows(catalog: Catalog, tables: Tables, path: string, batch: number, lines: Statement): Statement {
   return sql`
     INSERT INTO ${tables.bronze}
+      (file, row_number, position, operation, "at", cluster_time_t, cluster_time_i, key, doc, year, month, day, hour, batch)
     SELECT
       ${path},
       number,

@@ -11,6 +11,22 @@ import { join, sql, text, type Statement } from './statement.ts';
 /** Events that say something of a document; all others make no rows in silver. */
 export const DOCUMENT_OPERATIONS = text("('insert', 'update', 'replace', 'delete', 'snapshot')");
 
+/**
+ * How many events a group of rows of bronze stands for, and the first of them: a row stands for those of its document as well that retention
+ * has removed before it (sql/retention.ts).
+ */
+export const EVENTS = text('CAST(sum(1 + coalesce(removed_before, 0)) AS BIGINT)');
+export const FIRST_EVENT = text('min(CASE WHEN removed_since < "at" THEN removed_since ELSE "at" END)');
+
+/** Brings a table of an older version up. */
+export function upgradeBronze(tables: Tables): readonly Statement[] {
+  // Version 5.
+  return [
+    sql`ALTER TABLE ${tables.bronze} ADD COLUMN IF NOT EXISTS removed_before BIGINT`,
+    sql`ALTER TABLE ${tables.bronze} ADD COLUMN IF NOT EXISTS removed_since TIMESTAMPTZ`,
+  ];
+}
+
 /** Makes the tables of a collection, if they are not there. A database's own events have no silver. */
 export function createTables(dialect: Dialect, tables: Tables, ns: Namespace): readonly Statement[] {
   const document = text(dialect.documentColumn);
@@ -29,7 +45,9 @@ export function createTables(dialect: Dialect, tables: Tables, ns: Namespace): r
       month SMALLINT NOT NULL,
       day SMALLINT NOT NULL,
       hour SMALLINT NOT NULL,
-      batch BIGINT NOT NULL
+      batch BIGINT NOT NULL,
+      removed_before BIGINT,
+      removed_since TIMESTAMPTZ
     )`;
   if (ns.coll === null) return [bronze];
   const silver = sql`
@@ -51,7 +69,8 @@ export function createTables(dialect: Dialect, tables: Tables, ns: Namespace): r
 
 /**
  * Every version of every document. A version ends with the next one, with a delete, with a drop or rename that took
- * the whole collection, or with a snapshot that has not brought it. `doc` is NULL where the server had none left to give (an update that a delete overtook).
+ * the whole collection, or with a snapshot that has not brought it. What had ended when retention's horizon passed is not told: of that
+ * bronze has only some. `doc` is NULL where the server had none left to give (an update that a delete overtook).
  */
 export function createHistory(dialect: Dialect, catalog: Catalog, tables: Tables, ns: Namespace): Statement {
   return sql`
@@ -64,7 +83,7 @@ export function createHistory(dialect: Dialect, catalog: Catalog, tables: Tables
       WHERE collection = ${text(dialect.string(formatNamespace(ns)))} AND cause = 'snapshot' AND files IS NULL
     ), versions AS (
       SELECT
-        r.key, r.doc AS line, r.operation, r.position, r."at",
+        r.key, r.doc AS line, r.operation, r.position, r."at", r.removed_before,
         e.position AS end_position, e."at" AS end_at, n."at" AS snapshot_at
       FROM ${tables.bronze} r
         ${text(dialect.nextJoin)} ends e ON e.position > r.position
@@ -73,7 +92,7 @@ export function createHistory(dialect: Dialect, catalog: Catalog, tables: Tables
     ), followed AS (
       SELECT
         *,
-        row_number() OVER (PARTITION BY key, end_position ORDER BY position) AS version_number,
+        CAST(sum(1 + coalesce(removed_before, 0)) OVER (PARTITION BY key, end_position ORDER BY position ROWS UNBOUNDED PRECEDING) AS BIGINT) AS version_number,
         coalesce(lead("at") OVER (PARTITION BY key, end_position ORDER BY position), end_at) AS next_at
       FROM versions
     ), numbered AS (
@@ -90,7 +109,8 @@ export function createHistory(dialect: Dialect, catalog: Catalog, tables: Tables
       "at" AS valid_from,
       valid_to
     FROM numbered
-    WHERE operation <> 'delete'`;
+    WHERE operation <> 'delete'
+      AND coalesce(valid_to > (SELECT g.bronze_from FROM ${catalog.registry} g WHERE g.collection = ${text(dialect.string(formatNamespace(ns)))}), TRUE)`;
 }
 
 /** The document of a line, digit for digit. */

@@ -32,7 +32,8 @@ export function createChildView(dialect: Dialect, catalog: Catalog, tables: Tabl
     )`;
 }
 
-function viewValue(dialect: Dialect, catalog: Catalog, column: ViewColumn, document: string): Statement {
+/** The column's value out of `document`, an expression that holds a document's JSON. */
+export function viewValue(dialect: Dialect, catalog: Catalog, column: ViewColumn, document: string): Statement {
   const pointer = pointerOf(column.path);
   const value = column.path.length === 0 ? document : dialect.valueAt(document, pointer);
   if (column.type === 'JSON') return text(value);

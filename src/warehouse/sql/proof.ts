@@ -8,7 +8,7 @@
 import type { Namespace } from '../../core/namespace.ts';
 import { formatNamespace } from '../../core/namespace.ts';
 import type { WarehouseCheck } from '../../core/warehouse-proof.ts';
-import { documentOf } from './collection.ts';
+import { documentOf, EVENTS, FIRST_EVENT } from './collection.ts';
 import { columnValue, type UserColumn } from './columns.ts';
 import type { Dialect } from './dialect.ts';
 import type { Catalog, Tables } from './names.ts';
@@ -175,7 +175,7 @@ function live({ tables, entry }: ProofOf): Statement {
   const { merged_batch: merged, baseline_applied: baseline } = entry;
   return sql`
     (
-      SELECT key, position, operation, "at", doc FROM ${tables.bronze}
+      SELECT key, position, operation, "at", doc, removed_before, removed_since FROM ${tables.bronze}
       WHERE batch <= ${merged} AND key IS NOT NULL
         AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
         AND position > ${baseline}
@@ -292,7 +292,7 @@ function wrongVersions(of: ProofOf): Statement {
       'version ' || CAST(s.version_number AS VARCHAR) || ' since ' || CAST(s.first_seen_at AS VARCHAR)
         || ', bronze has ' || CAST(c.versions AS VARCHAR) || ' since ' || CAST(c.first_seen_at AS VARCHAR) AS detail
     FROM (
-      SELECT key, count(*) AS versions, min("at") AS first_seen_at FROM ${live(of)} b
+      SELECT key, ${EVENTS} AS versions, ${FIRST_EVENT} AS first_seen_at FROM ${live(of)} b
       GROUP BY key ${certain}
     ) c JOIN ${of.tables.silver} s ON s.key = c.key
     WHERE s.version_number <> c.versions OR s.first_seen_at <> c.first_seen_at`;

@@ -25,12 +25,14 @@ export interface Entry {
   readonly baseline: string;
   /** ISO 8601 or `null`. */
   readonly complete_through: string | null;
+  /** Retention has removed what was superseded before that hour; ISO 8601, `null`: nothing yet. */
+  readonly bronze_from: string | null;
 }
 
 function entries(catalog: Catalog, baseline: Statement): Statement {
   return sql`
     SELECT
-      r.collection, r.db, r.coll, r.table_name, r.last_batch, r.merged_batch, coalesce(r.learnt_batch, 0) AS learnt_batch, r.baseline_applied, r.complete_through,
+      r.collection, r.db, r.coll, r.table_name, r.last_batch, r.merged_batch, coalesce(r.learnt_batch, 0) AS learnt_batch, r.baseline_applied, r.complete_through, r.bronze_from,
       ${baseline} AS baseline
     FROM ${catalog.registry} r`;
 }

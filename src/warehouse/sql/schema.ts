@@ -9,7 +9,7 @@ import type { Catalog } from './names.ts';
 import { sql, text, type Statement } from './statement.ts';
 
 /** Rises when a table changes its shape; `migrate` brings older ones up. */
-export const SCHEMA_VERSION = 4;
+export const SCHEMA_VERSION = 5;
 
 /** A collection counts as stale when this much of its newest past is not loaded: an hour to be sealed, an hour to spare. */
 export const STALE_AFTER_SECONDS = 2 * 3600;
@@ -59,6 +59,10 @@ function createLedger(catalog: Catalog): Statement[] {
         load_ms BIGINT,
         superseded_by VARCHAR
       )`,
+    // Version 5. Of a file of which retention has removed rows: how many are left and their sum, and the sum of all that it had.
+    sql`ALTER TABLE ${catalog.ledger} ADD COLUMN IF NOT EXISTS left_rows BIGINT`,
+    sql`ALTER TABLE ${catalog.ledger} ADD COLUMN IF NOT EXISTS left_lines VARCHAR`,
+    sql`ALTER TABLE ${catalog.ledger} ADD COLUMN IF NOT EXISTS whole_lines VARCHAR`,
     sql`
       CREATE TABLE IF NOT EXISTS ${catalog.errors} (
         path VARCHAR PRIMARY KEY,
@@ -96,6 +100,10 @@ function createRegistry(catalog: Catalog): Statement[] {
     // Version 2.
     sql`ALTER TABLE ${catalog.registry} ADD COLUMN IF NOT EXISTS source_counted_at TIMESTAMPTZ`,
     sql`ALTER TABLE ${catalog.registry} ADD COLUMN IF NOT EXISTS learnt_batch BIGINT`,
+    // Version 5. What retention has removed of bronze: up to which hour, how many rows, and when it last did.
+    sql`ALTER TABLE ${catalog.registry} ADD COLUMN IF NOT EXISTS bronze_from TIMESTAMPTZ`,
+    sql`ALTER TABLE ${catalog.registry} ADD COLUMN IF NOT EXISTS bronze_removed BIGINT`,
+    sql`ALTER TABLE ${catalog.registry} ADD COLUMN IF NOT EXISTS bronze_removed_at TIMESTAMPTZ`,
     // A baseline of a whole database (dropDatabase) has the database's name as its collection.
     sql`
       CREATE TABLE IF NOT EXISTS ${catalog.baselines} (

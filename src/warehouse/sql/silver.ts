@@ -10,7 +10,7 @@
 import { formatNamespace, type Namespace } from '../../core/namespace.ts';
 import { columnValue, type UserColumn } from './columns.ts';
 import type { Dialect } from './dialect.ts';
-import { DOCUMENT_OPERATIONS, documentOf } from './collection.ts';
+import { DOCUMENT_OPERATIONS, documentOf, EVENTS, FIRST_EVENT } from './collection.ts';
 import type { Catalog, Tables } from './names.ts';
 import { join, sql, text, type Statement } from './statement.ts';
 
@@ -101,8 +101,8 @@ export function foldRange(dialect: Dialect, catalog: Catalog, tables: Tables, ra
         max(position) AS position,
         max_by(operation, position) AS operation,
         max_by("at", position) AS "at",
-        count(*) AS version_number,
-        min("at") AS first_seen_at,
+        ${EVENTS} AS version_number,
+        ${FIRST_EVENT} AS first_seen_at,
         max(CASE WHEN ${hasDocument} THEN position END) AS doc_position
       FROM ${tables.bronze} WHERE ${live(range, '')}
       GROUP BY key
@@ -167,7 +167,7 @@ export function applyBaseline(dialect: Dialect, tables: Tables, range: Range, co
     sql`
       UPDATE ${tables.silver} SET version_number = c.versions, first_seen_at = c.first_seen
       FROM (
-        SELECT key AS counted, count(*) AS versions, min("at") AS first_seen
+        SELECT key AS counted, ${EVENTS} AS versions, ${FIRST_EVENT} AS first_seen
         FROM ${tables.bronze} WHERE ${live(range, '')}
         GROUP BY key
       ) AS c

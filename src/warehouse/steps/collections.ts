@@ -4,7 +4,7 @@
  */
 import { formatNamespace, type Namespace } from '../../core/namespace.ts';
 import type { CollectionRow } from '../../core/warehouse.ts';
-import { addColumns, createHistory, createTables, dropColumn } from '../sql/collection.ts';
+import { addColumns, createHistory, createTables, dropColumn, upgradeBronze } from '../sql/collection.ts';
 import type { UserColumn, UserColumns } from '../sql/columns.ts';
 import type { Dialect } from '../sql/dialect.ts';
 import { selectViews } from '../sql/gold.ts';
@@ -90,7 +90,9 @@ async function createObjects(session: Session, { dialect, catalog }: Context, ns
 /** Brings all collections up to what this version and configuration say. @param upgrade the views of an older version are made anew */
 export async function refreshAll(session: Session, context: Context, upgrade: boolean): Promise<void> {
   const { dialect, catalog } = context;
-  const filled = (await allEntries(session, context)).filter((entry) => entry.last_batch > 0 && entry.coll !== null);
+  const made = (await allEntries(session, context)).filter((entry) => entry.last_batch > 0);
+  if (upgrade) for (const entry of made) await session.runAll(upgradeBronze(tablesOf(context, entry)));
+  const filled = made.filter((entry) => entry.coll !== null);
   if (filled.length === 0) return;
   const comments = await columnsPresent(session, context, null);
   for (const entry of filled) {

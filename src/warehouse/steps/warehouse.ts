@@ -4,13 +4,17 @@
  */
 import type { DocumentSchema } from '../../core/document-schema.ts';
 import { formatNamespace, type Namespace } from '../../core/namespace.ts';
-import type { Timestamp } from '../../core/time.ts';
+import { hourOf, type Hour, type Timestamp } from '../../core/time.ts';
 import type { SealedLine } from '../../core/ledger.ts';
 import type {
+  BronzeHistory,
   CollectionRow,
   CollectionStatus,
+  KeyedDocument,
   LoadResult,
+  MadeTable,
   MergeResult,
+  NewTable,
   Origin,
   QueryResult,
   SchemaVersion,
@@ -28,10 +32,12 @@ import { extendSchema, readSchema } from '../sql/learner.ts';
 import { isUnmerged, markCompleteThrough, MARKS_MAX, mustRebuild, updateSourceCount, updateStatus } from '../sql/registry.ts';
 import { selectCurrent } from '../sql/silver.ts';
 import { allEntries, findEntry, listCollections, register, tablesOf, type Context } from './collections.ts';
+import { eventLines, readHistory, snapshotLines } from './history.ts';
 import { countFailed, learnCollection } from './learner.ts';
 import { mergeCollection, purgeIfComplete } from './merger.ts';
 import { selectKeys } from '../sql/erase.ts';
 import { countKeys, eraseKeys, takeOver } from './eraser.ts';
+import { assertNew, Chunks, makeTable, type Intake } from './new-table.ts';
 import { loadedFiles, loadedLines, proveCollection } from './prover.ts';
 import type { Reads, Session, Write } from './session.ts';
 
@@ -65,6 +71,9 @@ export abstract class SqlWarehouse implements Warehouse {
   abstract query(sql: string, limit: number, signal: AbortSignal): Promise<QueryResult>;
   /** Makes silver of a collection again from bronze. @returns rows of bronze that were folded */
   protected abstract rebuild(ns: Namespace, write: Write, signal: AbortSignal): Promise<number>;
+
+  /** Runs `work`, which makes a table: nothing of it stays when it fails. */
+  protected abstract intake<T>(work: (session: Session, intake: Intake) => Promise<T>, table: NewTable, signal: AbortSignal): Promise<T>;
 
   async loaded(paths: readonly string[]): Promise<ReadonlySet<string>> {
     return this.#loader.known(paths);
@@ -171,6 +180,35 @@ export abstract class SqlWarehouse implements Warehouse {
       checkSpans(at, spans, gap);
       return asOfStatement(dialect, catalog, statement, at, spans);
     });
+  }
+
+  history(ns: Namespace, signal: AbortSignal): Promise<BronzeHistory> {
+    return readHistory(this.database, this.context, ns, signal);
+  }
+
+  snapshotLines(ns: Namespace, folder: string, signal: AbortSignal): AsyncIterable<string> {
+    return snapshotLines(this.database, this.context, ns, folder, signal);
+  }
+
+  eventLines(ns: Namespace, span: { readonly after: string; readonly upTo: Timestamp }, signal: AbortSignal): AsyncIterable<string> {
+    return eventLines(this.database, this.context, ns, span, signal);
+  }
+
+  async makeTable(table: NewTable, documents: AsyncIterable<KeyedDocument>, signal: AbortSignal): Promise<MadeTable> {
+    await this.database.read((session) => assertNew(session, this.context, table), signal);
+    const chunks = new Chunks(documents);
+    try {
+      // What comes before the first document may take hours.
+      await chunks.begin();
+      return await this.intake((session, intake) => makeTable(session, this.context, intake, table, chunks), table, signal);
+    } finally {
+      await chunks.end();
+    }
+  }
+
+  async bronzeHorizon(ns: Namespace): Promise<Hour | null> {
+    const entry = await this.database.read((session) => findEntry(session, this.context, ns));
+    return entry?.bronze_from == null ? null : hourOf(Date.parse(entry.bronze_from) / 1000);
   }
 
   async *silver(ns: Namespace, signal: AbortSignal): AsyncGenerator<{ readonly key: string; readonly doc: string | null }> {

@@ -29,6 +29,7 @@ import time
 import uuid
 
 import duckdb
+import fakesnow.info_schema as info_schema
 import fakesnow.server as fs
 import fakesnow.transforms as transforms
 import pyarrow as pa
@@ -52,6 +53,9 @@ IDLE_SECONDS = 1.0
 engines = threading.local()
 # fakesnow adds numbers up as doubles, and loses digits.
 transforms.numeric_agg_implicit_cast = lambda expression: expression
+# Nor does it escape what it puts into a statement.
+plain_comment = info_schema.insert_table_comment_sql
+info_schema.insert_table_comment_sql = lambda catalog, schema, table, comment: plain_comment(catalog, schema, table, comment.replace("'", "''"))
 sessions = {}  # token -> Session
 
 
@@ -194,6 +198,35 @@ def copy(session, match):
     return answer([("file", "text"), ("status", "text"), ("rows_parsed", "fixed"), ("rows_loaded", "fixed")], out)
 
 
+NAME = r'"(?:[^"]|"")+"|\w+'
+MOVE = re.compile(rf"\s*ALTER TABLE ({NAME})\.({NAME}) RENAME TO ({NAME})\.({NAME})\s*$", re.I)
+
+
+def stored(name):
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name.upper()
+
+
+def move(session, match):
+    """A table to another schema, which DuckDB cannot do: at once, with its comment."""
+    (from_schema, from_name, to_schema, to_name) = [stored(name) for name in match.groups()]
+    duck, catalog = session.conn._duck_conn, session.conn.database
+    quoted = lambda schema, name: '{}."{}"."{}"'.format(catalog, schema, name.replace('"', '""'))
+    duck.begin()
+    try:
+        duck.execute(f"CREATE TABLE {quoted(to_schema, to_name)} AS FROM {quoted(from_schema, from_name)}")
+        duck.execute(f"DROP TABLE {quoted(from_schema, from_name)}")
+        duck.commit()
+    except Exception:
+        duck.rollback()
+        raise
+    duck.execute(
+        "UPDATE _fs_global._fs_information_schema._fs_tables_ext SET ext_table_schema = ?, ext_table_name = ?"
+        " WHERE ext_table_catalog = ? AND ext_table_schema = ? AND ext_table_name = ?",
+        [to_schema, to_name, catalog, from_schema, from_name],
+    )
+    return answer([("status", "text")], [["Statement executed successfully."]], 0x6000)
+
+
 # --- Answers -----------------------------------------------------------------------------------------------------------------
 
 
@@ -302,6 +335,8 @@ def execute(session, sql, params):
         return answer([("status", "text")], [["Statement executed successfully."]], 0x4000)
     if word in ("CREATE", "ALTER", "DROP", "COMMENT", "TRUNCATE"):
         commit(session)
+    if match := MOVE.match(sql):
+        return move(session, match)
     if UNSEEN.match(sql):
         return answer([("status", "text")], [["Statement executed successfully."]], 0x6000)
     for pattern, by in SAFE:

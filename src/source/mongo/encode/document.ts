@@ -3,7 +3,7 @@
  *
  * All that stands in `_meta` is the same for every line of a snapshot of a collection, so it is made once and copied.
  * Invariants: as with events, a line is whole, valid JSON and ends in a newline, or the whole reply is refused; and the key is
- * written as a change event writes it, so that the two meet in silver.
+ * written as a change event writes it (that of a sharded collection has more than `_id`: document-key.ts).
  */
 import { SluiceError } from '../../../core/error.ts';
 import { SOURCE_PROTOCOL } from '../../../core/errors.ts';
@@ -11,6 +11,7 @@ import type { BufferPool } from '../../../core/buffer-pool.ts';
 import type { Namespace } from '../../../core/namespace.ts';
 import type { SnapshotPoint } from '../../../core/snapshot.ts';
 import type { Masker } from '../mask/masker.ts';
+import type { DocumentKeys } from './document-key.ts';
 import { DOCUMENT, cstringEnd, documentSize, elementsOf, valueSize } from './bson.ts';
 import { literal, writeLiteral } from './literal.ts';
 import { writeSafe } from './number.ts';
@@ -23,6 +24,8 @@ export interface DocumentLineOptions {
   /** Bytes of a line, newline included, above which a stub takes its place. */
   readonly maxLineBytes: number;
   readonly mask: Masker | null;
+  /** Of a sharded collection; `null`: the key is `_id` alone. */
+  readonly keys: DocumentKeys | null;
 }
 
 export interface EncodedDocuments {
@@ -59,17 +62,21 @@ export class DocumentEncoder {
   readonly #canonical: boolean;
   readonly #maxLineBytes: number;
   readonly #mask: Masker | null;
+  readonly #keys: DocumentKeys | null;
   readonly #ns: Namespace;
   /** `{"_meta":…` up to where `,"v":1` comes. */
   readonly #prefix: Buffer;
   #output: Buffer = NOTHING;
   #idFrom = 0;
   #idNext = 0;
+  /** Of the document at hand, where it is more than `_id`: BSON with padding. */
+  #key: { readonly bson: Buffer; readonly bytes: number } | null = null;
 
-  constructor({ json, maxLineBytes, mask }: DocumentLineOptions, ns: Namespace, at: SnapshotPoint) {
+  constructor({ json, maxLineBytes, mask, keys }: DocumentLineOptions, ns: Namespace, at: SnapshotPoint) {
     this.#canonical = json === 'canonical';
     this.#maxLineBytes = maxLineBytes;
     this.#mask = mask;
+    this.#keys = keys;
     this.#ns = ns;
     const { position, clusterTime } = at;
     const meta = {
@@ -111,6 +118,7 @@ export class DocumentEncoder {
     for (let p = from; p < end; p = at + bytes) {
       at = cstringEnd(view, p + 1, end) + 1;
       bytes = documentSize(view, at, end);
+      this.#key = this.#keyOf(input, view, at);
       to = this.#mask === null ? this.#line(at, bytes, to, each) : this.#masked(this.#mask, input.subarray(at, at + bytes), to, each);
     }
     tape.read(input);
@@ -122,6 +130,12 @@ export class DocumentEncoder {
     return { count, buffer, bytes: to, lastKey };
   }
 
+  #keyOf(input: Buffer, view: DataView, at: number): { readonly bson: Buffer; readonly bytes: number } | null {
+    if (this.#keys === null) return null;
+    const key = this.#keys.of(input, view, at);
+    return this.#mask?.key(key.bson, key.bytes, this.#ns) ?? key;
+  }
+
   #masked(mask: Masker, document: Buffer, start: number, each: number): number {
     const bson = mask.document(document, this.#ns);
     this.#tape.read(Buffer.concat([bson, PADDING]));
@@ -131,7 +145,7 @@ export class DocumentEncoder {
   #line(at: number, bytes: number, start: number, each: number): number {
     const tape = this.#tape;
     // The key is there twice, once of its own.
-    const room = bytes * 2 * EXPANSION_MAX + each;
+    const room = (bytes + (this.#key?.bytes ?? bytes)) * EXPANSION_MAX + each;
     if (start + room > this.#output.length) this.#grow(start, room);
     this.#findId(at, at + bytes - 1);
     const mark = start + this.#prefix.copy(this.#output, start);
@@ -164,8 +178,14 @@ export class DocumentEncoder {
   #writeKey(to: number): number {
     const tape = this.#tape;
     tape.canonical = true;
-    // The comma after the only member is written over.
-    return writeMembers(tape, this.#idFrom, this.#idNext, writeLiteral(tape.outputView, to, OPEN_KEY), 1, false) - 1;
+    const open = writeLiteral(tape.outputView, to, OPEN_KEY);
+    // The comma after the last member is written over.
+    if (this.#key === null) return writeMembers(tape, this.#idFrom, this.#idNext, open, 1, false) - 1;
+    const { input } = tape;
+    tape.read(this.#key.bson);
+    const end = writeMembers(tape, 4, this.#key.bytes - 1, open, 1, false) - 1;
+    tape.read(input);
+    return end;
   }
 
   /** A server puts `_id` first; what was brought in otherwise may have it anywhere. */

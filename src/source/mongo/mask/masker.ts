@@ -99,6 +99,19 @@ export class Masker {
     return Buffer.from(masked.subarray(0, bytes));
   }
 
+  /** A document key by itself, as {@link Masker.event} leaves it; `null` when nothing of its collection is masked. @param bson with padding after it */
+  key(bson: Buffer, bytes: number, ns: Namespace): { readonly bson: Buffer; readonly bytes: number } | null {
+    const paths = this.#pathsFor(ns);
+    if (paths === null) return null;
+    this.#begin(bson, new DataView(bson.buffer, bson.byteOffset, bson.length), paths);
+    const start = this.#out.open();
+    this.#pathFields({ from: 0, next: bytes });
+    this.#out.close(start);
+    const { bson: masked, bytes: length } = this.#out.finish();
+    // What is masked next is written over it.
+    return { bson: Buffer.from(masked), bytes: length };
+  }
+
   #begin(input: Buffer, view: DataView, paths: MaskPaths): void {
     this.#input = input;
     this.#view = view;
@@ -155,7 +168,7 @@ export class Masker {
   }
 
   /** The fields of a document whose names are paths into another one. */
-  #pathFields({ from, next }: Element): void {
+  #pathFields({ from, next }: Pick<Element, 'from' | 'next'>): void {
     const view = this.#view;
     for (let p = from + 4; p < next - 1;) {
       const keyEnd = cstringEnd(view, p + 1, next - 1);

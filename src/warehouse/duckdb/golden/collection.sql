@@ -12,7 +12,9 @@ CREATE TABLE IF NOT EXISTS bronze."shop__Orders of 2026" (
   month SMALLINT NOT NULL,
   day SMALLINT NOT NULL,
   hour SMALLINT NOT NULL,
-  batch BIGINT NOT NULL
+  batch BIGINT NOT NULL,
+  removed_before BIGINT,
+  removed_since TIMESTAMPTZ
 );
 
 CREATE TABLE IF NOT EXISTS silver."shop__Orders of 2026" (
@@ -38,7 +40,7 @@ WITH ends AS (
   WHERE collection = 'shop.Orders of 2026' AND cause = 'snapshot' AND files IS NULL
 ), versions AS (
   SELECT
-    r.key, r.doc AS line, r.operation, r.position, r."at",
+    r.key, r.doc AS line, r.operation, r.position, r."at", r.removed_before,
     e.position AS end_position, e."at" AS end_at, n."at" AS snapshot_at
   FROM bronze."shop__Orders of 2026" r
     ASOF LEFT JOIN ends e ON e.position > r.position
@@ -47,7 +49,7 @@ WITH ends AS (
 ), followed AS (
   SELECT
     *,
-    row_number() OVER (PARTITION BY key, end_position ORDER BY position) AS version_number,
+    CAST(sum(1 + coalesce(removed_before, 0)) OVER (PARTITION BY key, end_position ORDER BY position ROWS UNBOUNDED PRECEDING) AS BIGINT) AS version_number,
     coalesce(lead("at") OVER (PARTITION BY key, end_position ORDER BY position), end_at) AS next_at
   FROM versions
 ), numbered AS (
@@ -64,4 +66,5 @@ SELECT
   "at" AS valid_from,
   valid_to
 FROM numbered
-WHERE operation <> 'delete';
+WHERE operation <> 'delete'
+  AND coalesce(valid_to > (SELECT g.bronze_from FROM sluice.collection_registry g WHERE g.collection = 'shop.Orders of 2026'), TRUE);

@@ -27,8 +27,8 @@ WITH states AS (
     max(position) AS position,
     max_by(operation, position) AS operation,
     max_by("at", position) AS "at",
-    count(*) AS version_number,
-    min("at") AS first_seen_at,
+    CAST(sum(1 + coalesce(removed_before, 0)) AS BIGINT) AS version_number,
+    min(CASE WHEN removed_since < "at" THEN removed_since ELSE "at" END) AS first_seen_at,
     max(CASE WHEN json_type(doc, '/fullDocument') = 'OBJECT' THEN position END) AS doc_position,
     max_by(rowid, CASE WHEN json_type(doc, '/fullDocument') = 'OBJECT' THEN position END) AS bronze_row
   FROM bronze."shop__Orders of 2026" WHERE batch > ? AND batch <= ?

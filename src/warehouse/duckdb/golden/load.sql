@@ -4,6 +4,7 @@ SELECT path, state FROM sluice.load_ledger WHERE path IN (?, ?);
 -- ["shop/Orders of 2026/events.jsonl","other.jsonl"]
 
 INSERT INTO bronze."shop__Orders of 2026"
+  (file, row_number, position, operation, "at", cluster_time_t, cluster_time_i, key, doc, year, month, day, hour, batch)
 SELECT
   ?,
   number,

@@ -77,7 +77,7 @@ SELECT place, detail FROM (
 SELECT place, detail FROM (
   SELECT b.key AS place, 'bronze has ' || CAST(count(*) AS VARCHAR) || ' events of it, the last at ' || max(b.position) AS detail
   FROM (
-    SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
+    SELECT key, position, operation, "at", doc, removed_before, removed_since FROM bronze."shop__Orders of 2026"
     WHERE batch <= ? AND key IS NOT NULL
       AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
       AND position > ?
@@ -94,7 +94,7 @@ SELECT place, detail FROM (
   SELECT s.key AS place, 'stands at ' || s.position || ', bronze says nothing of it' AS detail
   FROM silver."shop__Orders of 2026" s
   WHERE NOT EXISTS (SELECT 1 FROM (
-    SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
+    SELECT key, position, operation, "at", doc, removed_before, removed_since FROM bronze."shop__Orders of 2026"
     WHERE batch <= ? AND key IS NOT NULL
       AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
       AND position > ?
@@ -111,7 +111,7 @@ SELECT place, detail FROM (
 SELECT place, detail FROM (
   SELECT s.key AS place, 'stands at ' || min(s.position) || ', bronze has ' || max(b.position) AS detail
   FROM (
-    SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
+    SELECT key, position, operation, "at", doc, removed_before, removed_since FROM bronze."shop__Orders of 2026"
     WHERE batch <= ? AND key IS NOT NULL
       AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
       AND position > ?
@@ -125,14 +125,14 @@ SELECT place, detail FROM (
   SELECT s.key AS place, s.operation || ' at ' || s.position || ' is no event of it in bronze' AS detail
   FROM silver."shop__Orders of 2026" s
   WHERE EXISTS (SELECT 1 FROM (
-    SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
+    SELECT key, position, operation, "at", doc, removed_before, removed_since FROM bronze."shop__Orders of 2026"
     WHERE batch <= ? AND key IS NOT NULL
       AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
       AND position > ?
   ) b WHERE b.key = s.key)
     AND NOT EXISTS (
       SELECT 1 FROM (
-        SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
+        SELECT key, position, operation, "at", doc, removed_before, removed_since FROM bronze."shop__Orders of 2026"
         WHERE batch <= ? AND key IS NOT NULL
           AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
           AND position > ?
@@ -161,7 +161,7 @@ SELECT place, detail FROM (
 SELECT place, detail FROM (
   SELECT s.key AS place, 'its document is of ' || coalesce(min(s.doc_position), 'nothing') || ', bronze has one of ' || max(b.position) AS detail
   FROM (
-    SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
+    SELECT key, position, operation, "at", doc, removed_before, removed_since FROM bronze."shop__Orders of 2026"
     WHERE batch <= ? AND key IS NOT NULL
       AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
       AND position > ?
@@ -174,7 +174,7 @@ SELECT place, detail FROM (
 SELECT place, detail FROM (
   WITH named AS (
     SELECT b.key, b.position, b.doc FROM (
-      SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
+      SELECT key, position, operation, "at", doc, removed_before, removed_since FROM bronze."shop__Orders of 2026"
       WHERE batch <= ? AND key IS NOT NULL
         AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
         AND position > ?
@@ -186,7 +186,7 @@ SELECT place, detail FROM (
   ), held AS (
     SELECT key, doc_position, md5(CAST(doc AS VARCHAR)) AS digest FROM silver."shop__Orders of 2026" s
     WHERE (doc IS NOT NULL OR doc_position IS NOT NULL) AND EXISTS (SELECT 1 FROM (
-      SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
+      SELECT key, position, operation, "at", doc, removed_before, removed_since FROM bronze."shop__Orders of 2026"
       WHERE batch <= ? AND key IS NOT NULL
         AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
         AND position > ?
@@ -204,8 +204,8 @@ SELECT place, detail FROM (
     'version ' || CAST(s.version_number AS VARCHAR) || ' since ' || CAST(s.first_seen_at AS VARCHAR)
       || ', bronze has ' || CAST(c.versions AS VARCHAR) || ' since ' || CAST(c.first_seen_at AS VARCHAR) AS detail
   FROM (
-    SELECT key, count(*) AS versions, min("at") AS first_seen_at FROM (
-      SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
+    SELECT key, CAST(sum(1 + coalesce(removed_before, 0)) AS BIGINT) AS versions, min(CASE WHEN removed_since < "at" THEN removed_since ELSE "at" END) AS first_seen_at FROM (
+      SELECT key, position, operation, "at", doc, removed_before, removed_since FROM bronze."shop__Orders of 2026"
       WHERE batch <= ? AND key IS NOT NULL
         AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
         AND position > ?
@@ -284,7 +284,7 @@ SELECT count(*) AS total FROM (
 SELECT count(*) AS total FROM (
   SELECT b.key AS place, 'bronze has ' || CAST(count(*) AS VARCHAR) || ' events of it, the last at ' || max(b.position) AS detail
   FROM (
-    SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
+    SELECT key, position, operation, "at", doc, removed_before, removed_since FROM bronze."shop__Orders of 2026"
     WHERE batch <= ? AND key IS NOT NULL
       AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
       AND position > ?
@@ -301,7 +301,7 @@ SELECT count(*) AS total FROM (
   SELECT s.key AS place, 'stands at ' || s.position || ', bronze says nothing of it' AS detail
   FROM silver."shop__Orders of 2026" s
   WHERE NOT EXISTS (SELECT 1 FROM (
-    SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
+    SELECT key, position, operation, "at", doc, removed_before, removed_since FROM bronze."shop__Orders of 2026"
     WHERE batch <= ? AND key IS NOT NULL
       AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
       AND position > ?
@@ -317,7 +317,7 @@ SELECT count(*) AS total FROM (
 SELECT count(*) AS total FROM (
   SELECT s.key AS place, 'stands at ' || min(s.position) || ', bronze has ' || max(b.position) AS detail
   FROM (
-    SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
+    SELECT key, position, operation, "at", doc, removed_before, removed_since FROM bronze."shop__Orders of 2026"
     WHERE batch <= ? AND key IS NOT NULL
       AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
       AND position > ?
@@ -331,14 +331,14 @@ SELECT count(*) AS total FROM (
   SELECT s.key AS place, s.operation || ' at ' || s.position || ' is no event of it in bronze' AS detail
   FROM silver."shop__Orders of 2026" s
   WHERE EXISTS (SELECT 1 FROM (
-    SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
+    SELECT key, position, operation, "at", doc, removed_before, removed_since FROM bronze."shop__Orders of 2026"
     WHERE batch <= ? AND key IS NOT NULL
       AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
       AND position > ?
   ) b WHERE b.key = s.key)
     AND NOT EXISTS (
       SELECT 1 FROM (
-        SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
+        SELECT key, position, operation, "at", doc, removed_before, removed_since FROM bronze."shop__Orders of 2026"
         WHERE batch <= ? AND key IS NOT NULL
           AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
           AND position > ?
@@ -367,7 +367,7 @@ SELECT count(*) AS total FROM (
 SELECT count(*) AS total FROM (
   SELECT s.key AS place, 'its document is of ' || coalesce(min(s.doc_position), 'nothing') || ', bronze has one of ' || max(b.position) AS detail
   FROM (
-    SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
+    SELECT key, position, operation, "at", doc, removed_before, removed_since FROM bronze."shop__Orders of 2026"
     WHERE batch <= ? AND key IS NOT NULL
       AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
       AND position > ?
@@ -380,7 +380,7 @@ SELECT count(*) AS total FROM (
 SELECT count(*) AS total FROM (
   WITH named AS (
     SELECT b.key, b.position, b.doc FROM (
-      SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
+      SELECT key, position, operation, "at", doc, removed_before, removed_since FROM bronze."shop__Orders of 2026"
       WHERE batch <= ? AND key IS NOT NULL
         AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
         AND position > ?
@@ -392,7 +392,7 @@ SELECT count(*) AS total FROM (
   ), held AS (
     SELECT key, doc_position, md5(CAST(doc AS VARCHAR)) AS digest FROM silver."shop__Orders of 2026" s
     WHERE (doc IS NOT NULL OR doc_position IS NOT NULL) AND EXISTS (SELECT 1 FROM (
-      SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
+      SELECT key, position, operation, "at", doc, removed_before, removed_since FROM bronze."shop__Orders of 2026"
       WHERE batch <= ? AND key IS NOT NULL
         AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
         AND position > ?
@@ -410,8 +410,8 @@ SELECT count(*) AS total FROM (
     'version ' || CAST(s.version_number AS VARCHAR) || ' since ' || CAST(s.first_seen_at AS VARCHAR)
       || ', bronze has ' || CAST(c.versions AS VARCHAR) || ' since ' || CAST(c.first_seen_at AS VARCHAR) AS detail
   FROM (
-    SELECT key, count(*) AS versions, min("at") AS first_seen_at FROM (
-      SELECT key, position, operation, "at", doc FROM bronze."shop__Orders of 2026"
+    SELECT key, CAST(sum(1 + coalesce(removed_before, 0)) AS BIGINT) AS versions, min(CASE WHEN removed_since < "at" THEN removed_since ELSE "at" END) AS first_seen_at FROM (
+      SELECT key, position, operation, "at", doc, removed_before, removed_since FROM bronze."shop__Orders of 2026"
       WHERE batch <= ? AND key IS NOT NULL
         AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
         AND position > ?

@@ -6,7 +6,7 @@ VALUES (?, ?, ?, ?, 'DISCOVERED', CURRENT_TIMESTAMP, 0, 0, 0, 0, '');
 -- ["shop.Orders of 2026","shop","Orders of 2026","shop__Orders of 2026"]
 
 SELECT
-  r.collection, r.db, r.coll, r.table_name, r.last_batch, r.merged_batch, coalesce(r.learnt_batch, 0) AS learnt_batch, r.baseline_applied, r.complete_through,
+  r.collection, r.db, r.coll, r.table_name, r.last_batch, r.merged_batch, coalesce(r.learnt_batch, 0) AS learnt_batch, r.baseline_applied, r.complete_through, r.bronze_from,
   greatest(coalesce((SELECT max(b.position) FROM sluice.baselines b WHERE b.collection = r.collection AND b.cause <> 'snapshot'), ''), coalesce((SELECT max(b.position) FROM sluice.baselines b WHERE b.collection = r.db AND b.cause <> 'snapshot'), '')) AS baseline
 FROM sluice.collection_registry r ORDER BY r.collection;
 

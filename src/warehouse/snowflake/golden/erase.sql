@@ -28,8 +28,8 @@ USING (
       max(position) AS position,
       max_by(operation, position) AS operation,
       max_by("at", position) AS "at",
-      count(*) AS version_number,
-      min("at") AS first_seen_at,
+      CAST(sum(1 + coalesce(removed_before, 0)) AS BIGINT) AS version_number,
+      min(CASE WHEN removed_since < "at" THEN removed_since ELSE "at" END) AS first_seen_at,
       max(CASE WHEN sluice.type_at(doc, '/fullDocument') = 'OBJECT' THEN position END) AS doc_position
     FROM bronze."shop__Orders of 2026" WHERE batch > ? AND batch <= ?
       AND key IS NOT NULL AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')

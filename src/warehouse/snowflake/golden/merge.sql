@@ -1,7 +1,7 @@
 UPDATE sluice.control SET last_batch = last_batch + 1;
 
 SELECT
-  r.collection, r.db, r.coll, r.table_name, r.last_batch, r.merged_batch, coalesce(r.learnt_batch, 0) AS learnt_batch, r.baseline_applied, r.complete_through,
+  r.collection, r.db, r.coll, r.table_name, r.last_batch, r.merged_batch, coalesce(r.learnt_batch, 0) AS learnt_batch, r.baseline_applied, r.complete_through, r.bronze_from,
   coalesce((SELECT max(b.position) FROM sluice.baselines b WHERE b.collection IN (?, ?) AND b.cause <> 'snapshot'), '') AS baseline
 FROM sluice.collection_registry r WHERE r.collection = ?;
 -- ["shop.Orders of 2026","shop","shop.Orders of 2026"]
@@ -26,7 +26,7 @@ WHERE position <= ?;
 
 UPDATE silver."shop__Orders of 2026" SET version_number = c.versions, first_seen_at = c.first_seen
 FROM (
-  SELECT key AS counted, count(*) AS versions, min("at") AS first_seen
+  SELECT key AS counted, CAST(sum(1 + coalesce(removed_before, 0)) AS BIGINT) AS versions, min(CASE WHEN removed_since < "at" THEN removed_since ELSE "at" END) AS first_seen
   FROM bronze."shop__Orders of 2026" WHERE batch > ? AND batch <= ?
     AND key IS NOT NULL AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
     AND position > ?
@@ -47,8 +47,8 @@ USING (
       max(position) AS position,
       max_by(operation, position) AS operation,
       max_by("at", position) AS "at",
-      count(*) AS version_number,
-      min("at") AS first_seen_at,
+      CAST(sum(1 + coalesce(removed_before, 0)) AS BIGINT) AS version_number,
+      min(CASE WHEN removed_since < "at" THEN removed_since ELSE "at" END) AS first_seen_at,
       max(CASE WHEN sluice.type_at(doc, '/fullDocument') = 'OBJECT' THEN position END) AS doc_position
     FROM bronze."shop__Orders of 2026" WHERE batch > ? AND batch <= ?
       AND key IS NOT NULL AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')

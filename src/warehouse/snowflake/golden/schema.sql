@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS sluice.control (
   last_batch BIGINT NOT NULL
 );
 
-INSERT INTO sluice.control SELECT 4, 0 WHERE NOT EXISTS (SELECT 1 FROM sluice.control);
+INSERT INTO sluice.control SELECT 5, 0 WHERE NOT EXISTS (SELECT 1 FROM sluice.control);
 
 CREATE TABLE IF NOT EXISTS sluice.load_ledger (
   path VARCHAR PRIMARY KEY,
@@ -31,6 +31,12 @@ CREATE TABLE IF NOT EXISTS sluice.load_ledger (
   load_ms BIGINT,
   superseded_by VARCHAR
 );
+
+ALTER TABLE sluice.load_ledger ADD COLUMN IF NOT EXISTS left_rows BIGINT;
+
+ALTER TABLE sluice.load_ledger ADD COLUMN IF NOT EXISTS left_lines VARCHAR;
+
+ALTER TABLE sluice.load_ledger ADD COLUMN IF NOT EXISTS whole_lines VARCHAR;
 
 CREATE TABLE IF NOT EXISTS sluice.load_errors (
   path VARCHAR PRIMARY KEY,
@@ -64,6 +70,12 @@ CREATE TABLE IF NOT EXISTS sluice.collection_registry (
 ALTER TABLE sluice.collection_registry ADD COLUMN IF NOT EXISTS source_counted_at TIMESTAMPTZ;
 
 ALTER TABLE sluice.collection_registry ADD COLUMN IF NOT EXISTS learnt_batch BIGINT;
+
+ALTER TABLE sluice.collection_registry ADD COLUMN IF NOT EXISTS bronze_from TIMESTAMPTZ;
+
+ALTER TABLE sluice.collection_registry ADD COLUMN IF NOT EXISTS bronze_removed BIGINT;
+
+ALTER TABLE sluice.collection_registry ADD COLUMN IF NOT EXISTS bronze_removed_at TIMESTAMPTZ;
 
 CREATE TABLE IF NOT EXISTS sluice.baselines (
   collection VARCHAR NOT NULL,
@@ -821,4 +833,4 @@ FROM lags r
 LEFT JOIN loads l ON l.collection = r.collection
 LEFT JOIN failures f ON f.collection = r.collection;
 
-UPDATE sluice.control SET schema_version = 4 WHERE schema_version < 4;
+UPDATE sluice.control SET schema_version = 5 WHERE schema_version < 5;

@@ -1,7 +1,7 @@
 /** Stage, file format and what brings lines into bronze, for each mode. */
 import { formatNamespace } from '../../../core/namespace.ts';
 import { insertBaselines } from '../../sql/bronze.ts';
-import { createHistory, createTables } from '../../sql/collection.ts';
+import { createHistory, createTables, upgradeBronze } from '../../sql/collection.ts';
 import { createSchema } from '../../sql/schema.ts';
 import { createIncoming, createStage } from '../bronze.ts';
 import { isClustered, locationOf } from './account.ts';
@@ -46,6 +46,7 @@ export function tables(plan: Plan): string[] {
 WHEN NOT MATCHED THEN INSERT (collection, db, coll, table_name, status, first_seen_at, "rows", bytes, last_batch, merged_batch, baseline_applied)
 VALUES (n.collection, ${text(ns.db)}, ${text(ns.coll)}, ${text(collection.tables.stem)}, 'DISCOVERED', CURRENT_TIMESTAMP, 0, 0, 0, 0, '')`,
         ...wanted,
+        ...upgradeBronze(collection.tables).map(inline),
         inline(createHistory(dialect, catalog, collection.tables, ns)),
         ...(isClustered(plan) ? [`ALTER TABLE ${collection.tables.bronze.text} CLUSTER BY (year, month, day, hour)`] : []),
       ];

@@ -76,7 +76,7 @@ CREATE TABLE IF NOT EXISTS sluice.control (
   last_batch BIGINT NOT NULL
 );
 
-INSERT INTO sluice.control SELECT 4, 0 WHERE NOT EXISTS (SELECT 1 FROM sluice.control);
+INSERT INTO sluice.control SELECT 5, 0 WHERE NOT EXISTS (SELECT 1 FROM sluice.control);
 
 CREATE TABLE IF NOT EXISTS sluice.load_ledger (
   path VARCHAR PRIMARY KEY,
@@ -96,6 +96,12 @@ CREATE TABLE IF NOT EXISTS sluice.load_ledger (
   load_ms BIGINT,
   superseded_by VARCHAR
 );
+
+ALTER TABLE sluice.load_ledger ADD COLUMN IF NOT EXISTS left_rows BIGINT;
+
+ALTER TABLE sluice.load_ledger ADD COLUMN IF NOT EXISTS left_lines VARCHAR;
+
+ALTER TABLE sluice.load_ledger ADD COLUMN IF NOT EXISTS whole_lines VARCHAR;
 
 CREATE TABLE IF NOT EXISTS sluice.load_errors (
   path VARCHAR PRIMARY KEY,
@@ -129,6 +135,12 @@ CREATE TABLE IF NOT EXISTS sluice.collection_registry (
 ALTER TABLE sluice.collection_registry ADD COLUMN IF NOT EXISTS source_counted_at TIMESTAMPTZ;
 
 ALTER TABLE sluice.collection_registry ADD COLUMN IF NOT EXISTS learnt_batch BIGINT;
+
+ALTER TABLE sluice.collection_registry ADD COLUMN IF NOT EXISTS bronze_from TIMESTAMPTZ;
+
+ALTER TABLE sluice.collection_registry ADD COLUMN IF NOT EXISTS bronze_removed BIGINT;
+
+ALTER TABLE sluice.collection_registry ADD COLUMN IF NOT EXISTS bronze_removed_at TIMESTAMPTZ;
 
 CREATE TABLE IF NOT EXISTS sluice.baselines (
   collection VARCHAR NOT NULL,
@@ -886,7 +898,7 @@ FROM lags r
 LEFT JOIN loads l ON l.collection = r.collection
 LEFT JOIN failures f ON f.collection = r.collection;
 
-UPDATE sluice.control SET schema_version = 4 WHERE schema_version < 4;
+UPDATE sluice.control SET schema_version = 5 WHERE schema_version < 5;
 
 -- ==== 05_stage.sql
 -- File formats and the stage of the lake.
@@ -934,8 +946,14 @@ CREATE TABLE IF NOT EXISTS bronze.shop__orders (
   month SMALLINT NOT NULL,
   day SMALLINT NOT NULL,
   hour SMALLINT NOT NULL,
-  batch BIGINT NOT NULL
+  batch BIGINT NOT NULL,
+  removed_before BIGINT,
+  removed_since TIMESTAMPTZ
 );
+
+ALTER TABLE bronze.shop__orders ADD COLUMN IF NOT EXISTS removed_before BIGINT;
+
+ALTER TABLE bronze.shop__orders ADD COLUMN IF NOT EXISTS removed_since TIMESTAMPTZ;
 
 CREATE OR REPLACE VIEW silver.shop__orders_history AS
 WITH ends AS (
@@ -946,7 +964,7 @@ WITH ends AS (
   WHERE collection = 'shop.orders' AND cause = 'snapshot' AND files IS NULL
 ), versions AS (
   SELECT
-    r.key, r.doc AS line, r.operation, r.position, r."at",
+    r.key, r.doc AS line, r.operation, r.position, r."at", r.removed_before,
     e.position AS end_position, e."at" AS end_at, n."at" AS snapshot_at
   FROM bronze.shop__orders r
     LEFT JOIN ends e ON e.position > r.position
@@ -956,7 +974,7 @@ WITH ends AS (
 ), followed AS (
   SELECT
     *,
-    row_number() OVER (PARTITION BY key, end_position ORDER BY position) AS version_number,
+    CAST(sum(1 + coalesce(removed_before, 0)) OVER (PARTITION BY key, end_position ORDER BY position ROWS UNBOUNDED PRECEDING) AS BIGINT) AS version_number,
     coalesce(lead("at") OVER (PARTITION BY key, end_position ORDER BY position), end_at) AS next_at
   FROM versions
 ), numbered AS (
@@ -973,7 +991,8 @@ SELECT
   "at" AS valid_from,
   valid_to
 FROM numbered
-WHERE operation <> 'delete';
+WHERE operation <> 'delete'
+  AND coalesce(valid_to > (SELECT g.bronze_from FROM sluice.collection_registry g WHERE g.collection = 'shop.orders'), TRUE);
 
 ALTER TABLE bronze.shop__orders CLUSTER BY (year, month, day, hour);
 
@@ -995,8 +1014,14 @@ CREATE TABLE IF NOT EXISTS bronze."shop__a""b.c $é 🐟" (
   month SMALLINT NOT NULL,
   day SMALLINT NOT NULL,
   hour SMALLINT NOT NULL,
-  batch BIGINT NOT NULL
+  batch BIGINT NOT NULL,
+  removed_before BIGINT,
+  removed_since TIMESTAMPTZ
 );
+
+ALTER TABLE bronze."shop__a""b.c $é 🐟" ADD COLUMN IF NOT EXISTS removed_before BIGINT;
+
+ALTER TABLE bronze."shop__a""b.c $é 🐟" ADD COLUMN IF NOT EXISTS removed_since TIMESTAMPTZ;
 
 CREATE OR REPLACE VIEW silver."shop__a""b.c $é 🐟_history" AS
 WITH ends AS (
@@ -1007,7 +1032,7 @@ WITH ends AS (
   WHERE collection = 'shop.a"b.c $é 🐟' AND cause = 'snapshot' AND files IS NULL
 ), versions AS (
   SELECT
-    r.key, r.doc AS line, r.operation, r.position, r."at",
+    r.key, r.doc AS line, r.operation, r.position, r."at", r.removed_before,
     e.position AS end_position, e."at" AS end_at, n."at" AS snapshot_at
   FROM bronze."shop__a""b.c $é 🐟" r
     LEFT JOIN ends e ON e.position > r.position
@@ -1017,7 +1042,7 @@ WITH ends AS (
 ), followed AS (
   SELECT
     *,
-    row_number() OVER (PARTITION BY key, end_position ORDER BY position) AS version_number,
+    CAST(sum(1 + coalesce(removed_before, 0)) OVER (PARTITION BY key, end_position ORDER BY position ROWS UNBOUNDED PRECEDING) AS BIGINT) AS version_number,
     coalesce(lead("at") OVER (PARTITION BY key, end_position ORDER BY position), end_at) AS next_at
   FROM versions
 ), numbered AS (
@@ -1034,7 +1059,8 @@ SELECT
   "at" AS valid_from,
   valid_to
 FROM numbered
-WHERE operation <> 'delete';
+WHERE operation <> 'delete'
+  AND coalesce(valid_to > (SELECT g.bronze_from FROM sluice.collection_registry g WHERE g.collection = 'shop.a"b.c $é 🐟'), TRUE);
 
 ALTER TABLE bronze."shop__a""b.c $é 🐟" CLUSTER BY (year, month, day, hour);
 
@@ -1265,8 +1291,8 @@ AS
         max(position) AS position,
         max_by(operation, position) AS operation,
         max_by("at", position) AS "at",
-        count(*) AS version_number,
-        min("at") AS first_seen_at,
+        CAST(sum(1 + coalesce(removed_before, 0)) AS BIGINT) AS version_number,
+        min(CASE WHEN removed_since < "at" THEN removed_since ELSE "at" END) AS first_seen_at,
         max(CASE WHEN sluice.type_at(doc, '/fullDocument') = 'OBJECT' THEN position END) AS doc_position
       FROM bronze.shop__orders WHERE key IS NOT NULL AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
         AND position > (SELECT coalesce(max(position), '') FROM sluice.baselines WHERE collection IN ('shop.orders', 'shop') AND cause <> 'snapshot')
@@ -1305,8 +1331,8 @@ AS
         max(position) AS position,
         max_by(operation, position) AS operation,
         max_by("at", position) AS "at",
-        count(*) AS version_number,
-        min("at") AS first_seen_at,
+        CAST(sum(1 + coalesce(removed_before, 0)) AS BIGINT) AS version_number,
+        min(CASE WHEN removed_since < "at" THEN removed_since ELSE "at" END) AS first_seen_at,
         max(CASE WHEN sluice.type_at(doc, '/fullDocument') = 'OBJECT' THEN position END) AS doc_position
       FROM bronze."shop__a""b.c $é 🐟" WHERE key IS NOT NULL AND operation IN ('insert', 'update', 'replace', 'delete', 'snapshot')
         AND position > (SELECT coalesce(max(position), '') FROM sluice.baselines WHERE collection IN ('shop.a"b.c $é 🐟', 'shop') AND cause <> 'snapshot')

@@ -1,0 +1,88 @@
+/**
+ * A pipeline whose source is a sharded cluster: what is there, what changes meanwhile and afterwards, on two shards, comes into
+ * silver as it is at the source.
+ *
+ * Config server, shards and the sharding of data are MongoDB's own; the `mongos` is a stand-in (test/sharded/router.ts).
+ */
+import { join } from 'node:path';
+import { Decimal128, Int32, Long, MinKey, ObjectId, type Document } from 'bson';
+import type { MongoClient } from 'mongodb';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { documentKeyOf } from '../../src/core/line.ts';
+import { ShardedCluster } from '../sharded/cluster.ts';
+import { readLake, snapshotLinesOf } from './lake-files.ts';
+import { mark, PipelineRun } from './pipeline-run.ts';
+import { openWarehouse, silverFaults } from './silver-faults.ts';
+import { Workspace, type Settings } from './workspace.ts';
+
+const REGIONS = ['asia', 'europe', 'north america', 'oceania', 'south america'];
+
+let cluster: ShardedCluster;
+let client: MongoClient;
+
+beforeAll(async () => {
+  cluster = await ShardedCluster.start();
+  client = await cluster.connect();
+});
+afterAll(async () => await cluster.stop());
+
+const settings = (db: string, source: Readonly<Record<string, unknown>> = {}): Settings => ({
+  source: { uri: cluster.uri, include: [`${db}.*`], startAt: 'snapshot', ...source },
+  lake: { json: 'canonical', roll: { maxBytes: '16KiB' } },
+  warehouse: { url: 'duckdb:./warehouse.duckdb' },
+});
+
+function keyOf(n: number): unknown {
+  const kinds = [new Int32(n), `key ${n}`, Long.fromNumber(2 ** 40 + n), { n }, new ObjectId(), Decimal128.fromString(`${n}.5`), new Date(n * 1e9)];
+  return kinds[n % kinds.length];
+}
+
+function documentOf(n: number): Document {
+  const region = REGIONS[n % REGIONS.length];
+  return { _id: keyOf(n), n, text: 'x'.repeat(100), ...(n % 11 === 0 ? {} : { region }), address: { city: `c${n % 7}` } };
+}
+
+/** On both shards: what comes after `m`, in the alphabet, is on the second one. */
+async function fill(db: string, coll: string, count: number): Promise<void> {
+  await cluster.shardCollection(`${db}.${coll}`, { region: 1, 'address.city': 1 });
+  await cluster.moveFrom(`${db}.${coll}`, { region: 'm', 'address.city': new MinKey() }, 1);
+  await client
+    .db(db)
+    .collection(coll)
+    .insertMany(Array.from({ length: count }, (_, n) => documentOf(n)));
+}
+
+async function faultsOf(work: Workspace, db: string, ...colls: readonly string[]): Promise<unknown[]> {
+  await using warehouse = await openWarehouse(join(work.folder, 'warehouse.duckdb'));
+  const faults: unknown[] = [...(await work.verify())];
+  for (const coll of colls) faults.push(...(await silverFaults(warehouse, client, db, coll)));
+  return faults;
+}
+
+describe('startAt: snapshot', () => {
+  it('brings what both shards have, with writes going on, and goes on with the stream', async () => {
+    await fill('first', 'orders', 1000);
+    await client
+      .db('first')
+      .collection('plain')
+      .insertMany([{ n: 1 }, { n: 2 }]);
+    await using work = await Workspace.make();
+    const config = work.config(settings('first'));
+    const orders = client.db('first').collection('orders');
+    {
+      await using run = await new PipelineRun(config, { role: 'all' }).running();
+      await orders.insertMany(Array.from({ length: 200 }, (_, n) => documentOf(2000 + n)));
+      await orders.updateMany({ n: { $lt: 300 } }, { $set: { changed: true } });
+      await orders.deleteMany({ n: { $gte: 600, $lt: 700 } });
+      await run.reaches(await mark(client, 'first', 'plain'));
+      await run.stop();
+    }
+    await new PipelineRun(config, { role: 'all', untilIdleMs: 1500 }).done;
+    expect(await faultsOf(work, 'first', 'orders', 'plain')).toEqual([]);
+    const rows = snapshotLinesOf(await readLake(work.lake)).filter(({ event }) => event._meta.operationType === 'snapshot');
+    const keys = rows
+      .filter(({ event }) => event._meta.ns.coll === 'orders')
+      .map(({ text }) => Object.keys(JSON.parse(documentKeyOf(Buffer.from(text))!) as object));
+    expect(new Set(keys.map(String))).toEqual(new Set(['region,address.city,_id', 'address.city,_id']));
+  });
+});
