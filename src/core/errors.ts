@@ -630,7 +630,7 @@ export const BUS_OFFSET_GONE = defineError({
   exit: 78,
   retry: false,
   title: 'The topic no longer has the messages that come next',
-  next: 'They were kept for too short a time, or the topic was made anew. The gap is recorded; start with `--accept-gap` to go on at the oldest message that is left.',
+  next: 'They were kept for too short a time, or the topic was made anew. The gap is recorded; start with `--accept-gap` to go on at the oldest message that is left, or set `source.onHistoryLost: repair`, with which the producer mends it.',
 });
 export const BUS_FORMAT = defineError({
   code: 'SLC-1610',

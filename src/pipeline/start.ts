@@ -94,7 +94,8 @@ async function pointOf(context: StartContext, { fingerprint, replayAt }: Started
   if (gap !== undefined) {
     if (!acceptGap && !isRepaired) throw new SluiceError(GAP_OPEN, `nothing is known after ${new Date(gap.from.t * 1000).toISOString()}`);
     const oldest = await source.resolve({ kind: 'oldest' }, signal);
-    const isLost = compareTimestamps(oldest.clusterTime, gap.from) > 0;
+    // Of a partition it is the offset that is gone, whatever the time of the oldest message says.
+    const isLost = isOfPartition(committer.scope) || compareTimestamps(oldest.clusterTime, gap.from) > 0;
     if (isLost || isOther) {
       state.resume = isLost ? oldest : await onOther(context, gap.from, signal);
       gap.to = state.resume.clusterTime;
