@@ -27,7 +27,7 @@ import { Workspace, type Settings } from '../e2e/workspace.ts';
 import { failpointNames } from './failpoint-names.ts';
 import { RunProcess } from './run-process.ts';
 
-const HISTORIES = Number(process.env['SLUICE_BUS_SNAPSHOTS'] ?? 3);
+const HISTORIES = Number(process.env['SLUICE_BUS_SNAPSHOTS'] ?? 2);
 const KILLED = { code: null, signal: 'SIGKILL' };
 const DOCUMENTS = 600;
 const COLLECTIONS = ['a', 'b'] as const;
