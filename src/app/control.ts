@@ -25,6 +25,7 @@ import type {
   RegistryReport,
   ReplaySummary,
   RestoreArgs,
+  RestoreDocumentsArgs,
   RestoreSummary,
   RetainArgs,
   SchemaArgs,
@@ -56,6 +57,8 @@ export interface Control {
   erase(args: EraseArgs, signal: AbortSignal): Promise<EraseSummary>;
   /** Into a table alone. */
   restore(args: RestoreArgs, signal: AbortSignal): Promise<RestoreSummary>;
+  /** Out of the warehouse, as lines for whoever writes them (restore-lines.ts). */
+  restoreDocuments(args: RestoreDocumentsArgs, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
   load(args: LoadArgs, signal: AbortSignal): Promise<LoadSummary>;
   merge(args: MergeArgs, signal: AbortSignal): Promise<MergeSummary>;
   query(args: QueryArgs, signal: AbortSignal): Promise<QueryResult>;

@@ -19,7 +19,8 @@ import { LakeSource } from '../pipeline/restore-lake.ts';
 import { shownMoment, type RestorePlan } from '../pipeline/restore-plan.ts';
 import { openLake, openWarehouse } from './compose.ts';
 import { needWarehouse } from './load.ts';
-import type { CommandOptions, RestoreArgs, RestoreSummary } from './types.ts';
+import { documentLines, documentsIn } from './restore-lines.ts';
+import type { CommandOptions, RestoreArgs, RestoreDocumentsArgs, RestoreSummary } from './types.ts';
 
 const WRITE_CHARS = 1024 * 1024;
 
@@ -49,6 +50,26 @@ export async function restoreWith(
   return await restoreInto(config, args, targetOf(args, '/'), { lake: args.from === 'lake' ? lake : null, warehouse }, signal);
 }
 
+/** Of a run: the documents that the warehouse gives, as lines. What can be told before the first is thrown. */
+export async function restoredLines(
+  config: Config,
+  args: RestoreDocumentsArgs,
+  warehouse: Warehouse,
+  signal: AbortSignal,
+): Promise<AsyncIterable<Uint8Array>> {
+  const plan = await new BronzeSource(warehouse).plan(collectionOf(args.collection), args.asOf, signal);
+  const { documents, totals } = followed(config, plan, args.asOf, signal);
+  return documentLines(documents, totals);
+}
+
+/** The other end of {@link restoredLines}: into a file or MongoDB. */
+export async function writeRestored(args: RestoreArgs, cwd: string, lines: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<RestoreSummary> {
+  let totals = NONE;
+  const documents = documentsIn(lines, (end) => (totals = end));
+  await writeTo(targetOf(args, cwd), args, 'the warehouse', documents, null, signal);
+  return { collection: args.into ?? args.collection, asOf: args.asOf, from: args.from, table: null, ...totals };
+}
+
 /** @param using the lake when that is what is read, else the warehouse; the warehouse as well for a table */
 async function restoreInto(
   config: Config,
@@ -62,13 +83,25 @@ async function restoreInto(
   const plan = await source.plan(ns, args.asOf, signal).catch(async (error: unknown) => {
     throw lake === null ? error : await withOther(error, config, ns, args.asOf, warehouse, signal);
   });
-  const { fullDocument, mask } = config.source;
+  const { documents, totals } = followed(config, plan, args.asOf, signal);
+  const table = await writeTo(target, args, plan.from, documents, warehouse, signal);
+  return { collection: args.into ?? args.collection, asOf: args.asOf, from: args.from, table, ...totals() };
+}
+
+const NONE: RestoreTotals = { events: 0, documents: 0, erased: 0, unknown: [] };
+
+/** The documents of a plan; the totals are right after the last one. */
+function followed(
+  { source }: Config,
+  plan: RestorePlan,
+  asOf: RestoreArgs['asOf'],
+  signal: AbortSignal,
+): { readonly documents: AsyncIterable<KeyedDocument>; readonly totals: () => RestoreTotals } {
+  const { fullDocument, mask } = source;
   // Masked, an update does not tell all that it did: the document beside it does, if need be a little later.
   const hasPostImages = fullDocument === 'required' || fullDocument === 'whenAvailable' || Object.keys(mask).length > 0;
-  const totals: { end: RestoreTotals } = { end: { events: 0, documents: 0, erased: 0, unknown: [] } };
-  const documents = restore(plan, { asOf: args.asOf, hasPostImages }, (end) => (totals.end = end), signal);
-  const table = await writeTo(target, args, plan, documents, warehouse, signal);
-  return { collection: args.into ?? args.collection, asOf: args.asOf, from: args.from, table, ...totals.end };
+  let totals = NONE;
+  return { documents: restore(plan, { asOf, hasPostImages }, (end) => (totals = end), signal), totals: () => totals };
 }
 
 /** What the lake does not reach back to the warehouse may have: then the error says so. */
@@ -117,7 +150,7 @@ function targetOf({ to, into, collection }: RestoreArgs, cwd: string): Target {
 async function writeTo(
   target: Target,
   args: RestoreArgs,
-  plan: RestorePlan,
+  from: string,
   documents: AsyncIterable<KeyedDocument>,
   warehouse: Warehouse | null,
   signal: AbortSignal,
@@ -125,7 +158,7 @@ async function writeTo(
   if (target.kind === 'table') {
     const { schema, name } = target;
     const comment = (): string =>
-      `${args.collection} as of ${shownMoment(args.asOf)}, restored by sluice from ${plan.from} at ${new Date().toISOString()}`;
+      `${args.collection} as of ${shownMoment(args.asOf)}, restored by sluice from ${from} at ${new Date().toISOString()}`;
     const made = await warehouse!.makeTable({ schema, name, like: collectionOf(args.collection), comment }, documents, signal);
     return { name: `${schema}.${name}`, columns: made.columns };
   }

@@ -16,7 +16,7 @@ import { listWith, readWith, replayWith } from './dead-letters.ts';
 import { discoverWith } from './discover.ts';
 import { dumpWith } from './dump.ts';
 import { eraseWith } from './erase.ts';
-import { restoreWith } from './restore.ts';
+import { restoredLines, restoreWith } from './restore.ts';
 import { retainWith } from './retain.ts';
 import { loadWith, mergeWith, setStatuses } from './load.ts';
 import { queryWith } from './query.ts';
@@ -47,6 +47,7 @@ import type {
   RegistryReport,
   ReplaySummary,
   RestoreArgs,
+  RestoreDocumentsArgs,
   RestoreSummary,
   RetainArgs,
   SchemaArgs,
@@ -151,6 +152,12 @@ export class RunControl implements Control {
     const { warehouse } = this.#loading();
     this.#log.info({ collection: args.collection, from: args.from, to: args.to }, 'asked to restore');
     return await restoreWith(config, args, { lake, warehouse }, signal);
+  }
+
+  async restoreDocuments(args: RestoreDocumentsArgs, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    const { warehouse } = this.#loading();
+    this.#log.info({ collection: args.collection }, 'asked for what a collection held');
+    return await restoredLines(this.#running.config, args, warehouse, signal);
   }
 
   load(args: LoadArgs, signal: AbortSignal): Promise<LoadSummary> {

@@ -157,6 +157,9 @@ export interface RestoreArgs {
   readonly from: 'lake' | 'warehouse';
 }
 
+/** Of the documents themselves, out of the warehouse. */
+export type RestoreDocumentsArgs = Pick<RestoreArgs, 'collection' | 'asOf'>;
+
 export interface RestoreSummary extends RestoreTotals {
   readonly collection: string;
   readonly asOf: Timestamp;

@@ -245,6 +245,14 @@ describe('restore', () => {
           expect.stringContaining(`The table given.asked_${from} has _key, _doc and 2 typed columns.`),
         ]);
       }
+      // What is written elsewhere is written here, out of what it gives.
+      const given = await ask(anew, '--to', `file:${into}.1`, '--from', 'warehouse', '--json');
+      expect([given.code, JSON.parse(given.out)]).toEqual([0, expect.objectContaining({ from: 'warehouse', documents: 1, table: null })]);
+      expect(await readFile(`${into}.1`, 'utf8')).toBe('{"_id":2}\n');
+      const taken = await ask(anew, '--to', `file:${into}.1`, '--from', 'warehouse');
+      expect([taken.code, taken.err]).toEqual([1, expect.stringContaining('SLC-1450') as string]);
+      const refused = await ask({ t: 1, i: 0 }, '--to', `file:${into}.2`, '--from', 'warehouse');
+      expect([refused.code, refused.err]).toEqual([1, expect.stringContaining('the nearest moments are from') as string]);
       expect((await run.kill('SIGTERM'))?.code, run.stderr).toBe(0);
     }
     // Once it is loaded, the warehouse has what the lake has lost.

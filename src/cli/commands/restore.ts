@@ -1,8 +1,9 @@
 import { Option, type Command } from 'commander';
 import type { RestoreArgs, RestoreSummary } from '../../app/types.ts';
+import type { Config } from '../../config/config.ts';
 import { moment } from '../args.ts';
 import { globalsOf, loadConfigFor, logFor, printJson, type Io } from '../io.ts';
-import { askOwnerOr } from '../owner.ts';
+import { askOwnerOr, streamOwnerOr } from '../owner.ts';
 import { countOf } from '../table.ts';
 
 interface RestoreFlags {
@@ -37,12 +38,10 @@ export function restoreCommand(program: Command, io: Io): void {
       io.secrets.addUri(flags.to);
       const log = await logFor(io, command, 'warn');
       const args: RestoreArgs = { collection, asOf: flags.asOf, to: flags.to, into: flags.into ?? null, from: flags.from };
-      const here = async (): Promise<RestoreSummary> => {
+      const result = await restored(io, config, args, async () => {
         const { restoreCollection } = await import('../../app/restore.ts');
         return await restoreCollection(config, args, io.cwd, { log }, io.signal);
-      };
-      // Who has the warehouse open makes the table; what is written elsewhere is written by the user who asks.
-      const result = args.to.startsWith('table:') ? await askOwnerOr<RestoreSummary>(io, config, '/api/restore', args, here) : await here();
+      });
       if (result.unknown.length > 0) io.exitCode = 1;
       if (globalsOf(command).json) return printJson(io, result);
       io.stdout.write(
@@ -55,6 +54,18 @@ export function restoreCommand(program: Command, io: Io): void {
         );
       for (const key of result.unknown) io.stdout.write(`✗ ${key}: the ${result.from} does not hold its content at that moment\n`);
     });
+}
+
+/** Who has the warehouse open makes the table, or gives the documents; what is written elsewhere is written by the user who asks. */
+async function restored(io: Io, config: Config, args: RestoreArgs, here: () => Promise<RestoreSummary>): Promise<RestoreSummary> {
+  if (args.to.startsWith('table:')) return await askOwnerOr<RestoreSummary>(io, config, '/api/restore', args, here);
+  if (args.from === 'lake') return await here();
+  const { collection, asOf } = args;
+  const there = await streamOwnerOr(io, config, '/api/restore-documents', { collection, asOf }, async (lines) => {
+    const { writeRestored } = await import('../../app/restore.ts');
+    return await writeRestored(args, io.cwd, lines, io.signal);
+  });
+  return there ?? (await here());
 }
 
 function tableLine(collection: string, { name, columns }: NonNullable<RestoreSummary['table']>): string {
