@@ -109,6 +109,11 @@ function cursorOf(checkpoint: Checkpoint | null): bigint {
 /** Its token says that nothing but reshaping goes on from it. */
 const TOKEN = Buffer.from('{"v":1,"reshape":true}');
 
+/** The lake is made by `reshape`: no producer writes to it. */
+export function isOfReshape({ resume }: Checkpoint): boolean {
+  return Buffer.from(resume?.token ?? []).equals(TOKEN);
+}
+
 /** Of which stream a message is, and from when. */
 export interface FirstMessage {
   readonly fingerprint: string;
@@ -123,7 +128,7 @@ export async function begin(config: Config, lake: Lake, findFirst: () => Promise
   const { pipeline } = config;
   const path = checkpointPath(pipeline, PRODUCER);
   const known = await readCheckpoint(lake, pipeline, PRODUCER, never);
-  if (known !== null && Buffer.from(known.resume?.token ?? []).equals(TOKEN)) return known;
+  if (known !== null && isOfReshape(known)) return known;
   if (known !== null || (await lake.stat(checkpointPath(pipeline))) !== null)
     throw new SluiceError(RESHAPE_OTHER, `${pipeline} in ${lake.description}`);
   const first = await findFirst();

@@ -8,6 +8,7 @@ import type { QueryResult, Warehouse } from '../core/warehouse.ts';
 import type { EraseSummary } from '../pipeline/erase.ts';
 import type { DeadLetter } from '../pipeline/dead-letters.ts';
 import type { RetainSummary } from '../pipeline/retain.ts';
+import { chosenBy } from '../pipeline/snapshot-question.ts';
 import type { Logger } from '../ops/log.ts';
 import { writesPerMillion, type PipelineStats } from '../ops/stats.ts';
 import type { Control } from './control.ts';
@@ -26,7 +27,7 @@ import { Overviews } from './overview.ts';
 import type { FilesArgs, FilesReport, Overview } from './overview-types.ts';
 import { collectionsOf, schemasOf } from './schema.ts';
 import { sealedBy } from './sealed-since.ts';
-import { assertSnapshots, chosenBy, summaryOf } from './snapshot.ts';
+import { assertSnapshots, snapshotByProducer, summaryOf } from './snapshot.ts';
 import { statusOf } from './status.ts';
 import type {
   CollectionsArgs,
@@ -118,10 +119,12 @@ export class RunControl implements Control {
   }
 
   async snapshot(args: CollectionsArgs, signal: AbortSignal): Promise<SnapshotSummary> {
-    const { capture, config } = this.#running;
+    const { capture, config, lake } = this.#running;
     assertSnapshots(config);
+    // The producer may be in another process, on another machine.
+    if (config.bus !== null) return await snapshotByProducer(config, args, lake, signal);
     if (capture?.snapshot === undefined) throw new SluiceError(CONFIG_CONFLICT, 'this process only loads: it cannot read collections');
-    return summaryOf(await capture.snapshot(chosenBy(args), signal), true);
+    return summaryOf(await capture.snapshot(chosenBy(args.collections), signal), true);
   }
 
   async dump(args: DumpArgs, signal: AbortSignal): Promise<DumpSummary> {

@@ -133,7 +133,8 @@ async function runBus(running: Running, options: RunOptions, serving: Serving | 
   const failed = new AbortController();
   const either = AbortSignal.any([signal, failed.signal]);
   const sides: (() => Promise<void>)[] = [];
-  if (role !== 'consume') sides.push(() => runProduce(running, options, { ...parts, stats: role === 'all' ? newStats() : stats }, either));
+  const producerStats = newStats();
+  if (role !== 'consume') sides.push(() => runProduce(running, options, { ...parts, stats: role === 'all' ? producerStats : stats }, either));
   if (role === 'consume') sides.push(() => runConsume(running, options, { ...parts, serving }, either));
   const isForeign = config.bus !== null && config.bus.format !== 'sluice';
   if (isForeign) sides.splice(0, sides.length, () => runConsume(running, options, { ...parts, serving }, either));
@@ -145,10 +146,10 @@ async function runBus(running: Running, options: RunOptions, serving: Serving | 
       produced.abort(new Error('all is produced'));
     });
     sides.push(async () => {
-      await runConsume(running, { ...options, untilIdleMs: null }, { ...parts, serving }, AbortSignal.any([either, produced.signal]));
+      await runConsume(running, { ...options, untilIdleMs: null }, { ...parts, serving, producerStats }, AbortSignal.any([either, produced.signal]));
       if (either.aborted || options.untilIdleMs === null) return;
       const rest = { ...options, untilIdleMs: Math.min(options.untilIdleMs, REST_IDLE_MS_MAX) };
-      await runConsume(running, rest, { ...parts, serving }, either);
+      await runConsume(running, rest, { ...parts, serving, producerStats }, either);
     });
   }
   // What one fails with ends the other.
@@ -174,7 +175,9 @@ async function runProduce(running: Running, options: RunOptions, parts: BusParts
   await new Produce(await produceOptions(config, options), { ...parts, source, snapshots, snapshotStats }).run(signal);
 }
 
-async function runConsume(running: Running, options: RunOptions, parts: BusParts & { serving: Serving | null }, signal: AbortSignal): Promise<void> {
+type ConsumeRun = BusParts & { readonly serving: Serving | null; readonly producerStats?: PipelineStats };
+
+async function runConsume(running: Running, options: RunOptions, parts: ConsumeRun, signal: AbortSignal): Promise<void> {
   const { config, stats } = running;
   const { clock, serving, log } = parts;
   const loading = new AbortController();

@@ -51,14 +51,6 @@ export async function readVaultSecret(reference: string): Promise<string> {
 
 /** The configuration that the command line names. @throws SluiceError with every problem of it */
 export async function loadConfigFor(io: Io, command: Command): Promise<Config> {
-  const { assertBuilt } = await import('../config/built.ts');
-  const config = await readConfigFor(io, command);
-  assertBuilt(config);
-  return config;
-}
-
-/** For what only writes files: also where the configuration asks for what this version cannot run. */
-export async function readConfigFor(io: Io, command: Command): Promise<Config> {
   const { loadConfig } = await import('../config/load.ts');
   const { config: file } = globalsOf(command);
   const config = await loadConfig({ ...(file === undefined ? {} : { file }), env: io.env, cwd: io.cwd, secrets: io.secrets, readVaultSecret });

@@ -2,7 +2,7 @@ import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CONFIG_INVALID, CONFIG_NOT_FOUND, NOT_BUILT, USAGE } from '../core/errors.ts';
+import { CONFIG_INVALID, CONFIG_NOT_FOUND, USAGE } from '../core/errors.ts';
 import { runCommandLine } from './main.ts';
 import { testIo } from './test-io.ts';
 
@@ -14,10 +14,6 @@ beforeAll(async () => {
     'pipeline: shop\nsource: { uri: "mongodb://u:hunter2@localhost:1/?serverSelectionTimeoutMS=50" }\nlake: { url: "file:./lake" }\n',
   );
   await writeFile(join(cwd, 'bad.yaml'), 'pipeline: shop\nsource: { uri: "http://u:hunter2@h", inclde: [] }\nlake: { url: "file:./lake" }\n');
-  await writeFile(
-    join(cwd, 'later.yaml'),
-    'pipeline: shop\nsource: { uri: "mongodb://h", onHistoryLost: repair }\nbus: { url: "kafka://h:1/t" }\nlake: { url: "file:./lake" }\n',
-  );
 });
 afterAll(() => rm(cwd, { recursive: true }));
 
@@ -75,13 +71,6 @@ describe('sluice', () => {
     const { code, err } = await run('run', '--role', role);
     expect(code).toBe(2);
     expect(err).toContain('Add a `bus`');
-  });
-
-  it('says of flags and keys that they are not built yet', async () => {
-    for (const args of [['status', '--config', 'later.yaml']]) {
-      const { code, err } = await run(...args);
-      expect([code, err.slice(0, 8)]).toEqual([2, NOT_BUILT.code]);
-    }
   });
 });
 

@@ -3,8 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SluiceError } from '../core/error.ts';
-import { CONFIG_CONFLICT, CONFIG_INVALID, CONFIG_NOT_FOUND, CONFIG_SYNTAX, NOT_BUILT } from '../core/errors.ts';
-import { assertBuilt } from './built.ts';
+import { CONFIG_CONFLICT, CONFIG_INVALID, CONFIG_NOT_FOUND, CONFIG_SYNTAX } from '../core/errors.ts';
 import type { Config } from './config.ts';
 import { checkConfig, loadConfig, parseConfig } from './load.ts';
 import { Secrets } from './redact.ts';
@@ -183,26 +182,13 @@ http: { port: 8080, host: 0.0.0.0, token: 0123-token }
     }
   });
 
-  it('says of each part that is not built yet what to use instead', () => {
-    const refuse = (): void => assertBuilt(parse(everything, env));
-    expect(refuse).toThrow(expect.objectContaining({ kind: NOT_BUILT }));
-    expect(refuse).toThrow('onHistoryLost: repair');
-  });
-
-  it('is taken when it stays within what is built', () => {
-    const start = ['now', '2026-11-21T00:00:00Z', { token: { _data: '82AB' } }, 'snapshot'];
-    for (const startAt of start) {
+  it('takes each start with each layout, over a bus as without', () => {
+    for (const startAt of ['now', '2026-11-21T00:00:00Z', { token: { _data: '82AB' } }, 'snapshot']) {
       for (const layout of ['hive', '{db}/{coll}/{yyyyMMdd}/{HH}{part}.jsonl', '{db}/{coll}/{yyyyMMdd}{part}.jsonl']) {
-        assertBuilt(
-          parse(
-            file({
-              source: { uri: 'mongodb://h', startAt },
-              lake: { url: 'file:x', layout, compression: 'gzip' },
-              warehouse: { url: 'duckdb:w.duckdb' },
-              bus: { url: 'kafka://h:1/t' },
-            }),
-          ),
-        );
+        for (const bus of [{}, { bus: { url: 'kafka://h:1/t' } }]) {
+          const lake = { url: 'file:x', layout, compression: 'gzip' };
+          expect(parse(file({ source: { uri: 'mongodb://h', startAt }, lake, ...bus })).lake.layout).not.toBe('');
+        }
       }
     }
   });

@@ -64,13 +64,6 @@ export const CONFIG_CONFLICT = defineError({
   title: 'Two parts of the configuration do not go together',
   next: 'Change one of the keys that are named.',
 });
-export const NOT_BUILT = defineError({
-  code: 'SLC-1007',
-  exit: 2,
-  retry: false,
-  title: 'This version of sluice cannot do that yet',
-  next: 'See docs/guarantees.md for what is built; use what the message names instead.',
-});
 export const NODE_TOO_OLD = defineError({
   code: 'SLC-1008',
   exit: 2,
@@ -630,7 +623,7 @@ export const BUS_OFFSET_GONE = defineError({
   exit: 78,
   retry: false,
   title: 'The topic no longer has the messages that come next',
-  next: 'They were kept for too short a time, or the topic was made anew. The gap is recorded; start with `--accept-gap` to go on at the oldest message that is left.',
+  next: 'They were kept for too short a time, or the topic was made anew. The gap is recorded; start with `--accept-gap` to go on at the oldest message that is left, or set `source.onHistoryLost: repair`, with which the producer mends it.',
 });
 export const BUS_FORMAT = defineError({
   code: 'SLC-1610',
@@ -735,6 +728,13 @@ export const SNAPSHOT_FAILED = defineError({
   retry: false,
   title: 'A collection could not be read to its end',
   next: 'Mend what is named, as a rule a right that is missing, and start again: what was read stays, and it goes on from there.',
+});
+export const SNAPSHOT_UNANSWERED = defineError({
+  code: 'SLC-1425',
+  exit: 69,
+  retry: true,
+  title: 'The producer has not answered',
+  next: 'It runs (its lock or lease on the lake lives) and has not looked at the lake for a minute. See what its log says; once it works, ask again.',
 });
 // --- serving and tools ---------------------------------------------------------------------------------------------
 

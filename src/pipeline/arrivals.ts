@@ -11,7 +11,7 @@ import { formatNamespace, NamespaceFilter, type Namespace } from '../core/namesp
 import type { SnapshotPoint, SnapshotTarget } from '../core/snapshot.ts';
 import type { Logger } from '../ops/log.ts';
 import type { Checkpoint } from './checkpoint.ts';
-import { newSnapshot, type SnapshotCause, type SnapshotStart } from './snapshot-record.ts';
+import { newSnapshot, type SnapshotCause, type SnapshotRecord, type SnapshotStart } from './snapshot-record.ts';
 
 const RENAME = OPERATION_INDEX.get('rename')!;
 
@@ -49,8 +49,14 @@ export function takeUp(state: Checkpoint, targets: readonly SnapshotTarget[], st
     log.info({ collection, cause: start.cause }, 'this collection came with documents: it is read whole');
     const under = state.snapshots.find(({ ns }) => formatNamespace(ns) === collection);
     if (under === undefined) state.snapshots.push(newSnapshot(target, start));
-    else under.again = { cause: start.cause, at: { position: start.at.position, clusterTime: start.at.clusterTime } };
+    else readAgain(under, start);
   }
+}
+
+/** A repair stays one, whatever else comes: a gap is mended when the last of them is read. */
+export function readAgain(under: SnapshotRecord, { cause, at }: Pick<SnapshotStart, 'cause' | 'at'>): void {
+  const isRepair = under.again?.cause === 'repair';
+  under.again = { cause: isRepair ? 'repair' : cause, at: { position: at.position, clusterTime: at.clusterTime } };
 }
 
 /** Loud, since nothing else will say it. */

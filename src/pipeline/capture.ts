@@ -168,25 +168,13 @@ export class Capture {
       { lake, committer, writer: { ...this.#options, fingerprint: state.fingerprint }, partition: null, clock, stats, log },
       new AbortController().signal,
     );
-    let news = Promise.withResolvers<void>();
-    signal.addEventListener('abort', () => news.resolve(), { once: true });
-    const snapshots = this.#openSnapshots(from, committer, recovered, () => news.resolve());
     try {
-      await snapshots.recover(new AbortController().signal);
-      const asked = snapshots.request(choose, () => source.resolve({ kind: 'now' }, signal), signal);
-      // What it fails with is told by whoever waits for it.
-      asked.catch(() => {});
-      await Promise.race([asked, news.promise]);
-      const woken = async (): Promise<void> => {
-        await news.promise;
-        news = Promise.withResolvers();
-      };
-      await snapshots.runAlone(woken, signal);
+      const parts = { ...this.#parts, source: from, committer, ledger: recovered.ledger };
+      const asked = await Snapshots.alone(this.#options, parts, { choose, now: () => source.resolve({ kind: 'now' }, signal) }, signal);
       state.cleanStop = true;
       await committer.save('clean-stop');
-      return await asked;
+      return asked;
     } finally {
-      await snapshots[Symbol.asyncDispose]();
       await close(recovered);
     }
   }

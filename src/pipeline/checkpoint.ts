@@ -67,10 +67,22 @@ export interface GapRecord {
   repairAt?: Timestamp;
   /** ISO 8601: when all of them were complete. */
   repaired?: string;
+  /** Of a partition: the producer is to mend it, and says so in its `mends`. */
+  repair?: 'asked';
   /** ISO 8601. */
   readonly detectedAt: string;
   readonly collections: readonly string[];
   readonly cause: string;
+}
+
+/** What a producer has read whole, or is to, for a gap of a partition. */
+export interface MendRecord {
+  readonly partition: number;
+  /** As the gap has them: by these it is told from others. */
+  readonly from: Timestamp;
+  readonly detectedAt: string;
+  readonly repairAt: Timestamp;
+  repaired?: string;
 }
 
 /** The topic that a producer writes to, as it was when it began. */
@@ -107,6 +119,7 @@ export interface Checkpoint {
   cleanStop: boolean;
   /** Of the producer alone. */
   bus?: BusRecord;
+  mends?: MendRecord[];
   /** ISO 8601. */
   savedAt: string;
   /**
@@ -144,6 +157,7 @@ export function newCheckpoint(pipeline: string, layout: string): Checkpoint {
 export type Scope = string | null;
 export const PRODUCER: Scope = 'producer';
 export const MAINTENANCE: Scope = 'maintenance';
+export const isOfPartition = (scope: Scope): boolean => scope !== null && /^p\d+$/.test(scope);
 export const partitionScope = (partition: number): string => `p${String(partition).padStart(3, '0')}`;
 
 export const checkpointPath = (pipeline: string, scope: Scope = null): LakePath => {
@@ -240,6 +254,7 @@ function missingField(raw: Readonly<Record<string, unknown>>): string | null {
     ['filter', raw['filter'] === undefined || isFilter(raw['filter'])],
     ['cleanStop', typeof raw['cleanStop'] === 'boolean'],
     ['bus', raw['bus'] === undefined || isBus(raw['bus'])],
+    ['mends', raw['mends'] === undefined || (Array.isArray(raw['mends']) && raw['mends'].every(isMend))],
   ];
   return checks.find(([, fine]) => !fine)?.[0] ?? null;
 }
@@ -286,6 +301,10 @@ function isHour(hour: unknown): boolean {
 
 function isGap(gap: unknown): boolean {
   return isRecord(gap) && isTime(gap['from']) && (gap['to'] === null || isTime(gap['to']));
+}
+
+function isMend(mend: unknown): boolean {
+  return isRecord(mend) && isCount(mend['partition']) && isTime(mend['from']) && isTime(mend['repairAt']) && typeof mend['detectedAt'] === 'string';
 }
 
 function isSnapshot(snapshot: unknown): boolean {

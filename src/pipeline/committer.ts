@@ -86,7 +86,8 @@ export class Committer {
     this.#stats.checkpointSaves += 1;
     this.#stats.gaps = this.state.gaps.length;
     this.#stats.gapsOpen = this.state.gaps.filter((gap) => gap.to === null).length;
-    this.#stats.gapsMended = this.state.gaps.filter((gap) => gap.repaired !== undefined).length;
+    // A producer mends those of the partitions, too.
+    this.#stats.gapsMended = [...this.state.gaps, ...(this.state.mends ?? [])].filter(({ repaired }) => repaired !== undefined).length;
     failpoint(`checkpoint.after-${why}`);
   }
 

@@ -9,19 +9,20 @@
 import type { Bus, BusMembership, OffsetRange, ReadForeign } from '../core/bus.ts';
 import type { Clock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
-import { BUS_PARTITIONS, LAKE_LOST_OWNERSHIP } from '../core/errors.ts';
+import { BUS_OFFSET_GONE, BUS_PARTITIONS, LAKE_LOST_OWNERSHIP } from '../core/errors.ts';
 import type { Lake } from '../core/lake.ts';
 import type { StartAt } from '../core/source.ts';
 import { compareTimestamps, type Timestamp } from '../core/time.ts';
 import type { Logger } from '../ops/log.ts';
 import { newStats, type PipelineState, type PipelineStats } from '../ops/stats.ts';
 import { Capture, type CaptureOptions } from './capture.ts';
-import { PRODUCER, partitionScope, type Checkpoint, type Scope } from './checkpoint.ts';
+import { PRODUCER, partitionScope, type Checkpoint, type GapRecord, type Scope } from './checkpoint.ts';
 import { beginForeign } from './foreign-start.ts';
 import { claimPrefix } from './owner.ts';
 import { PartitionSource } from './partition-source.ts';
 import { patiently } from './patience.ts';
 import { readCheckpoint } from './read-checkpoint.ts';
+import { isOfGap } from './repairs.ts';
 
 export interface ConsumeOptions extends Omit<CaptureOptions, 'partition' | 'startAt'> {
   readonly group: string;
@@ -39,6 +40,8 @@ export interface ConsumeParts {
   /** Sums over the partitions. */
   readonly stats: PipelineStats;
   readonly log: Logger;
+  /** Of a producer in this process: gaps are counted together. */
+  readonly producerStats?: PipelineStats;
   /** Called once the first partition is owned. */
   readonly onOwned?: () => Promise<void>;
   readonly onSealed?: () => void;
@@ -187,8 +190,9 @@ export class Consume {
     if (all.length === this.#working.size && all.length > 0) this.#ended.resolve();
   }
 
-  async #work(index: number, producer: Checkpoint, count: number): Promise<void> {
+  async #work(index: number, begun: Checkpoint, count: number): Promise<void> {
     const { log, clock } = this.#parts;
+    let producer = begun;
     const working = this.#working.get(index)!;
     const { signal } = working.stop;
     while (!signal.aborted) {
@@ -202,11 +206,26 @@ export class Consume {
         if (!source.hasChanged) return;
         log.warn({ partition: index }, 'another stream begins in the partition: going on by cluster time');
       } catch (error) {
+        if (SluiceError.is(error, BUS_OFFSET_GONE) && (await this.#mayGoOn(index, signal))) {
+          log.error({ err: error, partition: index }, 'messages are gone: going on after the gap, which the producer mends');
+          // Where nothing is left in the partition it tells how far the time has come.
+          producer = await this.#producer(signal);
+          continue;
+        }
         if (!SluiceError.is(error, LAKE_LOST_OWNERSHIP)) throw error;
         log.warn({ partition: index }, 'another process has taken the partition over');
         await clock.sleep(POLL_MS, signal).catch(() => {});
       }
     }
+  }
+
+  /** The producer mends the gap, and has mended those before it: lost again before that needs a longer retention, not another try. */
+  async #mayGoOn(index: number, signal: AbortSignal): Promise<boolean> {
+    if (this.#options.onHistoryLost !== 'repair') return false;
+    const gaps = (await this.#checkpoint(partitionScope(index), signal))?.gaps ?? [];
+    const { mends = [] } = (await this.#checkpoint(PRODUCER, signal)) ?? {};
+    const isMended = (gap: GapRecord): boolean => mends.some((mend) => isOfGap(mend, index, gap) && mend.repaired !== undefined);
+    return gaps.every((gap) => gap.to === null || gap.repair === undefined || isMended(gap));
   }
 
   #source(index: number, producer: Checkpoint, stats: PipelineStats): PartitionSource {
@@ -274,13 +293,14 @@ export class Consume {
   #retire(index: number): void {
     const stats = this.#stats.get(index);
     if (stats === undefined) return;
-    for (const name of SUMS) if (name !== 'partsOpen') this.#gone[name] += stats[name];
+    for (const name of SUMS) this.#gone[name] += stats[name];
     this.#stats.delete(index);
   }
 
   #tally(): void {
     const all = [...this.#stats.values()];
-    const { stats } = this.#parts;
+    const { stats, producerStats } = this.#parts;
+    for (const name of NOW) stats[name] = all.reduce((sum, each) => sum + each[name], producerStats?.[name] ?? 0);
     for (const name of SUMS) stats[name] = this.#gone[name] + all.reduce((sum, each) => sum + each[name], 0);
     // After a stop no partition is ours; what was done stays counted.
     if (all.length === 0) return;
@@ -299,10 +319,11 @@ const SUMS = [
   'batches',
   'appends',
   'checkpointSaves',
-  'partsOpen',
   'partsSealed',
   'hoursComplete',
 ] as const;
+/** Of those that work now. */
+const NOW = ['partsOpen', 'gaps', 'gapsOpen', 'gapsMended'] as const;
 /** What is told of several: the first that one of them is in. */
 const STATES: readonly PipelineState[] = ['failed', 'recovering', 'standby', 'starting', 'running', 'stopping', 'stopped'];
 

@@ -12,6 +12,7 @@ import { LAYOUT_PRESETS } from '../core/layout.ts';
 import { MemoryStore, openMemoryLake } from '../lake/memory/memory.ts';
 import { silentLog } from '../ops/log.ts';
 import { newStats } from '../ops/stats.ts';
+import { readCheckpoint } from './read-checkpoint.ts';
 import { checkpointPath, encodeCheckpoint, newCheckpoint, PRODUCER } from './checkpoint.ts';
 import { BUS_FORMAT, BUS_LATE, BUS_MESSAGE } from '../core/errors.ts';
 import { readForeign } from '../bus/foreign/foreign.ts';
@@ -36,7 +37,7 @@ function watermark(stream: string, second: number): BusMessage {
   };
 }
 
-type How = Pick<ConsumeOptions, 'foreign' | 'onBadMessage'>;
+type How = Pick<ConsumeOptions, 'foreign' | 'onBadMessage'> & { readonly onHistoryLost?: 'repair'; readonly forgotten?: bigint };
 
 /** @returns seconds of the events in the lake, in order, after each of `parts` was in the partition when a consumer ran */
 async function consumed(...parts: readonly (readonly BusMessage[])[]): Promise<number[]> {
@@ -55,6 +56,7 @@ async function consumedInto(store: MemoryStore, how: How, parts: readonly (reado
   };
   if (how.foreign === null) await lake.put(checkpointPath('p', PRODUCER), encodeCheckpoint(producer), 'absent');
   const bus = new MemoryBus(1);
+  bus.first = how.forgotten ?? 0n;
   for (const messages of parts) {
     await bus.send(0, MessageBatch.of(messages));
     const options = {
@@ -117,6 +119,16 @@ describe('a partition', () => {
 
   it('drops what comes after a watermark that covers it', async () => {
     expect(await consumed([one, two, watermark('A', 4), event('B', 3), two, five])).toEqual([1, 2, 5]);
+  });
+
+  it('goes on once after what the broker has forgotten, also where the time of the oldest message is that of its own place', async () => {
+    const store = new MemoryStore();
+    const still = watermark('A', 0);
+    const oldest = { ...still, headers: { ...still.headers, clusterTime: `${T0}.0`, position: '0' } };
+    const how = { foreign: null, onBadMessage: 'stop', onHistoryLost: 'repair', forgotten: 1n } as const;
+    expect(await consumedInto(store, how, [[one, oldest, two, three]])).toEqual([2, 3]);
+    const { gaps } = (await readCheckpoint(await openMemoryLake(store), 'p', 'p000', new AbortController().signal))!;
+    expect(gaps).toMatchObject([{ from: { t: T0, i: 0 }, to: { t: T0, i: 0 }, repair: 'asked' }]);
   });
 
   it('ends at messages of a later sluice, which are not put aside', async () => {

@@ -220,7 +220,10 @@ export class PartitionSource implements Source {
     const { producer } = this.#options;
     const { first } = await this.#range(signal);
     const oldest = await this.#peek(first, signal);
-    const time = oldest?.at ?? producer.resume!.clusterTime;
+    // With nothing left, all that the producer had sent is gone, up to its last event.
+    const { t, i } = producer.resume!.clusterTime;
+    const reached = this.#checkpoint?.resume?.clusterTime ?? NONE;
+    const time = laterTimestamp(oldest?.at ?? { t, i: i + 1 }, reached);
     // What was read before the gap may come again: of the same stream it is told by its position.
     const isSame = this.#checkpoint?.fingerprint === `${PREFIX}${this.#fingerprint}`;
     return point(isSame ? this.#checkpoint!.resume!.position : asPosition(''), time, first);

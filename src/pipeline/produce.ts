@@ -11,7 +11,7 @@
 import { hasPassed, type Clock } from '../core/clock.ts';
 import type { Bus } from '../core/bus.ts';
 import { SluiceError } from '../core/error.ts';
-import { BUS_PARTITIONS, HISTORY_LOST, LAKE_LOST_OWNERSHIP, WRITE_ORDER } from '../core/errors.ts';
+import { BUS_PARTITIONS, HISTORY_LOST, LAKE_CONFLICT, LAKE_LOST_OWNERSHIP, WRITE_ORDER } from '../core/errors.ts';
 import { positionAt, type ChangeBatch, type Position, type ResumePoint } from '../core/event.ts';
 import type { Lake, Ownership } from '../core/lake.ts';
 import type { MessageBatch } from '../core/message-batch.ts';
@@ -31,6 +31,7 @@ import { removeOldClaims } from './claims.ts';
 import { patiently } from './patience.ts';
 import { ProducerSnapshots } from './producer-snapshots.ts';
 import { BatchPull } from './pull.ts';
+import { isRepairing } from './repairs.ts';
 import type { SnapshotLimits } from './snapshots.ts';
 import { recordGap, startPoint, type StartOptions } from './start.ts';
 
@@ -105,6 +106,8 @@ export class Produce {
   #tidying: Promise<void> = Promise.resolve();
   #savedPosition: Position | undefined;
   #batches: BatchPull | null = null;
+  /** With this epoch the run goes on after what has ended it. */
+  #goesOnAs: number | null = null;
 
   constructor(options: ProduceOptions, parts: ProduceParts) {
     this.#options = options;
@@ -125,12 +128,30 @@ export class Produce {
     }
   }
 
+  /** Goes on by itself once: after a gap that is to be mended, or when somebody has written to a file of ours, which is ours still. */
   async #runAsOwner(signal: AbortSignal, ownership: Ownership): Promise<void> {
+    try {
+      await this.#runOnce(signal, ownership, null);
+    } catch (error) {
+      if (signal.aborted || this.#goesOnAs === null) throw error;
+      const isGap = SluiceError.is(error, HISTORY_LOST);
+      if (isGap) this.#parts.log.error({ err: error }, 'history is lost: going on after the gap, and reading whole what it may have left out');
+      else this.#parts.log.warn({ err: error }, 'somebody else has written to a file of this pipeline, which is ours still: recovering once');
+      this.#sent.length = 0;
+      [this.#last, this.#passed, this.#telling] = [null, null, { pending: 0 }];
+      await this.#runOnce(signal, ownership, this.#goesOnAs);
+    }
+  }
+
+  /** @param ours the epoch that the checkpoint must have; `null`: any */
+  async #runOnce(signal: AbortSignal, ownership: Ownership, ours: number | null): Promise<void> {
     const { source, bus, lake, clock, stats, log } = this.#parts;
     const { pipeline, layout } = this.#options;
     stats.state = 'recovering';
     await claimPrefix(lake, pipeline, signal);
     const committer = await Committer.load(lake, pipeline, layout, clock, stats, signal, PRODUCER);
+    if (ours !== null && committer.state.epoch !== ours)
+      throw new SluiceError(LAKE_LOST_OWNERSHIP, `this was owner ${ours}, the checkpoint says ${committer.state.epoch}`);
     const partitions = await this.#topic(committer, signal);
     const identity = await source.open(signal);
     const fingerprint = `${identity.fingerprint} ${this.#options.partitionBy}/${partitions}`;
@@ -141,28 +162,41 @@ export class Produce {
     stats.epoch = state.epoch;
     await committer.save('epoch');
     const replayAt = state.resume !== null && state.fingerprint !== fingerprint ? state.resume.clusterTime : null;
-    await using snapshots = await this.#openSnapshots(committer);
+    let snapshots: ProducerSnapshots | null = null;
     try {
+      snapshots = await this.#openSnapshots(committer);
       const whole = snapshots?.whole ?? null;
       const start = await startPoint({ ...this.#parts, ...this.#options, committer, whole }, { fingerprint, replayAt }, signal);
       stats.state = 'running';
       log.info({ position: start.position }, 'reading changes');
       const encoder = this.#encoder(fingerprint, partitions);
       await this.#loop(committer, encoder, { start, fingerprint, partitions, snapshots }, signal);
-      await snapshots?.stop();
       if (ownership.lost.aborted) throw new SluiceError(LAKE_LOST_OWNERSHIP);
+      await snapshots?.stop();
       state.cleanStop = true;
       await committer.save('clean-stop');
     } catch (error) {
-      if (SluiceError.is(error, HISTORY_LOST)) await recordGap({ ...this.#parts, ...this.#options, committer }, error);
+      if (SluiceError.is(error, LAKE_CONFLICT)) {
+        await committer.assertOwner();
+        this.#goesOnAs = state.epoch;
+      } else if (SluiceError.is(error, HISTORY_LOST)) {
+        await recordGap({ ...this.#parts, ...this.#options, committer }, error);
+        // Lost again before it was mended: that needs a longer oplog, not another try.
+        if (snapshots !== null && this.#options.onHistoryLost === 'repair' && !isRepairing(state)) this.#goesOnAs = state.epoch;
+      }
       throw error;
+    } finally {
+      await snapshots?.[Symbol.asyncDispose]();
     }
   }
 
   async #openSnapshots(committer: Committer): Promise<ProducerSnapshots | null> {
     const { snapshots: source, stats, snapshotStats = stats } = this.#parts;
     if (source === undefined) return null;
-    return await ProducerSnapshots.open(this.#options, { ...this.#parts, source, committer, stats: snapshotStats }, () => this.#batches?.wake());
+    const { onHistoryLost } = this.#options;
+    const now = (signal: AbortSignal): Promise<ResumePoint> => this.#parts.source.resolve({ kind: 'now' }, signal);
+    const parts = { ...this.#parts, source, committer, stats: snapshotStats, now, onHistoryLost };
+    return await ProducerSnapshots.open(this.#options, parts, () => this.#batches?.wake());
   }
 
   /** @returns how many partitions the topic has. @throws BUS_PARTITIONS when that has changed */
@@ -235,6 +269,11 @@ export class Produce {
         return;
       }
     } catch (error) {
+      if (SluiceError.is(error, HISTORY_LOST)) {
+        // What was read before the history ended is not part of the gap.
+        for (const { group } of this.#sent) await lanes.done(group);
+        this.#advance(committer, fingerprint);
+      }
       patience.end(error);
       throw error;
     } finally {

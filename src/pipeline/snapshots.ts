@@ -25,6 +25,7 @@ import { nextOf, renameTargets, takeUp, tellMissing } from './arrivals.ts';
 import { SUFFIX, type Compression } from './compression.ts';
 import type { Ledger } from './ledger.ts';
 import { inParallel } from './parallel.ts';
+import { endRepairs, isRepairing } from './repairs.ts';
 import { SnapshotFile } from './snapshot-file.ts';
 import { SnapshotReaders, type Moved, type SnapshotDesk } from './snapshot-readers.ts';
 import { folderOf, newSnapshot, snapshotLine, type SnapshotRecord, type SnapshotStart } from './snapshot-record.ts';
@@ -158,8 +159,36 @@ export class Snapshots implements AsyncDisposable {
     else tellMissing(renamed, 'renamed', log);
   }
 
-  /** Reads all that is to be read, without anybody who reads the stream meanwhile. */
-  async runAlone(woken: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  /** Somebody else has taken up collections in the state of the checkpoint. Called by the main job alone. */
+  takenUp(): void {
+    this.#count();
+    this.#readers.tell();
+  }
+
+  /** Takes up what is asked for, and reads all that is to be read, without anybody who reads the stream meanwhile. */
+  static async alone(
+    options: SnapshotLimits,
+    parts: SnapshotParts,
+    { choose, now }: { readonly choose: (ns: Namespace) => boolean; readonly now: () => Promise<SnapshotPoint> },
+    signal: AbortSignal,
+  ): Promise<SnapshotsAsked> {
+    let news = Promise.withResolvers<void>();
+    signal.addEventListener('abort', () => news.resolve(), { once: true });
+    await using snapshots = new Snapshots(options, parts, () => news.resolve());
+    await snapshots.recover(new AbortController().signal);
+    const asked = snapshots.request(choose, now, signal);
+    // What it fails with is told by whoever waits for it.
+    asked.catch(() => {});
+    await Promise.race([asked, news.promise]);
+    const woken = async (): Promise<void> => {
+      await news.promise;
+      news = Promise.withResolvers();
+    };
+    await snapshots.#runAlone(woken, signal);
+    return await asked;
+  }
+
+  async #runAlone(woken: () => Promise<void>, signal: AbortSignal): Promise<void> {
     this.start();
     while (!this.isIdle && !signal.aborted) {
       await this.settle(new AbortController().signal);
@@ -216,8 +245,7 @@ export class Snapshots implements AsyncDisposable {
     // One that has gone again has nothing to be read.
     const targets = (await source.targets(signal)).filter(({ namespace }) => names.has(formatNamespace(namespace)));
     takeUp(committer.state, targets, { cause: 'renamed', at, begunAt, since: ledger.day }, log);
-    this.#count();
-    this.#readers.tell();
+    this.takenUp();
   }
 
   async #answer(asks: readonly Ask[], signal: AbortSignal): Promise<number> {
@@ -302,12 +330,8 @@ export class Snapshots implements AsyncDisposable {
     state.snapshots = [...state.snapshots.filter((each) => each !== record), ...next];
     ledger.forgetSnapshot(folderOf(record));
     log.info({ collection: formatNamespace(record.ns), rows: record.rows, files: record.files }, 'the snapshot of a collection is complete');
-    if (record.cause !== 'repair' || state.snapshots.some(({ cause }) => cause === 'repair')) return;
-    for (const gap of state.gaps) {
-      if (gap.repairAt === undefined || gap.repaired !== undefined) continue;
-      gap.repaired = new Date(clock.now()).toISOString();
-      log.warn({ gap }, 'what a gap has left out is mended');
-    }
+    // Over a bus there may be more to be read for it.
+    if (record.cause === 'repair' && committer.scope === null && !isRepairing(state)) endRepairs(state, clock.now(), log);
   }
 
   #count(): void {

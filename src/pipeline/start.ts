@@ -8,16 +8,16 @@ import { SluiceError, reasonOf } from '../core/error.ts';
 import { GAP_OPEN, HISTORY_LOST, SNAPSHOT_REFUSED } from '../core/errors.ts';
 import type { ResumePoint } from '../core/event.ts';
 import type { Lake } from '../core/lake.ts';
-import { isSealedLine } from '../core/ledger.ts';
 import { formatNamespace } from '../core/namespace.ts';
 import type { SnapshotPoint, SnapshotSource, SnapshotTarget } from '../core/snapshot.ts';
 import { isOtherDeployment, type Source, type StartAt } from '../core/source.ts';
 import { compareTimestamps, hourOf, type Timestamp } from '../core/time.ts';
 import type { Logger } from '../ops/log.ts';
-import type { GapRecord } from './checkpoint.ts';
+import { isOfPartition, type GapRecord } from './checkpoint.ts';
 import type { Committer } from './committer.ts';
-import { readLedger, type Ledger } from './ledger.ts';
+import type { Ledger } from './ledger.ts';
 import { includedSince, isSameFilter, takeUp, tellMissing } from './arrivals.ts';
+import { endRepairs, isRepairing, targetsOfRepair } from './repairs.ts';
 import { newSnapshot, type SnapshotCause } from './snapshot-record.ts';
 
 export interface StartOptions {
@@ -87,20 +87,23 @@ async function takeUpIncluded({ source, startAt, whole, committer, clock, log }:
 
 async function pointOf(context: StartContext, { fingerprint, replayAt }: StartedWith, signal: AbortSignal): Promise<ResumePoint> {
   const { source, log, committer, acceptGap, whole } = context;
-  const isRepaired = context.onHistoryLost === 'repair' && whole !== null;
+  const isRepaired = context.onHistoryLost === 'repair' && (whole !== null || isOfPartition(committer.scope));
   const { state } = committer;
   const gap = state.gaps.find((g) => g.to === null);
   const isOther = state.resume !== null && isOtherDeployment(state.fingerprint, fingerprint);
   if (gap !== undefined) {
     if (!acceptGap && !isRepaired) throw new SluiceError(GAP_OPEN, `nothing is known after ${new Date(gap.from.t * 1000).toISOString()}`);
     const oldest = await source.resolve({ kind: 'oldest' }, signal);
-    const isLost = compareTimestamps(oldest.clusterTime, gap.from) > 0;
+    // Of a partition it is the offset that is gone, whatever the time of the oldest message says.
+    const isLost = isOfPartition(committer.scope) || compareTimestamps(oldest.clusterTime, gap.from) > 0;
     if (isLost || isOther) {
       state.resume = isLost ? oldest : await onOther(context, gap.from, signal);
       gap.to = state.resume.clusterTime;
       state.fingerprint = fingerprint;
       log.warn({ gap }, 'going on after a gap, which stays recorded');
-      if (isRepaired) await planRepair(context, whole, gap, signal);
+      if (isRepaired && whole !== null) await planRepair(context, whole, gap, signal);
+      // It reads a bus, and the producer reads the source.
+      else if (isRepaired) gap.repair = 'asked';
       await committer.save('start');
       return state.resume;
     }
@@ -167,29 +170,18 @@ function plan({ committer, clock, whole }: StartContext, targets: readonly Snaps
   committer.state.snapshots.push(...readable.map((target) => newSnapshot(target, { cause, at, begunAt, since: whole!.ledger.day })));
 }
 
-/**
- * Everything may have changed in a gap, so that everything is read whole: also what is not there any more, of which an empty
- * snapshot is what takes its documents out of silver.
- */
+/** What may have changed in the gap is read whole. */
 async function planRepair(context: StartContext, whole: WholeReading, gap: GapRecord, signal: AbortSignal): Promise<void> {
-  const { source, committer } = context;
+  const { source, committer, clock, log } = context;
   const { state } = committer;
   const at = await source.resolve({ kind: 'now' }, signal);
-  const there = await targetsOf(context, signal);
-  const known = new Set(there.map(({ namespace }) => formatNamespace(namespace)));
-  const gone: SnapshotTarget[] = [];
-  for await (const line of readLedger(whole.lake, state.pipeline, '', signal)) {
-    if (!isSealedLine(line) || line.coll === null) continue;
-    const namespace = { db: line.db, coll: line.coll };
-    const name = formatNamespace(namespace);
-    if (known.has(name) || !whole.source.covers(namespace)) continue;
-    known.add(name);
-    gone.push({ namespace, documents: 0, bytes: 0, refused: null, caveat: null });
-  }
+  const targets = await targetsOfRepair(whole, await targetsOf(context, signal), [state], signal);
+  const names = new Set(targets.map(({ namespace }) => formatNamespace(namespace)));
   // What was being read when the history was lost began before the gap.
-  state.snapshots = state.snapshots.filter(({ ns }) => !known.has(formatNamespace(ns)));
-  plan(context, [...there, ...gone], 'repair', at);
+  state.snapshots = state.snapshots.filter(({ ns }) => !names.has(formatNamespace(ns)));
+  plan(context, targets, 'repair', at);
   gap.repairAt = at.clusterTime;
+  if (committer.scope === null && !isRepairing(state)) endRepairs(state, clock.now(), log);
 }
 
 /** Called once all that was read is durable. */

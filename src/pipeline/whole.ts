@@ -7,8 +7,9 @@
  */
 import type { Lake, LakePath } from '../core/lake.ts';
 import { compareTimestamps, hourOf } from '../core/time.ts';
-import { PRODUCER, partitionScope, type Checkpoint, type HourRecord, type Scope, hourKey } from './checkpoint.ts';
+import { PRODUCER, partitionScope, type Checkpoint, type GapRecord, type HourRecord, type Scope, hourKey } from './checkpoint.ts';
 import { readCheckpoint } from './read-checkpoint.ts';
+import { isOfGap } from './repairs.ts';
 
 export interface WholePipeline extends Checkpoint {
   /** Ledger files that are written to, and how much of them is durable. */
@@ -22,17 +23,18 @@ export async function readWhole(lake: Lake, pipeline: string, signal: AbortSigna
   if (only !== null) return { ...only, ledgers: only.ledger === null ? [] : [only.ledger] };
   const begun = await read(PRODUCER);
   if (begun === null) return null;
-  const partitions: Checkpoint[] = [];
+  const partitions = new Map<number, Checkpoint>();
   for (let index = 0; index < (begun.bus?.partitions ?? 0); index += 1) {
     const each = await read(partitionScope(index));
-    if (each !== null) partitions.push(each);
+    if (each !== null) partitions.set(index, each);
   }
   // Once more, after them: a watermark that one of them has was told after the producer had saved what it must read whole and what it
   // has lost up to there.
   return together((await read(PRODUCER)) ?? begun, partitions);
 }
 
-function together(producer: Checkpoint, partitions: readonly Checkpoint[]): WholePipeline {
+function together(producer: Checkpoint, begun: ReadonlyMap<number, Checkpoint>): WholePipeline {
+  const partitions = [...begun.values()];
   const hasAll = partitions.length === producer.bus?.partitions && partitions.every(({ resume }) => resume !== null);
   const lowest = partitions.toSorted((a, b) => compareTimestamps(a.watermark, b.watermark))[0];
   return {
@@ -43,14 +45,21 @@ function together(producer: Checkpoint, partitions: readonly Checkpoint[]): Whol
     parts: partitions.flatMap(({ parts }) => parts),
     hours: hoursOf(partitions),
     // The first partition publishes for all.
-    nextHour: partitions[0]?.nextHour ?? hourOf(producer.startedAt.t),
+    nextHour: begun.get(0)?.nextHour ?? hourOf(producer.startedAt.t),
     ledger: null,
     // The producer's is that of the snapshots.
     ledgers: [producer, ...partitions].flatMap(({ ledger }) => (ledger === null ? [] : [ledger])),
-    gaps: [producer, ...partitions].flatMap(({ gaps }) => gaps),
+    gaps: [...producer.gaps, ...[...begun].flatMap(([index, { gaps }]) => gaps.map((gap) => mended(gap, index, producer)))],
     cleanStop: partitions.every(({ cleanStop }) => cleanStop) && (producer.ledger === null || producer.cleanStop),
     savedAt: [producer, ...partitions].map(({ savedAt }) => savedAt).toSorted().at(-1)!, // prettier-ignore
   };
+}
+
+/** A partition's gap, with what the producer says of it. */
+function mended(gap: GapRecord, partition: number, { mends = [] }: Checkpoint): GapRecord {
+  const mend = mends.find((each) => isOfGap(each, partition, gap));
+  if (mend === undefined) return gap;
+  return { ...gap, repairAt: mend.repairAt, ...(mend.repaired !== undefined && { repaired: mend.repaired }) };
 }
 
 function hoursOf(partitions: readonly Checkpoint[]): HourRecord[] {

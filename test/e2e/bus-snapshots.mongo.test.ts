@@ -1,20 +1,25 @@
 /**
  * Collections read whole by a producer, while their changes go over a real broker: silver is as the source is.
  *
- * The processes are those that a user starts, `--role produce` and `--role consume`, and the proofs are the product's own:
- * `sluice verify`, the source included; the tests' own checker of silver agrees with it.
+ * The roles are those that a user starts, in processes of their own where the command line matters, and the proofs are the product's:
+ * `sluice verify`, the source included. The tests' own checker of silver agrees with it.
  */
 import { join } from 'node:path';
 import type { Document, MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Config } from '../../src/config/config.ts';
 import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
-import { PRODUCER, type Checkpoint } from '../../src/pipeline/checkpoint.ts';
-import { compareTimestamps, hourName, hourOf, type Timestamp } from '../../src/core/time.ts';
+import { KafkaBus } from '../../src/bus/kafka/kafka.ts';
+import { systemClock } from '../../src/core/clock.ts';
+import { silentLog } from '../../src/ops/log.ts';
+import { PRODUCER, type Checkpoint, type GapRecord } from '../../src/pipeline/checkpoint.ts';
+import { compareTimestamps, hourName, hourOf } from '../../src/core/time.ts';
 import { RunProcess } from '../crash/run-process.ts';
 import { KafkaBroker, whyNoKafka } from '../kafka.ts';
-import { FORGETFUL, jumpTo, startMongo } from '../mongo.ts';
+import { FORGETFUL, forget, jumpTo, startMongo } from '../mongo.ts';
+import { clusterTime } from './change-stream.ts';
 import { readLake, snapshotLinesOf } from './lake-files.ts';
-import { mark } from './pipeline-run.ts';
+import { mark, PipelineRun } from './pipeline-run.ts';
 import { openWarehouse, silverFaults } from './silver-faults.ts';
 import { sluice } from './sluice.ts';
 import { until } from './until.ts';
@@ -53,20 +58,6 @@ describe.skipIf(absent !== null)('collections read whole beside a bus', () => {
     await client.db(db).collection<Document>(coll).insertMany(Array.from({ length: count }, (_, n) => ({ n, text: 'x'.repeat(100) }))); // prettier-ignore
   }
 
-  /** Every partition has all up to there, durable. */
-  async function reach(work: Workspace, at: Timestamp): Promise<void> {
-    for (let index = 0; index < PARTITIONS; index += 1) {
-      await until(
-        `partition ${index} has come so far`,
-        async () => {
-          const there = await checkpointOf(work, `p00${index}`);
-          return there !== null && compareTimestamps(there.watermark, at) >= 0;
-        },
-        WAIT_MS_MAX,
-      );
-    }
-  }
-
   async function checkpointOf(work: Workspace, scope: string): Promise<Checkpoint | null> {
     return await work.checkpoint(scope).catch(() => null);
   }
@@ -75,22 +66,165 @@ describe.skipIf(absent !== null)('collections read whole beside a bus', () => {
     await until('all that was to be read is read', async () => (await checkpointOf(work, PRODUCER!))?.snapshots.length === 0, WAIT_MS_MAX);
   }
 
-  /** Nobody runs. Seals, loads and proves: everything agrees, the source included. */
-  async function proven(work: Workspace, configFile: string, db: string, ...colls: readonly string[]): Promise<void> {
-    for (const command of [['seal'], ['load'], ['verify', '--lake', '--warehouse', '--source']]) {
-      const { code, out, err } = await sluice(configFile, ...command);
-      expect(code, `${command.join(' ')}: ${out}${err}`).toBe(0);
-    }
-    await using warehouse = await openWarehouse(join(work.folder, 'warehouse.duckdb'));
-    for (const coll of colls) expect(await silverFaults(warehouse, client, db, coll)).toEqual([]);
-  }
-
   async function stop(...processes: readonly RunProcess[]): Promise<void> {
     for (const process of processes) expect(await process.kill('SIGTERM'), process.stderr).toEqual({ code: 0, signal: null });
   }
 
-  it.each(['collection', 'document'])('are in silver with all that has happened since, shared out by %s', async (partitionBy) => {
-    const db = `whole_${partitionBy}`;
+  /** To the end of what there is, all in one process; a warehouse is loaded, too. */
+  async function runToTheEnd(config: Config): Promise<void> {
+    await new PipelineRun(config, { role: 'all', untilIdleMs: 200 }).done;
+  }
+
+  async function verified(work: Workspace, configFile: string, db: string, ...colls: readonly string[]): Promise<void> {
+    const { code, out, err } = await sluice(configFile, 'verify', '--lake', '--warehouse', '--source');
+    expect(code, `${out}${err}`).toBe(0);
+    await using warehouse = await openWarehouse(join(work.folder, 'warehouse.duckdb'));
+    for (const coll of colls) expect(await silverFaults(warehouse, client, db, coll)).toEqual([]);
+  }
+
+  /** In a gap: inserts, updates, deletes, a collection that goes and one that comes. */
+  async function changeAll(db: string): Promise<void> {
+    const a = client.db(db).collection<Document>('a');
+    await a.insertMany(Array.from({ length: 50 }, (_, n) => ({ inside: n })));
+    await a.updateMany({ n: { $lt: 50 } }, { $set: { inside: true } });
+    await a.deleteMany({ n: { $gte: 250 } });
+    await client.db(db).dropCollection('gone');
+    await fill(db, 'fresh', 10);
+  }
+
+  interface GapInStatus {
+    readonly from: string;
+    readonly to: string;
+    readonly repaired: string | null;
+  }
+
+  async function gapsIn(configFile: string): Promise<readonly GapInStatus[]> {
+    const { out, err } = await sluice(configFile, 'status', '--json');
+    expect(err).toBe('');
+    return (JSON.parse(out) as { gaps: GapInStatus[] }).gaps;
+  }
+
+  /** Producer and consumer run until the gaps are mended. */
+  async function mend(db: string, config: Config, isMended: () => Promise<boolean>): Promise<void> {
+    await using produce = new PipelineRun(config, { role: 'produce' });
+    await using consume = new PipelineRun(config, { role: 'consume' });
+    const alive = (): boolean => produce.stats.state !== 'failed' && consume.stats.state !== 'failed';
+    // Time passes in every partition, and is saved with what comes.
+    const pass = async (): Promise<void> => {
+      for (let n = 0; n < 8; n += 1) await client.db(db).collection<Document>(`time_${n}`).insertOne({ n }); // prettier-ignore
+      await systemClock.sleep(200);
+    };
+    await until('the gap is mended', async () => !alive() || (await isMended()) || (await pass()), WAIT_MS_MAX);
+    await produce.stop();
+    await consume.stop();
+  }
+
+  it('mend a gap in the history of MongoDB: silver is as the source is, and the gap is closed once all partitions are past it', async () => {
+    const db = 'source_gap';
+    await broker.createTopic(db, PARTITIONS);
+    await fill(db, 'a', 300);
+    await fill(db, 'gone', 20);
+    await using work = await Workspace.make();
+    const its = settings(db, { onHistoryLost: 'repair' });
+    const config = work.config(its);
+    const configFile = await work.writeConfig(its);
+    await runToTheEnd(config);
+    // In the topic, and in no partition's files yet, when the history is lost; and gone when it is read whole.
+    await fill(db, 'late', 5);
+    await new PipelineRun(config, { role: 'produce', untilIdleMs: 200 }).done;
+    await client.db(db).dropCollection('late');
+    await changeAll(db);
+    await forget(client, await clusterTime(client));
+    await client.db(db).collection<Document>('a').updateMany({ n: { $gte: 240 } }, { $set: { after: true } }); // prettier-ignore
+
+    const gaps = async (): Promise<readonly GapRecord[]> => (await checkpointOf(work, PRODUCER!))?.gaps ?? [];
+    await mend(db, config, async () => (await gaps()).some(({ repaired }) => repaired !== undefined));
+    await runToTheEnd(config);
+    await verified(work, configFile, db, 'a', 'gone', 'fresh', 'late');
+    const [{ from, to, repairAt }] = (await gaps()) as [GapRecord];
+    expect(compareTimestamps(from, to!)).toBeLessThan(0);
+    expect(compareTimestamps(to!, repairAt!)).toBeLessThanOrEqual(0);
+    expect(await gapsIn(configFile)).toMatchObject([{ repaired: expect.stringMatching(/Z$/) as string }]);
+  });
+
+  it('mend a gap in the topic, in all partitions that have one', async () => {
+    const db = 'topic_gap';
+    await broker.createTopic(db, PARTITIONS);
+    await fill(db, 'a', 300);
+    await fill(db, 'gone', 20);
+    await using work = await Workspace.make();
+    const its = settings(db, { onHistoryLost: 'repair' }, { partitionBy: 'document' });
+    const config = work.config(its);
+    const configFile = await work.writeConfig(its);
+    await runToTheEnd(config);
+    await changeAll(db);
+    await new PipelineRun(config, { role: 'produce', untilIdleMs: 200 }).done;
+    await forgetTopic(db);
+    await client.db(db).collection<Document>('a').updateMany({ n: { $gte: 240 } }, { $set: { after: true } }); // prettier-ignore
+
+    await mend(db, config, async () => {
+      const { mends = [] } = (await checkpointOf(work, PRODUCER!)) ?? {};
+      return mends.length === PARTITIONS && mends.every(({ repaired }) => repaired !== undefined);
+    });
+    await runToTheEnd(config);
+    await verified(work, configFile, db, 'a', 'gone', 'fresh');
+    expect((await work.checkpoint(PRODUCER)).gaps).toEqual([]);
+    const gaps = await gapsIn(configFile);
+    expect(gaps).toHaveLength(PARTITIONS);
+    for (const { from, to, repaired } of gaps) {
+      expect(Date.parse(from)).toBeLessThanOrEqual(Date.parse(to));
+      expect(repaired).toMatch(/Z$/);
+    }
+  });
+
+  /** As retention does it: nothing that was sent so far is there any more. */
+  async function forgetTopic(topic: string): Promise<void> {
+    const login = { kind: 'none' };
+    await using bus = new KafkaBus(
+      { url: `kafka://${broker.plain}/${topic}`, login, token: () => Promise.reject(new Error('none')) },
+      systemClock,
+      silentLog,
+    );
+    const ranges = await bus.ranges(new AbortController().signal);
+    const partitions = ranges.map(({ next }, partition) => ({ partition, offset: next }));
+    await broker.withAdmin(async (admin) => await admin.deleteRecords({ topics: [{ name: topic, partitions }] }));
+  }
+
+  it('are read when somebody asks: of a producer that runs, by way of the lake, and of one that does not', async () => {
+    const db = 'asked';
+    await broker.createTopic(db, PARTITIONS);
+    await fill(db, 'a', 300);
+    await fill(db, 'b', 30);
+    await client.db(db).createCollection('seen', { viewOn: 'a', pipeline: [] });
+    await using work = await Workspace.make();
+    const its = settings(db, { startAt: 'now' });
+    const config = work.config(its);
+    const configFile = await work.writeConfig(its);
+    const first = await sluice(configFile, 'snapshot', `${db}.a`);
+    expect([first.code, first.err]).toEqual([2, expect.stringContaining('has not begun yet')]);
+    await runToTheEnd(config);
+    {
+      await using produce = RunProcess.start(configFile, { args: ['--role', 'produce'] });
+      await using consume = RunProcess.start(configFile, { args: ['--role', 'consume'] });
+      await produce.said('reading changes');
+      await client.db(db).collection<Document>('a').deleteMany({ n: { $lt: 5 } }); // prettier-ignore
+      const { code, out, err } = await sluice(configFile, 'snapshot', `${db}.a`, `${db}.seen`);
+      expect([code, err]).toEqual([0, '']);
+      expect(out).toMatch(/^asked\.a: begun, about 295 documents\nasked\.seen: left out, .*view.*\n`sluice status` shows how far it is\.\n$/);
+      const nothing = await sluice(configFile, 'snapshot', 'nothing.*');
+      expect([nothing.code, nothing.err]).toEqual([2, expect.stringContaining('SLC-1420  This snapshot cannot be taken: the source has no such')]);
+      await nothingIsLeftToRead(work);
+      await stop(produce, consume);
+    }
+    const { code, out, err } = await sluice(configFile, 'snapshot', `${db}.b`);
+    expect([code, err]).toEqual([0, '']);
+    expect(out).toContain(`${db}.b: read whole, about 30 documents\n`);
+    await runToTheEnd(config);
+    await verified(work, configFile, db, 'a', 'b', 'c');
+  });
+
+  it('are in silver with all that has happened since', async () => {
+    const db = 'whole';
     await broker.createTopic(db, PARTITIONS);
     for (const [coll, count] of [
       ['a', 1_000],
@@ -99,7 +233,9 @@ describe.skipIf(absent !== null)('collections read whole beside a bus', () => {
     ] as const)
       await fill(db, coll, count);
     await using work = await Workspace.make();
-    const configFile = await work.writeConfig(settings(db, { snapshot: { maxBytesPerSecond: '100KiB' } }, { partitionBy }));
+    const its = settings(db, { snapshot: { maxBytesPerSecond: '100KiB' } });
+    const config = work.config(its);
+    const configFile = await work.writeConfig(its);
     await using produce = RunProcess.start(configFile, { args: ['--role', 'produce'] });
     await using consume = RunProcess.start(configFile, { args: ['--role', 'consume'] });
     await produce.said('reading changes');
@@ -118,9 +254,9 @@ describe.skipIf(absent !== null)('collections read whole beside a bus', () => {
       async () => (await readLake(work.lake)).has(`_sluice/shop/hours/${hourName(hourOf(to.t))}.json`),
       WAIT_MS_MAX,
     );
-    await reach(work, await mark(client, db, 'b'));
     await stop(produce, consume);
-    await proven(work, configFile, db, 'a', 'b', 'c');
+    await runToTheEnd(config);
+    await verified(work, configFile, db, 'a', 'b', 'c');
     const whole = snapshotLinesOf(await readLake(work.lake));
     const ends = whole.filter(({ event }) => event._meta.operationType === 'snapshotEnd').map(({ event }) => event._meta.ns.coll);
     expect(new Set(ends)).toEqual(new Set(['a', 'b', 'c']));

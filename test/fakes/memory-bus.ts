@@ -3,6 +3,8 @@
  */
 import { decodeBatches, sealBatch } from '../../src/bus/kafka/record-batch.ts';
 import type { Bus, BusMembership, BusMessage, BusReader, BusRecord, OffsetRange } from '../../src/core/bus.ts';
+import { SluiceError } from '../../src/core/error.ts';
+import { BUS_OFFSET_GONE } from '../../src/core/errors.ts';
 import type { MessageBatch } from '../../src/core/message-batch.ts';
 
 const WAIT_MS = 1;
@@ -10,6 +12,8 @@ const WAIT_MS = 1;
 export class MemoryBus implements Bus {
   readonly description = 'memory';
   readonly logs: BusMessage[][];
+  /** Messages before it are forgotten. */
+  first = 0n;
 
   constructor(partitions: number) {
     this.logs = Array.from({ length: partitions }, () => []);
@@ -22,7 +26,7 @@ export class MemoryBus implements Bus {
   }
 
   async ranges(): Promise<readonly OffsetRange[]> {
-    return this.logs.map((log) => ({ first: 0n, next: BigInt(log.length) }));
+    return this.logs.map((log) => ({ first: this.first, next: BigInt(log.length) }));
   }
 
   partitionOf(key: string, partitions: number): number {
@@ -37,6 +41,7 @@ export class MemoryBus implements Bus {
     return {
       read: async (offset) => {
         await new Promise((resolve) => setTimeout(resolve, WAIT_MS));
+        if (offset < this.first) throw new SluiceError(BUS_OFFSET_GONE, `partition ${partition}, offset ${offset}`);
         const log = this.logs[partition]!;
         const records = log.slice(Number(offset)).map((message, n) => recordOf(message, offset + BigInt(n)));
         return { records, next: BigInt(log.length) };

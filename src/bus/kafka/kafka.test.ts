@@ -185,6 +185,24 @@ describe.skipIf(absent !== null)('a topic', () => {
     expect(await readAll(made, 0, 3)).toEqual(['1', '2', '3']);
   });
 
+  it('has no member that was stopped while it joined', async () => {
+    const name = await topic(2);
+    const other = bus(name);
+    for (let n = 0; n < 3; n += 1) {
+      const stop = new AbortController();
+      const joining = other.join('stopped', () => {}, stop.signal);
+      await systemClock.sleep(n * 5);
+      stop.abort(new Error('stopped'));
+      await joining.then(
+        (membership) => membership[Symbol.asyncDispose](),
+        () => {},
+      );
+    }
+    const group = async (): Promise<unknown> =>
+      await broker.withAdmin(async (admin) => (await admin.describeGroups({ groups: ['stopped'] })).get('stopped')?.members.size);
+    expect((await group()) ?? 0).toBe(0);
+  });
+
   it('is shared by the members of a group, also after one has gone and after the broker was away', async () => {
     const name = await topic(4);
     const made = bus(name);

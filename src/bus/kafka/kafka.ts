@@ -23,6 +23,8 @@ const RETRIES = 2;
 /** Event Hubs may take its time; more than this is a connection that was lost in silence. */
 const REQUEST_MS_MAX = 30_000;
 const CONNECT_MS_MAX = 10_000;
+/** What a stop leaves to a place in a group that is just being taken, so that it can be given back. */
+const LEAVE_MS_MAX = 3_000;
 /**
  * Of a connection a broker takes one request after another, and reads the next only when it has answered: with one connection
  * for all partitions they would wait for each other.
@@ -94,10 +96,23 @@ export class KafkaBus implements Bus {
   }
 
   async join(group: string, onAssigned: (partitions: readonly number[]) => void, signal: AbortSignal): Promise<BusMembership> {
-    const options = { topic: this.#target.topic, group, onAssigned };
+    let isWanted = true;
+    const onJoined = (partitions: readonly number[]): void => {
+      if (isWanted) onAssigned(partitions);
+    };
+    const options = { topic: this.#target.topic, group, onAssigned: onJoined };
     const membership = new KafkaMembership((how) => this.#consumer(how), options, this.#clock, this.#log);
-    await unlessAborted(membership.join(), signal);
-    return membership;
+    const joining = membership.join();
+    try {
+      await unlessAborted(joining, signal);
+      return membership;
+    } catch (error) {
+      // A member that nobody knows of would keep its partitions from the others until its silence is noticed.
+      isWanted = false;
+      await within(joining, LEAVE_MS_MAX, this.#clock);
+      await membership[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -149,4 +164,11 @@ export class KafkaBus implements Bus {
       strict: true,
     };
   }
+}
+
+/** Until it has ended, one way or the other, or so long. */
+async function within(work: Promise<unknown>, ms: number, clock: Clock): Promise<void> {
+  const timer = new AbortController();
+  await Promise.race([work.catch(() => {}), clock.sleep(ms, timer.signal).catch(() => {})]);
+  timer.abort();
 }

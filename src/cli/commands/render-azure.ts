@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { SluiceError } from '../../core/error.ts';
 import { USAGE } from '../../core/errors.ts';
 import { wholeNumber } from '../args.ts';
-import { readConfigFor, type Io } from '../io.ts';
+import { loadConfigFor, type Io } from '../io.ts';
 import { deliver, outOptions, type OutFlags } from './rendered.ts';
 
 interface TerraformFlags extends OutFlags {
@@ -20,7 +20,7 @@ export function renderTerraformCommand(render: Command, io: Io): void {
     .option('--partitions <count>', 'partitions of the hub, for ever', wholeNumber(1, 32), 4)
     .addHelpText('after', '\nExample:\n  sluice render terraform --out infra/sluice\n')
     .action(async (flags: TerraformFlags, command: Command) => {
-      const config = await readConfigFor(io, command);
+      const config = await loadConfigFor(io, command);
       const { terraformFiles } = await import('../../app/render-azure.ts');
       const files = await terraformFiles(config, { partitions: flags.partitions });
       const where = { folder: flags.out ?? 'rendered/terraform', ours: /^(versions|variables|identity|lake|eventhubs|snowflake|outputs)\.tf$/ };
@@ -57,7 +57,7 @@ export function renderAdfCommand(render: Command, io: Io): void {
     .option('--to <url>', 'where the data flow writes to, with `--capture`')
     .addHelpText('after', '\nExample:\n  sluice render adf shop.orders shop.customers\n')
     .action(async (collections: string[], flags: AdfFlags, command: Command) => {
-      const config = await readConfigFor(io, command);
+      const config = await loadConfigFor(io, command);
       const { adfFiles } = await import('../../app/render-azure.ts');
       const { minute, lake = null, capture, to } = flags;
       if ((capture === undefined) !== (to === undefined))

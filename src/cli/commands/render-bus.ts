@@ -5,7 +5,7 @@ import type { EventHubsArgs } from '../../app/render-bus.ts';
 import { reasonOf, SluiceError } from '../../core/error.ts';
 import { USAGE } from '../../core/errors.ts';
 import { wholeNumber } from '../args.ts';
-import { readConfigFor, type Io } from '../io.ts';
+import { loadConfigFor, type Io } from '../io.ts';
 import { deliver, outOptions, type OutFlags } from './rendered.ts';
 
 interface EventHubsFlags extends OutFlags {
@@ -37,7 +37,7 @@ export function renderEventHubsCommand(render: Command, io: Io): void {
     .option('--capture <account/container>', 'Event Hubs Capture, to a container of a storage account in the same resource group')
     .addHelpText('after', '\nExample:\n  sluice render eventhubs --partitions 8 --units 2 --capture acmelake/capture\n')
     .action(async (flags: EventHubsFlags, command: Command) => {
-      const config = await readConfigFor(io, command);
+      const config = await loadConfigFor(io, command);
       const { eventHubsFiles } = await import('../../app/render-bus.ts');
       const { units, partitions, policies, retentionHours = null, capture = null } = flags;
       const sku = flags.tier === 'premium' ? 'Premium' : 'Standard';
@@ -81,7 +81,7 @@ export function renderAspCommand(render: Command, io: Io): void {
     .action(async (flags: AspFlags, command: Command) => {
       if ((flags.privateLink === undefined) !== (flags.region === undefined))
         throw new SluiceError(USAGE, '--private-link and --region go together', { next: 'Give both, or none for the public endpoint.' });
-      const config = await readConfigFor(io, command);
+      const config = await loadConfigFor(io, command);
       const { aspFiles } = await import('../../app/render-bus.ts');
       const { cluster, workspace } = flags;
       const privateLink =

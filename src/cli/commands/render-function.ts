@@ -3,7 +3,7 @@ import type { FunctionArgs, FunctionTemplate } from '../../app/render-function.t
 import { SluiceError } from '../../core/error.ts';
 import { USAGE } from '../../core/errors.ts';
 import { wholeNumber } from '../args.ts';
-import { readConfigFor, type Io } from '../io.ts';
+import { loadConfigFor, type Io } from '../io.ts';
 import { shellWords, unknownWord } from '../words.ts';
 import { deliver, outOptions, type OutFlags } from './rendered.ts';
 
@@ -37,7 +37,7 @@ export function renderFunctionCommand(render: Command, io: Io): void {
       '\nExamples:\n  sluice render function --timer "0 10 * * * * load" --timer "0 0 4 * * * verify"\n  sluice render function --template dump --template export\n',
     )
     .action(async (flags: FunctionFlags, own: Command) => {
-      const config = await readConfigFor(io, own);
+      const config = await loadConfigFor(io, own);
       const known = (line: string): readonly string[] => knownCommand(render.parent!, line);
       const args: FunctionArgs = {
         templates: flags.template,

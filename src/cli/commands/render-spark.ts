@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { readConfigFor, type Io } from '../io.ts';
+import { loadConfigFor, type Io } from '../io.ts';
 import { DEFAULT_PATTERN } from './reshape.ts';
 import { deliver, outOptions, type OutFlags } from './rendered.ts';
 
@@ -27,7 +27,7 @@ export function renderSparkCommand(render: Command, io: Io): void {
       '\nExample:\n  sluice render spark --from abfss://capture@acme.dfs.core.windows.net --staging abfss://staging@acme.dfs.core.windows.net/shop\n',
     )
     .action(async (flags: SparkFlags, own: Command) => {
-      const config = await readConfigFor(io, own);
+      const config = await loadConfigFor(io, own);
       const { from, staging, pattern, claims = null } = flags;
       const { sparkFiles } = await import('../../app/render-spark.ts');
       const files = await sparkFiles(config, { from, staging, claims, pattern });
