@@ -11,7 +11,7 @@ import { isObject, jsonText, parseJson } from '../core/extended-json.ts';
 import { OPERATIONS } from '../core/event.ts';
 import type { Lake } from '../core/lake.ts';
 import type { SealedLine } from '../core/ledger.ts';
-import { documentKeyOf, parseLine, textOf } from '../core/line.ts';
+import { documentIdOf, parseLine, textOf } from '../core/line.ts';
 import type { Namespace } from '../core/namespace.ts';
 import { Scratch } from '../core/scratch.ts';
 import { compareTimestamps, type Timestamp } from '../core/time.ts';
@@ -77,7 +77,7 @@ async function follow(lake: Lake, { base, events }: RestorePlan, options: Restor
       if (take(Buffer.from(event.buffer, event.byteOffset, event.byteLength))) count += 1;
     }
   };
-  for (const line of base.snapshot) await each(line, (bytes) => state.put(documentKeyOf(bytes) ?? '', textOf(bytes, 'fullDocument')));
+  for (const line of base.snapshot) await each(line, (bytes) => state.put(keyOf(bytes) ?? '', textOf(bytes, 'fullDocument')));
   for (const line of events) {
     await each(line, (bytes) => {
       const facts = parseLine(bytes);
@@ -88,9 +88,15 @@ async function follow(lake: Lake, { base, events }: RestorePlan, options: Restor
   return count;
 }
 
+/** By `_id` alone, whatever shard key the collection had at the time. */
+function keyOf(line: Buffer): string | null {
+  const id = documentIdOf(line);
+  return id === null ? null : `{"_id":${id}}`;
+}
+
 /** @returns whether it says something of a document */
 function applyEvent(state: State, bytes: Buffer, op: string, hasPostImages: boolean): boolean {
-  const key = documentKeyOf(bytes);
+  const key = keyOf(bytes);
   if (key === null) return false;
   if (op === 'insert' || op === 'replace') return state.put(key, textOf(bytes, 'fullDocument'));
   if (op === 'delete') return state.remove(key);
