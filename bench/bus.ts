@@ -1,7 +1,7 @@
 /**
  * MongoDB → Kafka → files, with mongod and the broker beside it: how many events a second one producer and one consumer carry,
  * each as `sluice run` starts it, and what each of the four processes does for an event. In the same run: a plain program of two
- * processes that does the same with the clients' own means, and a loop that only moves bytes (bus-plain.ts).
+ * processes that does the same with the clients' own means, two that carry the bytes of MongoDB's replies without looking at them, and a loop that only sends (bus-plain.ts).
  *
  * All have carried some events before, so that what is measured is neither the start nor the compiling. The producer is frozen
  * while the backlog is written, and carries it when it may go on.
@@ -10,6 +10,7 @@
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
 import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -22,17 +23,23 @@ import { RunProcess } from '../test/crash/run-process.ts';
 import { until } from '../test/e2e/until.ts';
 import { Workspace } from '../test/e2e/workspace.ts';
 import { KafkaBroker } from '../test/kafka.ts';
-import { cpuMs, insertDocuments, startServer, tokenOf } from './backlog.ts';
+import { cpuMs, documentOf, insertDocuments, startServer, tokenOf } from './backlog.ts';
 import type { PlainTask } from './bus-plain.ts';
-import { report, type Row } from './report.ts';
+import { percentile, report, type Row } from './report.ts';
 
 const EVENTS = Number(process.env['BENCH_EVENTS'] ?? 300_000);
-const WARM_EVENTS = Math.ceil(EVENTS / 5);
+/** Enough for the broker, whose compilers are at work until it has carried some hundred thousand. */
+const WARM_EVENTS = Math.ceil((EVENTS * 2) / 3);
 const BYTES_EVENTS = Math.min(EVENTS, 100_000);
 const PARTITIONS = 4;
 const COLLECTIONS = 8;
 const BYTES = 1_200;
 const POLL_MS = 50;
+const LIVE_RATES = [100, 1_000];
+const LIVE_MS = 5_000;
+const LIVE_POLL_MS = 2;
+const MARK = Buffer.from('"sentAt":');
+const COMMA = 0x2c;
 const NEWLINE = 0x0a;
 const MS_MAX = 120_000;
 const never = new AbortController().signal;
@@ -62,6 +69,7 @@ class Bench {
   readonly #partitionBy: string;
   #topics = 0;
   readonly rows: Row[] = [];
+  readonly live: Row[] = [];
 
   constructor(set: ReplicaSet, client: MongoClient, broker: KafkaBroker, partitionBy: string) {
     this.#set = set;
@@ -89,16 +97,55 @@ class Bench {
       await this.#backlog(producer.pid);
       const pids = { producer: producer.pid, consumer: consumer.pid };
       await this.#measure({ who: 'sluice', what: 'MongoDB → Kafka → files', pids, carried: written, from: WARM_EVENTS });
+      for (const perSecond of LIVE_RATES) await this.#live(lake, perSecond);
       await consumer.kill('SIGTERM');
     }
-    const from = await topic.sent();
+    const sentBefore = await topic.sent();
     await this.#backlog(producer.pid);
-    await this.#measure({ who: 'sluice', what: 'MongoDB → Kafka', pids: { producer: producer.pid }, carried: topic.sent, from });
+    await this.#measure({ who: 'sluice', what: 'MongoDB → Kafka', pids: { producer: producer.pid }, carried: topic.sent, from: sentBefore });
     await producer.kill('SIGTERM');
+    const from = await written();
     await using consumer = start('consume');
     await consumer.said('reading changes');
     const pids = { consumer: consumer.pid };
-    await this.#measure({ who: 'sluice', what: 'Kafka → files, its start included', pids, carried: written, from: WARM_EVENTS + EVENTS });
+    await this.#measure({ who: 'sluice', what: 'Kafka → files, its start included', pids, carried: written, from });
+  }
+
+  /** How long a change is on its way while nothing else waits: from the moment before it is sent to the one in which it is seen in its file. */
+  async #live(folder: string, perSecond: number): Promise<void> {
+    const lags: number[] = [];
+    const lines = new Lines(folder, (bytes) => {
+      const now = performance.now();
+      for (let at = bytes.indexOf(MARK); at >= 0; at = bytes.indexOf(MARK, at + 1)) {
+        const end = bytes.indexOf(COMMA, at);
+        // What a read has cut in two is left out.
+        if (end > 0) lags.push(now - Number.parseFloat(bytes.toString('latin1', at + MARK.length, end)));
+      }
+    });
+    const from = await lines.count();
+    lags.length = 0;
+    const collection = this.#client.db('bench').collection('events_0');
+    const begun = performance.now();
+    for (let sent = 0; sent < (perSecond * LIVE_MS) / 1000;) {
+      const due = Math.floor(((performance.now() - begun) * perSecond) / 1000) - sent;
+      if (due > 0) {
+        const sentAt = performance.now();
+        void collection.insertMany(Array.from({ length: due }, (_, i) => ({ sentAt, ...documentOf(sent + i, BYTES) })));
+        sent += due;
+      }
+      await systemClock.sleep(LIVE_POLL_MS);
+      await lines.count();
+    }
+    const all = from + (perSecond * LIVE_MS) / 1000;
+    await until('all of it is there', async () => (await lines.count()) >= all, MS_MAX);
+    lags.sort((a, b) => a - b);
+    this.live.push({
+      'shared out by': this.#partitionBy,
+      'inserts/s': perSecond,
+      'p50, ms': percentile(lags, 0.5),
+      'p99, ms': percentile(lags, 0.99),
+      'max, ms': lags.at(-1)!,
+    });
   }
 
   async plain(): Promise<void> {
@@ -106,15 +153,11 @@ class Bench {
     await using work = await Workspace.make();
     const token = await tokenOf(this.#client);
     const task = { broker: this.#broker.plain, topic: topic.name, uri: this.#set.uri, token, folder: work.folder, events: BYTES_EVENTS };
-    const lines = new Lines(work.folder);
-    const written = async (): Promise<number> => await lines.count();
+    await this.#pair('plain program', task, ['produce', 'consume']);
     {
-      await using consumer = Plain.start({ ...task, side: 'consume' });
-      await using producer = Plain.start({ ...task, side: 'produce' });
-      await this.#warmUp(written);
-      await this.#backlog(producer.pid);
-      const pids = { producer: producer.pid, consumer: consumer.pid };
-      await this.#measure({ who: 'plain program', what: 'MongoDB → Kafka → files', pids, carried: written, from: WARM_EVENTS });
+      await using raw = await this.#topic();
+      const ofNow = { ...task, topic: raw.name, token: await tokenOf(this.#client) };
+      await this.#pair('the bytes of MongoDB', ofNow, ['produceRaw', 'consumeRaw']);
     }
     for (const time of ['warm-up', 'measured']) {
       await using bare = await this.#topic();
@@ -124,6 +167,16 @@ class Bench {
       await this.#measure({ who: 'bytes only', what: 'the same records → Kafka', pids, carried: bare.sent, from: 0, events: BYTES_EVENTS });
       if (time === 'warm-up') this.rows.pop();
     }
+  }
+
+  async #pair(who: string, task: Omit<PlainTask, 'side'>, [produce, consume]: readonly [PlainTask['side'], PlainTask['side']]): Promise<void> {
+    await using consumer = Plain.start({ ...task, side: consume });
+    await using producer = Plain.start({ ...task, side: produce });
+    const carried = async (): Promise<number> => consumer.carried;
+    await this.#warmUp(carried);
+    await this.#backlog(producer.pid);
+    const pids = { producer: producer.pid, consumer: consumer.pid };
+    await this.#measure({ who, what: 'MongoDB → Kafka → files', pids, carried, from: WARM_EVENTS });
   }
 
   async #topic(): Promise<Topic> {
@@ -167,17 +220,22 @@ class Bench {
     const ms = performance.now() - begun;
     const perEvent = names.map((_, n) => ((spent[n]! - before[n]!) * 1000) / events);
     const columns = Object.fromEntries(names.map((name, n) => [`${name}, µs`, perEvent[n]!]));
+    const memory = { 'producer, MiB': rssMaxMiB(pids.producer), 'consumer, MiB': rssMaxMiB(pids.consumer) };
     const total = perEvent.reduce((sum, each) => sum + each, 0);
-    this.rows.push({ 'shared out by': this.#partitionBy, what, who, 'events/s': (events / ms) * 1000, ...columns, 'all, µs': total });
+    this.rows.push({ 'shared out by': this.#partitionBy, what, who, 'events/s': (events / ms) * 1000, ...columns, 'all, µs': total, ...memory });
   }
 }
 
 /** A process of {@link PlainTask}. */
 class Plain implements AsyncDisposable {
   readonly #child: ChildProcess;
+  #carried = 0;
 
   private constructor(child: ChildProcess) {
     this.#child = child;
+    child.on('message', (said) => {
+      if (typeof said === 'number') this.#carried = said;
+    });
   }
 
   static start(task: PlainTask): Plain {
@@ -186,6 +244,11 @@ class Plain implements AsyncDisposable {
 
   get pid(): number {
     return this.#child.pid!;
+  }
+
+  /** How many are in its file, durably. */
+  get carried(): number {
+    return this.#carried;
   }
 
   /** It has said that it could begin, and is told to. */
@@ -202,6 +265,13 @@ class Plain implements AsyncDisposable {
   }
 }
 
+/** The highest so far; of a process that has ended nobody knows it any more. */
+function rssMaxMiB(pid: number | undefined): number | string {
+  const file = `/proc/${pid}/status`;
+  if (pid === undefined || !existsSync(file)) return '';
+  return Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(file, 'utf8'))?.[1]) / 1024;
+}
+
 function ids(pid: number | undefined): readonly number[] {
   return pid === undefined ? [] : [pid];
 }
@@ -211,10 +281,12 @@ class Lines {
   readonly #folder: string;
   readonly #seen = new Map<string, number>();
   readonly #buffer = Buffer.alloc(1 << 20);
+  readonly #onNew: (bytes: Buffer) => void;
   #count = 0;
 
-  constructor(folder: string) {
+  constructor(folder: string, onNew: (bytes: Buffer) => void = () => {}) {
     this.#folder = folder;
+    this.#onNew = onNew;
   }
 
   async count(): Promise<number> {
@@ -229,6 +301,7 @@ class Lines {
       const { bytesRead } = await file.read(this.#buffer, 0, this.#buffer.length, at);
       if (bytesRead === 0) return;
       const bytes = this.#buffer.subarray(0, bytesRead);
+      this.#onNew(bytes);
       for (let from = bytes.indexOf(NEWLINE); from >= 0; from = bytes.indexOf(NEWLINE, from + 1)) this.#count += 1;
       at += bytesRead;
       this.#seen.set(path, at);
@@ -242,14 +315,17 @@ async function main(): Promise<void> {
   for (let n = 0; n < COLLECTIONS; n += 1) await client.db('bench').createCollection(`events_${n}`);
   await using broker = await KafkaBroker.start({ java: JAVA });
   const wanted = process.argv.slice(2);
-  const rows: Row[] = [];
+  const [rows, live]: [Row[], Row[]] = [[], []];
   for (const partitionBy of wanted.length > 0 ? wanted : ['collection', 'document']) {
     const bench = new Bench(set, client, broker, partitionBy);
     await bench.plain();
     await bench.sluice();
     rows.push(...bench.rows.toReversed());
+    live.push(...bench.live);
   }
   report('bus', rows);
+  console.log('');
+  report('bus, live', live);
 }
 
 await main();

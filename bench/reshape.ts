@@ -38,7 +38,7 @@ function messageOf(n: number): BusMessage {
     v: 1,
   };
   const line = `{"_meta":${JSON.stringify(meta)},"documentKey":{"_id":${n}},"fullDocument":{"_id":${n},"name":"customer ${n}","note":"${'x'.repeat(850)}"}}`;
-  const headers = { position, operationType: 'insert', ns: 'bench.events', at, clusterTime: `${second}.${n + 1}`, fingerprint: 'bench collection/1' };
+  const headers = { v: '1', fingerprint: 'bench collection/1', operationType: 'insert', ns: 'bench.events', clusterTime: `${second}.${n + 1}` };
   return { key: 'bench.events', value: Buffer.from(line), headers };
 }
 

@@ -24,6 +24,9 @@ import type {
   QueryArgs,
   RegistryReport,
   ReplaySummary,
+  RestoreArgs,
+  RestoreDocumentsArgs,
+  RestoreSummary,
   RetainArgs,
   SchemaArgs,
   SchemaReport,
@@ -52,6 +55,10 @@ export interface Control {
   dump(args: DumpArgs, signal: AbortSignal): Promise<DumpSummary>;
   retain(args: RetainArgs, signal: AbortSignal): Promise<RetainSummary>;
   erase(args: EraseArgs, signal: AbortSignal): Promise<EraseSummary>;
+  /** Into a table alone. */
+  restore(args: RestoreArgs, signal: AbortSignal): Promise<RestoreSummary>;
+  /** Out of the warehouse, as lines for whoever writes them (restore-lines.ts). */
+  restoreDocuments(args: RestoreDocumentsArgs, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
   load(args: LoadArgs, signal: AbortSignal): Promise<LoadSummary>;
   merge(args: MergeArgs, signal: AbortSignal): Promise<MergeSummary>;
   query(args: QueryArgs, signal: AbortSignal): Promise<QueryResult>;

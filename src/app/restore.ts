@@ -1,20 +1,26 @@
 /**
- * `sluice restore`: a collection as it was, out of the lake, into a file, into MongoDB, or into a table of the warehouse.
+ * `sluice restore`: a collection as it was, out of the lake or out of the warehouse, into a file, into MongoDB, or into a table of the
+ * warehouse.
  */
 import { randomUUID } from 'node:crypto';
 import { open, rename, rm, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { SluiceError } from '../core/error.ts';
-import { RESTORE_TARGET, USAGE } from '../core/errors.ts';
+import { RESTORE_MOMENT, RESTORE_NOTHING, RESTORE_TARGET, USAGE } from '../core/errors.ts';
 import { bsonOf, isObject, parseJson } from '../core/extended-json.ts';
 import { parseNamespace, type Namespace } from '../core/namespace.ts';
+import type { Lake } from '../core/lake.ts';
 import type { KeyedDocument, Warehouse } from '../core/warehouse.ts';
 import type { Config } from '../config/config.ts';
+import { silentLog } from '../ops/log.ts';
 import { restore, type RestoreTotals } from '../pipeline/restore.ts';
-import { shownMoment } from '../pipeline/restore-plan.ts';
-import { openLake } from './compose.ts';
+import { BronzeSource } from '../pipeline/restore-bronze.ts';
+import { LakeSource } from '../pipeline/restore-lake.ts';
+import { shownMoment, type RestorePlan } from '../pipeline/restore-plan.ts';
+import { openLake, openWarehouse } from './compose.ts';
 import { needWarehouse } from './load.ts';
-import type { CommandOptions, RestoreArgs, RestoreSummary } from './types.ts';
+import { documentLines, documentsIn } from './restore-lines.ts';
+import type { CommandOptions, RestoreArgs, RestoreDocumentsArgs, RestoreSummary } from './types.ts';
 
 const WRITE_CHARS = 1024 * 1024;
 
@@ -26,47 +32,142 @@ export async function restoreCollection(
   { log }: CommandOptions,
   signal: AbortSignal,
 ): Promise<RestoreSummary> {
-  const ns = collectionOf(args.collection);
-  const write = writerFor(config, args, cwd, { log }, signal);
-  await using lake = await openLake(config, { log });
-  const { fullDocument, mask } = config.source;
-  // Masked, an update does not tell all that it did: the document beside it does, if need be a little later.
-  const hasPostImages = fullDocument === 'required' || fullDocument === 'whenAvailable' || Object.keys(mask).length > 0;
-  const options = { pipeline: config.pipeline, ns, asOf: args.asOf, hasPostImages };
-  const totals: { end: RestoreTotals } = { end: { events: 0, documents: 0, erased: 0, unknown: [] } };
-  const table = await write(restore(lake, options, (end) => (totals.end = end), signal));
-  return { collection: args.into ?? args.collection, asOf: args.asOf, table, ...totals.end };
+  const target = targetOf(args, cwd);
+  await using lake = args.from === 'lake' ? await openLake(config, { log }) : null;
+  await using warehouse = args.from === 'warehouse' || target.kind === 'table' ? await needWarehouse(config, log) : null;
+  return await restoreInto(config, args, target, { lake, warehouse }, signal);
 }
 
-/** Takes all documents to where they belong. @returns the table that it has made */
-type Write = (documents: AsyncIterable<KeyedDocument>) => Promise<RestoreSummary['table']>;
+/** Of a run, which has both open: into a table alone. What is written elsewhere is for whoever asks to write. @throws as {@link restoreCollection} */
+export async function restoreWith(
+  config: Config,
+  args: RestoreArgs,
+  { lake, warehouse }: { readonly lake: Lake; readonly warehouse: Warehouse },
+  signal: AbortSignal,
+): Promise<RestoreSummary> {
+  if (!args.to.startsWith('table:'))
+    throw new SluiceError(USAGE, 'a run restores into tables alone', { next: 'Name one as in table:restored.orders.' });
+  return await restoreInto(config, args, targetOf(args, '/'), { lake: args.from === 'lake' ? lake : null, warehouse }, signal);
+}
+
+/** Of a run: the documents that the warehouse gives, as lines. What can be told before the first is thrown. */
+export async function restoredLines(
+  config: Config,
+  args: RestoreDocumentsArgs,
+  warehouse: Warehouse,
+  signal: AbortSignal,
+): Promise<AsyncIterable<Uint8Array>> {
+  const plan = await new BronzeSource(warehouse).plan(collectionOf(args.collection), args.asOf, signal);
+  const { documents, totals } = followed(config, plan, args.asOf, signal);
+  return documentLines(documents, totals);
+}
+
+/** The other end of {@link restoredLines}: into a file or MongoDB. */
+export async function writeRestored(args: RestoreArgs, cwd: string, lines: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<RestoreSummary> {
+  let totals = NONE;
+  const documents = documentsIn(lines, (end) => (totals = end));
+  await writeTo(targetOf(args, cwd), args, 'the warehouse', documents, null, signal);
+  return { collection: args.into ?? args.collection, asOf: args.asOf, from: args.from, table: null, ...totals };
+}
+
+/** @param using the lake when that is what is read, else the warehouse; the warehouse as well for a table */
+async function restoreInto(
+  config: Config,
+  args: RestoreArgs,
+  target: Target,
+  { lake, warehouse }: { readonly lake: Lake | null; readonly warehouse: Warehouse | null },
+  signal: AbortSignal,
+): Promise<RestoreSummary> {
+  const source = lake === null ? new BronzeSource(warehouse!) : new LakeSource(lake, config.pipeline);
+  const ns = collectionOf(args.collection);
+  const plan = await source.plan(ns, args.asOf, signal).catch(async (error: unknown) => {
+    throw lake === null ? error : await withOther(error, config, ns, args.asOf, warehouse, signal);
+  });
+  const { documents, totals } = followed(config, plan, args.asOf, signal);
+  const table = await writeTo(target, args, plan.from, documents, warehouse, signal);
+  return { collection: args.into ?? args.collection, asOf: args.asOf, from: args.from, table, ...totals() };
+}
+
+const NONE: RestoreTotals = { events: 0, documents: 0, erased: 0, unknown: [] };
+
+/** The documents of a plan; the totals are right after the last one. */
+function followed(
+  { source }: Config,
+  plan: RestorePlan,
+  asOf: RestoreArgs['asOf'],
+  signal: AbortSignal,
+): { readonly documents: AsyncIterable<KeyedDocument>; readonly totals: () => RestoreTotals } {
+  const { fullDocument, mask } = source;
+  // Masked, an update does not tell all that it did: the document beside it does, if need be a little later.
+  const hasPostImages = fullDocument === 'required' || fullDocument === 'whenAvailable' || Object.keys(mask).length > 0;
+  let totals = NONE;
+  return { documents: restore(plan, { asOf, hasPostImages }, (end) => (totals = end), signal), totals: () => totals };
+}
+
+/** What the lake does not reach back to the warehouse may have: then the error says so. */
+async function withOther(
+  error: unknown,
+  config: Config,
+  ns: Namespace,
+  asOf: RestoreArgs['asOf'],
+  open: Warehouse | null,
+  signal: AbortSignal,
+): Promise<unknown> {
+  if (!SluiceError.is(error, RESTORE_NOTHING, RESTORE_MOMENT) || config.warehouse === null) return error;
+  try {
+    // Somebody else may have it open, and then this is not known.
+    await using own = open === null ? await openWarehouse(config, silentLog) : null;
+    await new BronzeSource((open ?? own)!).plan(ns, asOf, signal);
+  } catch {
+    signal.throwIfAborted();
+    return error;
+  }
+  return new SluiceError(error.kind, error.message.slice(error.kind.title.length + 2), {
+    cause: error,
+    next: `The warehouse has that moment: add \`--from warehouse\`. ${error.next}`,
+  });
+}
+
+type Target =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'mongodb'; readonly uri: string; readonly ns: Namespace }
+  | { readonly kind: 'table'; readonly schema: string; readonly name: string };
 
 /** @throws USAGE, before anything is read */
-function writerFor(config: Config, args: RestoreArgs, cwd: string, { log }: CommandOptions, signal: AbortSignal): Write {
-  const { to, into } = args;
-  const plain =
-    (work: (documents: AsyncIterable<KeyedDocument>) => Promise<void>): Write =>
-    async (documents) => {
-      await work(documents);
-      return null;
-    };
-  if (to.startsWith('file:')) return plain((documents) => intoFile(resolve(cwd, to.slice('file:'.length)), documents));
+function targetOf({ to, into, collection }: RestoreArgs, cwd: string): Target {
+  if (to.startsWith('file:')) return { kind: 'file', path: resolve(cwd, to.slice('file:'.length)) };
+  if (/^mongodb(\+srv)?:\/\//.test(to)) return { kind: 'mongodb', uri: to, ns: collectionOf(into ?? collection) };
   if (to.startsWith('table:')) {
-    const table = tableOf(to.slice('table:'.length));
     if (into !== null) throw new SluiceError(USAGE, '`--into` is for MongoDB', { next: 'Name the table in `--to table:restored.orders`.' });
-    return async (documents) => {
-      await using warehouse = await needWarehouse(config, log);
-      return await intoTable(warehouse, table, args, documents, signal);
-    };
+    return { kind: 'table', ...tableOf(to.slice('table:'.length)) };
   }
-  if (/^mongodb(\+srv)?:\/\//.test(to))
-    return plain(async (documents) => {
-      const { insertInto } = await import('../source/mongo/insert.ts');
-      await insertInto(to, collectionOf(into ?? args.collection), asBson(documents), signal);
-    });
   throw new SluiceError(USAGE, '`--to` is neither a file nor a MongoDB nor a table', {
     next: 'Give file:./orders.ndjson, mongodb://host/ or table:restored.orders.',
   });
+}
+
+/** Takes all documents to where they belong. @returns the table that it has made */
+async function writeTo(
+  target: Target,
+  args: RestoreArgs,
+  from: string,
+  documents: AsyncIterable<KeyedDocument>,
+  warehouse: Warehouse | null,
+  signal: AbortSignal,
+): Promise<RestoreSummary['table']> {
+  if (target.kind === 'table') {
+    const { schema, name } = target;
+    const comment = (): string =>
+      `${args.collection} as of ${shownMoment(args.asOf)}, restored by sluice from ${from} at ${new Date().toISOString()}`;
+    const made = await warehouse!.makeTable({ schema, name, like: collectionOf(args.collection), comment }, documents, signal);
+    return { name: `${schema}.${name}`, columns: made.columns };
+  }
+  if (target.kind === 'file') await intoFile(target.path, documents);
+  else {
+    const { insertInto } = await import('../source/mongo/insert.ts');
+    await insertInto(target.uri, target.ns, asBson(documents), signal);
+  }
+  return null;
 }
 
 /** Into a schema of its own: those of sluice hold what sluice keeps in step. */
@@ -76,18 +177,6 @@ function tableOf(name: string): { readonly schema: string; readonly name: string
   if (parts === null)
     throw new SluiceError(USAGE, `${JSON.stringify(name)} is no table with its schema`, { next: 'Name it as in `--to table:restored.orders`.' });
   return { schema: parts[1]!, name: parts[2]! };
-}
-
-async function intoTable(
-  warehouse: Warehouse,
-  { schema, name }: { readonly schema: string; readonly name: string },
-  { collection, asOf }: RestoreArgs,
-  documents: AsyncIterable<KeyedDocument>,
-  signal: AbortSignal,
-): Promise<RestoreSummary['table']> {
-  const comment = (): string => `${collection} as of ${shownMoment(asOf)}, restored by sluice from the lake at ${new Date().toISOString()}`;
-  const made = await warehouse.makeTable({ schema, name, like: collectionOf(collection), comment }, documents, signal);
-  return { name: `${schema}.${name}`, columns: made.columns };
 }
 
 function collectionOf(name: string): Namespace {

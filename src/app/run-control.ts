@@ -15,6 +15,7 @@ import { listWith, readWith, replayWith } from './dead-letters.ts';
 import { discoverWith } from './discover.ts';
 import { dumpWith } from './dump.ts';
 import { eraseWith } from './erase.ts';
+import { restoredLines, restoreWith } from './restore.ts';
 import { retainWith } from './retain.ts';
 import { loadWith, mergeWith, setStatuses } from './load.ts';
 import { queryWith } from './query.ts';
@@ -44,6 +45,9 @@ import type {
   QueryArgs,
   RegistryReport,
   ReplaySummary,
+  RestoreArgs,
+  RestoreDocumentsArgs,
+  RestoreSummary,
   RetainArgs,
   SchemaArgs,
   SchemaReport,
@@ -138,6 +142,19 @@ export class RunControl implements Control {
     const summary = await eraseWith(config, args, { lake, warehouse, clock: systemClock, log: this.#log }, signal);
     this.#overviews.changed();
     return summary;
+  }
+
+  async restore(args: RestoreArgs, signal: AbortSignal): Promise<RestoreSummary> {
+    const { config, lake } = this.#running;
+    const { warehouse } = this.#loading();
+    this.#log.info({ collection: args.collection, from: args.from, to: args.to }, 'asked to restore');
+    return await restoreWith(config, args, { lake, warehouse }, signal);
+  }
+
+  async restoreDocuments(args: RestoreDocumentsArgs, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    const { warehouse } = this.#loading();
+    this.#log.info({ collection: args.collection }, 'asked for what a collection held');
+    return await restoredLines(this.#running.config, args, warehouse, signal);
   }
 
   load(args: LoadArgs, signal: AbortSignal): Promise<LoadSummary> {

@@ -153,11 +153,17 @@ export interface RestoreArgs {
   readonly to: string;
   /** With a connection string: another name; `null`: its own. */
   readonly into: string | null;
+  /** Where the lines are read. */
+  readonly from: 'lake' | 'warehouse';
 }
+
+/** Of the documents themselves, out of the warehouse. */
+export type RestoreDocumentsArgs = Pick<RestoreArgs, 'collection' | 'asOf'>;
 
 export interface RestoreSummary extends RestoreTotals {
   readonly collection: string;
   readonly asOf: Timestamp;
+  readonly from: RestoreArgs['from'];
   /** That was made, and its columns beside key and document. */
   readonly table: { readonly name: string; readonly columns: readonly string[] } | null;
 }

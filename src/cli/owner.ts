@@ -16,6 +16,8 @@ const SEATS: Readonly<Record<OwnerPath, readonly Seat[]>> = {
   '/api/dump': ['lake'],
   '/api/retain': ['warehouse', 'lake'],
   '/api/erase': ['warehouse', 'lake'],
+  '/api/restore': ['warehouse'],
+  '/api/restore-documents': ['warehouse'],
   '/api/load': ['warehouse'],
   '/api/merge': ['warehouse'],
   '/api/query': ['warehouse'],
@@ -29,13 +31,40 @@ const SEATS: Readonly<Record<OwnerPath, readonly Seat[]>> = {
 
 /** @typeParam T what the path answers with: the same as `here` gives */
 export async function askOwnerOr<T>(io: Io, config: Config, path: OwnerPath, body: object, here: () => Promise<T>): Promise<T> {
+  const { callOwner } = await import('../http/client.ts');
+  return await ownerOr(io, config, path, async (owner) => (await callOwner(owner, path, body, io.signal)) as T, here);
+}
+
+/**
+ * Does something with an answer of any length, which the owner need not give to its end.
+ * @returns `null`: nobody runs, so that it can be done here
+ */
+export async function streamOwnerOr<T>(
+  io: Io,
+  config: Config,
+  path: OwnerPath,
+  body: object,
+  work: (chunks: AsyncIterable<Uint8Array>) => Promise<T>,
+): Promise<T | null> {
+  const { streamOwner } = await import('../http/client.ts');
+  const left = new AbortController();
+  const signal = AbortSignal.any([io.signal, left.signal]);
+  const nobody = async (): Promise<null> => null;
+  try {
+    const chunks = await ownerOr(io, config, path, (owner) => streamOwner(owner, path, body, signal), nobody);
+    return chunks === null ? null : await work(chunks);
+  } finally {
+    left.abort();
+  }
+}
+
+async function ownerOr<T>(io: Io, config: Config, path: OwnerPath, ask: (owner: RunFile) => Promise<T>, here: () => Promise<T>): Promise<T> {
   const { readRunFile } = await import('../http/run-file.ts');
   let owner: RunFile | null = null;
   for (const seat of SEATS[path]) owner ??= await readRunFile(config, seat, io.env);
   if (owner === null) return here();
-  const { callOwner } = await import('../http/client.ts');
   try {
-    return (await callOwner(owner, path, body, io.signal)) as T;
+    return await ask(owner);
   } catch (error) {
     // Its pid is somebody else's by now, or it ends at this moment. If it lives after all, its lock keeps us out.
     if (SluiceError.is(error, OWNER_UNREACHABLE)) return here();

@@ -566,10 +566,17 @@ export const RESTORE_TARGET = defineError({
   title: 'The collection cannot be put there',
   next: 'Name a file or collection that does not exist yet; `--into` gives the collection another name.',
 });
+export const RESTORE_CHANGED = defineError({
+  code: 'SLC-1458',
+  exit: 1,
+  retry: false,
+  title: 'What a collection was to be given back from has gone meanwhile',
+  next: 'Nothing was written. Start it again: it says which moments are left.',
+});
 export const RESTORE_ROWS = defineError({
   code: 'SLC-1457',
   exit: 1,
-  retry: true,
+  retry: false,
   title: 'The table has not as many rows as documents were given back',
   next: 'No table was made. Start it again; another one may have been at work on a table of the same name.',
 });
@@ -624,6 +631,13 @@ export const BUS_OFFSET_GONE = defineError({
   retry: false,
   title: 'The topic no longer has the messages that come next',
   next: 'They were kept for too short a time, or the topic was made anew. The gap is recorded; start with `--accept-gap` to go on at the oldest message that is left.',
+});
+export const BUS_FORMAT = defineError({
+  code: 'SLC-1610',
+  exit: 1,
+  retry: false,
+  title: 'The messages in the topic have a form that this version of sluice does not know',
+  next: 'A later version of sluice has sent them. Run that version, or one after it, for consumers as well: consumers first, then the producer.',
 });
 export const BUS_LATE = defineError({
   code: 'SLC-1609',

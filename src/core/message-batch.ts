@@ -44,16 +44,6 @@ export class MessageHeaders {
     return this;
   }
 
-  /** A value that is a piece of something else. */
-  addPiece(name: string, source: Buffer, start: number, end: number): this {
-    this.#reserve(name.length * 3 + end - start + 2 * NUMBER_BYTES_MAX);
-    const at = writeNumber(this.bytes, writeText(this.bytes, this.length, name), end - start);
-    source.copy(this.bytes, at, start, end);
-    this.length = at + end - start;
-    this.count += 1;
-    return this;
-  }
-
   /** Those of another one, as they are. */
   addAll({ bytes, length, count }: MessageHeaders): this {
     this.#reserve(length);

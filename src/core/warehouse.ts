@@ -100,6 +100,26 @@ export interface QueryResult {
   readonly truncated: boolean;
 }
 
+/** What bronze says of a collection's history. Times of gaps and ends have seconds alone. */
+export interface BronzeHistory {
+  /** Lines of creations, drops and renames of it, and of drops of its database. */
+  readonly marks: readonly string[];
+  /** Those of which all files are loaded: the line that ends each, where its files lay, and how many rows bronze has of them. */
+  readonly snapshots: readonly { readonly end: string; readonly folder: string; readonly rows: number }[];
+  /** When others were renamed to it, or it was ended by an event whose line bronze does not have in its tables. */
+  readonly ends: readonly Timestamp[];
+  readonly gaps: readonly { readonly from: Timestamp; readonly to: Timestamp | null }[];
+  /** Rows before it are gone on purpose; `null`: none are. */
+  readonly from: Timestamp | null;
+  /**
+   * Everything before that time is loaded, of every collection: a rename brings documents from another one. `by` is the one that is loaded
+   * least far. `null`: nothing is known of it.
+   */
+  readonly until: { readonly at: Timestamp; readonly by: string } | null;
+  /** Rows of it were erased. */
+  readonly erased: boolean;
+}
+
 /** A document, and the text of its `documentKey`. */
 export interface KeyedDocument {
   readonly key: string;
@@ -177,6 +197,12 @@ export interface Warehouse extends AsyncDisposable {
    * @param at ISO 8601 @throws AS_OF_UNKNOWN, AS_OF_TABLES
    */
   asOf(sql: string, at: string): Promise<string>;
+  /** For `sluice restore`. */
+  history(ns: Namespace, signal: AbortSignal): Promise<BronzeHistory>;
+  /** Lines of a snapshot, in no order. @param folder where its files lay */
+  snapshotLines(ns: Namespace, folder: string, signal: AbortSignal): AsyncIterable<string>;
+  /** Lines of inserts, updates, replaces and deletes, by position. @param span `upTo` inclusive */
+  eventLines(ns: Namespace, span: { readonly after: string; readonly upTo: Timestamp }, signal: AbortSignal): AsyncIterable<string>;
   /**
    * A new table with these documents, all of them: nobody sees it before, and what fails leaves none. Read once; the first is asked for
    * before anybody else has to wait. @throws RESTORE_TARGET it is there already, RESTORE_ROWS

@@ -1,7 +1,7 @@
 /**
  * Asks the owner of a pipeline that runs on this machine.
  */
-import { request } from 'node:http';
+import { request, type IncomingMessage } from 'node:http';
 import { reasonOf, SluiceError } from '../core/error.ts';
 import { allErrors, OWNER_UNREACHABLE } from '../core/errors.ts';
 import type { RunFile } from './run-file.ts';
@@ -15,6 +15,8 @@ export type OwnerPath =
   | '/api/dump'
   | '/api/retain'
   | '/api/erase'
+  | '/api/restore'
+  | '/api/restore-documents'
   | '/api/load'
   | '/api/merge'
   | '/api/query'
@@ -31,18 +33,20 @@ export type OwnerPath =
  * @throws the owner's own SluiceError, or OWNER_UNREACHABLE
  */
 export async function callOwner(owner: RunFile, path: OwnerPath, body: object, signal: AbortSignal): Promise<unknown> {
-  const { status, text } = await send(owner, path, body, signal);
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new SluiceError(OWNER_UNREACHABLE, `${owner.url} answered ${status} with something that is not JSON`, { cause: error });
-  }
-  if (status === 200) return value;
-  throw asError(value, owner, status);
+  const answer = await begin(owner, path, body, signal);
+  const value = await valueOf(answer, owner, signal);
+  if (answer.statusCode === 200) return value;
+  throw asError(value, owner, answer.statusCode ?? 0);
 }
 
-function send(owner: RunFile, path: OwnerPath, body: object, signal: AbortSignal): Promise<{ status: number; text: string }> {
+/** The owner's answer as it comes, of any length. @throws as {@link callOwner}, also while it is read */
+export async function streamOwner(owner: RunFile, path: OwnerPath, body: object, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+  const answer = await begin(owner, path, body, signal);
+  if (answer.statusCode === 200) return chunksOf(answer, owner, signal);
+  throw asError(await valueOf(answer, owner, signal), owner, answer.statusCode ?? 0);
+}
+
+function begin(owner: RunFile, path: OwnerPath, body: object, signal: AbortSignal): Promise<IncomingMessage> {
   const reading = path === '/api/status';
   const payload = reading ? '' : JSON.stringify(body);
   const headers = {
@@ -50,26 +54,38 @@ function send(owner: RunFile, path: OwnerPath, body: object, signal: AbortSignal
     ...(reading ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }),
   };
   return new Promise((resolve, reject) => {
-    const fail = (error: unknown): void =>
-      reject(
-        signal.aborted
-          ? (signal.reason as Error)
-          : new SluiceError(OWNER_UNREACHABLE, `${owner.url} (process ${owner.pid}): ${reasonOf(error)}`, { cause: error }),
-      );
-    const call = request(`${owner.url}${path}`, { method: reading ? 'GET' : 'POST', headers, signal }, (answer) => {
-      const chunks: Buffer[] = [];
-      let bytes = 0;
-      answer.on('data', (chunk: Buffer) => {
-        bytes += chunk.length;
-        if (bytes > ANSWER_BYTES_MAX) answer.destroy(new Error(`the answer is larger than ${ANSWER_BYTES_MAX} bytes; use a smaller limit`));
-        else chunks.push(chunk);
-      });
-      answer.on('end', () => resolve({ status: answer.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }));
-      answer.on('error', fail);
-    });
-    call.on('error', fail);
+    const call = request(`${owner.url}${path}`, { method: reading ? 'GET' : 'POST', headers, signal }, resolve);
+    call.on('error', (error) => reject(failure(error, owner, signal)));
     call.end(payload);
   });
+}
+
+function failure(error: unknown, owner: RunFile, signal: AbortSignal): Error {
+  if (signal.aborted) return signal.reason as Error;
+  return new SluiceError(OWNER_UNREACHABLE, `${owner.url} (process ${owner.pid}): ${reasonOf(error)}`, { cause: error });
+}
+
+async function* chunksOf(answer: IncomingMessage, owner: RunFile, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  try {
+    yield* answer as AsyncIterable<Buffer>;
+  } catch (error) {
+    throw failure(error, owner, signal);
+  }
+}
+
+async function valueOf(answer: IncomingMessage, owner: RunFile, signal: AbortSignal): Promise<unknown> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of chunksOf(answer, owner, signal)) {
+    bytes += chunk.length;
+    if (bytes > ANSWER_BYTES_MAX) throw failure(new Error(`the answer is larger than ${ANSWER_BYTES_MAX} bytes; use a smaller limit`), owner, signal);
+    chunks.push(chunk);
+  }
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  } catch (error) {
+    throw new SluiceError(OWNER_UNREACHABLE, `${owner.url} answered ${answer.statusCode ?? 0} with something that is not JSON`, { cause: error });
+  }
 }
 
 function asError(value: unknown, owner: RunFile, status: number): SluiceError {

@@ -37,11 +37,14 @@ const MINUTE_MS = 60_000;
 const QUERY_ROWS_DEFAULT = 1000;
 const QUERY_ROWS_MAX = 1_000_000;
 const ENDPOINTS =
-  'There are GET /, /healthz, /readyz, /metrics, /api/{status,overview,events,files,dead-letters}, and POST /api/{seal,snapshot,dump,retain,erase,load,merge,query,verify,pause,resume,discover,collections,schema,dead-letter,replay}.';
+  'There are GET /, /healthz, /readyz, /metrics, /api/{status,overview,events,files,dead-letters}, and POST /api/{seal,snapshot,dump,retain,erase,restore,restore-documents,load,merge,query,verify,pause,resume,discover,collections,schema,dead-letter,replay}.';
 const HOURS_MAX = 10_000_000;
 const SAMPLE_MAX = 10_000;
+/** Of both halves of a cluster time. */
+const ORDINAL_MAX = 2 ** 32 - 1;
 
 const hour = z.int().min(0).max(HOURS_MAX);
+const moment = z.strictObject({ t: z.int().min(0).max(ORDINAL_MAX), i: z.int().min(0).max(ORDINAL_MAX) });
 const collections = z.array(z.string().min(1)).max(10_000).default([]);
 const BODIES = {
   load: z.strictObject({ hours: z.strictObject({ from: hour, to: hour }).nullable().default(null) }),
@@ -66,6 +69,14 @@ const BODIES = {
       .default(null),
     dryRun: z.boolean().default(false),
   }),
+  restore: z.strictObject({
+    collection: z.string().min(1),
+    asOf: moment,
+    to: z.string().startsWith('table:'),
+    into: z.null().default(null),
+    from: z.enum(['lake', 'warehouse']).default('lake'),
+  }),
+  restoreDocuments: z.strictObject({ collection: z.string().min(1), asOf: moment }),
   merge: z.strictObject({ collections, rebuild: z.boolean().default(false) }),
   query: z.strictObject({
     sql: z.string().min(1),
@@ -112,6 +123,11 @@ export function makeRoutes(options: RoutesOptions): Hono {
   app.post('/api/retain', async (c) => c.json(scrubbed(await control.retain(await body(c, BODIES.retain), c.req.raw.signal), scrub)));
   // What is erased is named by whoever asks, and told to nobody else.
   app.post('/api/erase', async (c) => c.json(await control.erase(await body(c, BODIES.erase), c.req.raw.signal)));
+  app.post('/api/restore', async (c) => c.json(await control.restore(await body(c, BODIES.restore), c.req.raw.signal)));
+  app.post('/api/restore-documents', async (c) => {
+    const lines = await control.restoreDocuments(await body(c, BODIES.restoreDocuments), c.req.raw.signal);
+    return c.body(streamOf(lines), 200, { 'content-type': 'application/x-ndjson' });
+  });
   app.post('/api/load', async (c) => c.json(scrubbed(await control.load(await body(c, BODIES.load), c.req.raw.signal), scrub)));
   app.post('/api/merge', async (c) => c.json(scrubbed(await control.merge(await body(c, BODIES.merge), c.req.raw.signal), scrub)));
   // What is in the documents is the answer itself: nothing is taken out of it.
@@ -137,6 +153,19 @@ export function makeRoutes(options: RoutesOptions): Hono {
     return problem(c, options, known, statusOf(known, c));
   });
   return app;
+}
+
+/** Read on only as fast as whoever asks takes it; given up when he goes. */
+function streamOf(chunks: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+  const iterator = chunks[Symbol.asyncIterator]();
+  return new ReadableStream({
+    pull: async (controller) => {
+      const { done, value } = await iterator.next();
+      if (done === true) controller.close();
+      else controller.enqueue(value);
+    },
+    cancel: async () => void (await iterator.return?.()),
+  });
 }
 
 function answer(c: Context, wrong: string | null): Response {

@@ -4,15 +4,19 @@ import type { Control } from '../app/control.ts';
 import type { Abilities } from '../app/overview-types.ts';
 import type { QueryArgs } from '../app/types.ts';
 import { SluiceError } from '../core/error.ts';
-import { GAP_OPEN, HTTP_FAILED, LAKE_FULL, LAKE_OWNED, OWNER_UNREACHABLE, WAREHOUSE_QUERY } from '../core/errors.ts';
+import { GAP_OPEN, HTTP_FAILED, LAKE_FULL, LAKE_OWNED, OWNER_UNREACHABLE, RESTORE_CHANGED, WAREHOUSE_QUERY } from '../core/errors.ts';
 import { silentLog } from '../ops/log.ts';
 import { newStats } from '../ops/stats.ts';
-import { callOwner } from './client.ts';
+import type { KeyedDocument } from '../core/warehouse.ts';
+import { documentLines, documentsIn } from '../app/restore-lines.ts';
+import type { RestoreTotals } from '../pipeline/restore.ts';
+import { callOwner, streamOwner } from './client.ts';
 import { LISTENERS_MAX } from './live.ts';
 import { startHttp, type HttpServer } from './server.ts';
 
 const TOKEN = 'the-token-of-this-run';
 const none = { parts: 0 };
+const TOTALS = { events: 3, documents: 2, erased: 0, unknown: [] };
 
 /** Records what it is asked and answers with it. */
 class Recorder implements Control {
@@ -38,6 +42,14 @@ class Recorder implements Control {
   dump: Control['dump'] = (args) => this.#note('dump', args, { ok: true, dumps: [] });
   erase: Control['erase'] = (args) => this.#note('erase', args, none);
   retain: Control['retain'] = (args) => this.#note('retain', args, none);
+  restore: Control['restore'] = (args) => this.#note('restore', args, none);
+  restoreDocuments: Control['restoreDocuments'] = (args) =>
+    this.#note(
+      'restore-documents',
+      args,
+      documentLines(this.documents(), () => TOTALS),
+    );
+  documents: () => AsyncGenerator<KeyedDocument> = async function* () {};
   load: Control['load'] = (args) => this.#note('load', args, none);
   merge: Control['merge'] = (args) => this.#note('merge', args, none);
   verify: Control['verify'] = (args) => this.#note('verify', args, { ok: true, checks: [] });
@@ -246,6 +258,7 @@ describe('control', () => {
     await post('/api/dump', { collections: ['shop.*'] });
     await post('/api/retain', {});
     await post('/api/erase', { request: { collections: ['shop.a'], keys: ['7'], by: 'ann' } });
+    await post('/api/restore', { collection: 'shop.a', asOf: { t: 7, i: 1 }, to: 'table:r.a' });
     await post('/api/load', { hours: { from: 1, to: 2 } });
     await post('/api/load', {});
     await post('/api/merge', { collections: ['shop.*'], rebuild: true });
@@ -271,6 +284,7 @@ describe('control', () => {
       ['dump', { collections: ['shop.*'], hour: null, layout: null, content: null }],
       ['retain', { dryRun: false }],
       ['erase', { request: { collections: ['shop.a'], keys: ['7'], where: [], by: 'ann', reason: null }, dryRun: false }],
+      ['restore', { collection: 'shop.a', asOf: { t: 7, i: 1 }, to: 'table:r.a', into: null, from: 'lake' }],
       ['load', { hours: { from: 1, to: 2 } }],
       ['load', { hours: null }],
       ['merge', { collections: ['shop.*'], rebuild: true }],
@@ -302,6 +316,8 @@ describe('control', () => {
     ['/api/query', '{"sql":"x","limt":5}', 'limt'],
     ['/api/load', '{"hours":{"from":-1,"to":2}}', 'hours.from'],
     ['/api/seal', '[]', 'the body'],
+    // A file would be one of the machine that runs it.
+    ['/api/restore', '{"collection":"a.b","asOf":{"t":1,"i":1},"to":"file:./x"}', 'to'],
   ])('says what is wrong with a body: %s %s', async (path, body, words) => {
     const { status, text } = await ask('POST', path, bearer, body);
     expect(status).toBe(400);
@@ -397,6 +413,47 @@ describe('a command that asks the owner', () => {
       message: control.fail.message,
       next: 'Mend it.',
     });
+  });
+
+  it('gets documents as they come, and how it ended', async () => {
+    const args = { collection: 'shop.a', asOf: { t: 7, i: 1 } };
+    const doc = (id: number): KeyedDocument => ({ key: `{"_id":${id}}`, doc: `{"_id":${id},"text":"\\u00e9\\n\\"","n":1.10}` });
+    const ends: RestoreTotals[] = [];
+    const read = async (): Promise<KeyedDocument[]> => {
+      const got: KeyedDocument[] = [];
+      const lines = await streamOwner(owner(), '/api/restore-documents', args, never);
+      for await (const each of documentsIn(lines, (end) => ends.push(end))) got.push(each);
+      return got;
+    };
+    control.documents = async function* () {
+      yield* [doc(1), doc(2)];
+    };
+    expect(await read()).toEqual([doc(1), doc(2)]);
+    expect(ends).toEqual([TOTALS]);
+    expect(control.asked).toEqual([['restore-documents', args]]);
+    // More than is held at one time, and then an error of the one that gives them.
+    const error = new SluiceError(RESTORE_CHANGED, 'rows are gone', { next: 'Again.' });
+    let given = 0;
+    control.documents = async function* () {
+      for (; given < 50_000; given += 1) yield doc(given);
+      throw error;
+    };
+    await expect(read()).rejects.toMatchObject({ kind: RESTORE_CHANGED, message: error.message, next: 'Again.' });
+    expect([given, ends.length]).toEqual([50_000, 1]);
+    control.fail = new SluiceError(RESTORE_CHANGED, 'at once');
+    await expect(read()).rejects.toMatchObject({ kind: RESTORE_CHANGED });
+  });
+
+  it('does not take documents for all of them when their giver has gone', async () => {
+    const cut = async function* (): AsyncGenerator<Uint8Array> {
+      yield Buffer.from('["1","{}"]\n["2",');
+    };
+    const got: KeyedDocument[] = [];
+    const read = async (): Promise<void> => {
+      for await (const each of documentsIn(cut(), () => got.push({ key: 'end', doc: '' }))) got.push(each);
+    };
+    await expect(read()).rejects.toMatchObject({ kind: OWNER_UNREACHABLE });
+    expect(got).toEqual([{ key: '1', doc: '{}' }]);
   });
 
   it('says so when nobody is there', async () => {

@@ -4,13 +4,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeBatches, sealBatch } from '../bus/kafka/record-batch.ts';
-import { BUS_MESSAGE } from '../core/errors.ts';
+import type { BusRecord } from '../core/bus.ts';
+import { BUS_FORMAT, BUS_MESSAGE } from '../core/errors.ts';
 import { EventBatchBuilder } from '../core/event-batch.ts';
 import { OPERATIONS, asPosition } from '../core/event.ts';
 import { BATCH_HEAD_BYTES, MessageBatch } from '../core/message-batch.ts';
 import { MemoryStore, openMemoryLake } from '../lake/memory/memory.ts';
 import { SEED } from '../../test/seed.ts';
-import { MessageEncoder, receive } from './bus-message.ts';
+import { MessageEncoder, receive, streamName } from './bus-message.ts';
 import { readFile } from './read-file.ts';
 
 const MESSAGE_BYTES_MAX = 2_000;
@@ -27,6 +28,14 @@ const event = fc.record({
   id: fc.oneof(fc.string(), fc.constant('i'.repeat(1_500))),
   bytes: fc.oneof(fc.nat(300), fc.integer({ min: 1_000, max: 3_000 })),
 });
+
+/** As a source gives it, and what the producer puts behind it. */
+const FINGERPRINT = `6b0147bd1f3c5a0012345678 6.0 ${'d'.repeat(64)} whole collection/4`;
+const HEADERS = { v: '1', fingerprint: 'f', clusterTime: '1795248000.1', operationType: 'insert', ns: 'd.c' };
+
+function recordOf(headers: Readonly<Record<string, string>>, line = '{"_meta":{"position":"p"}}'): BusRecord {
+  return decodeBatches(sealBatch(MessageBatch.of([{ key: 'k', value: Buffer.from(line), headers }]), SENDER, 0)).records[0]!;
+}
 
 describe('an event that goes over a bus', () => {
   it.each(['collection', 'document'] as const)(
@@ -48,7 +57,7 @@ describe('an event that goes over a bus', () => {
           const batch = builder.build();
           const encoder = new MessageEncoder({
             pipeline: 'p',
-            fingerprint: 'f 4',
+            fingerprint: FINGERPRINT,
             partitionBy,
             messageBytesMax: MESSAGE_BYTES_MAX,
             partitionOf: (key) => key.length % 4,
@@ -75,11 +84,20 @@ describe('an event that goes over a bus', () => {
             else expect(key).toBe(JSON.stringify({ _id: id }));
             const received = receive(record!, 'here');
             const at = { t: T0 + second, i: ordinal };
-            expect(received).toMatchObject({ kind: 'event', fingerprint: 'f 4', position: asPosition(position), at, op, ns: { db: 'd', coll } });
+            expect(received).toMatchObject({
+              kind: 'event',
+              fingerprint: streamName(FINGERPRINT),
+              position: asPosition(position),
+              at,
+              op,
+              ns: { db: 'd', coll },
+            });
             if (received.kind !== 'event') return;
             const there = received.claim === null ? received.line : (await readFile(lake, received.claim, never)).subarray(0, -1);
             expect(there.toString()).toBe(line.slice(0, -1));
-            expect(record!.header('at')).toBe(new Date((T0 + second) * 1000).toISOString());
+            // What a message takes beside its line is kept short, whatever the stream is called.
+            const own = record!.headers().filter(([name]) => !['ns', 'claim', 'position'].includes(name));
+            expect(own.reduce((sum, [name, value]) => sum + name.length + value!.length, 0)).toBeLessThan(120);
           }
         }),
         { seed: SEED, numRuns: 60 },
@@ -88,9 +106,31 @@ describe('an event that goes over a bus', () => {
   );
 
   it.each(['1795248000', '1795248000.', '.1', '1795248000.1x', '-1.1', ''])('is refused with the cluster time %j', (clusterTime) => {
-    const headers = { fingerprint: 'f', position: 'p', clusterTime, operationType: 'insert', ns: 'd.c' };
-    const value = Buffer.from('{"_meta":{"position":"p"}}');
-    const [record] = decodeBatches(sealBatch(MessageBatch.of([{ key: 'k', value, headers }]), SENDER, 0)).records;
-    expect(() => receive(record!, 'here')).toThrow(expect.objectContaining({ kind: BUS_MESSAGE }) as Error);
+    expect(() => receive(recordOf({ ...HEADERS, clusterTime }), 'here')).toThrow(expect.objectContaining({ kind: BUS_MESSAGE }) as Error);
+  });
+
+  it.each(['{"_meta":{"position":""}}', '{"_meta":{"position":"p', '{"_meta":{"Position":"p"}}', '', 'no line'])(
+    'is refused with the line %j',
+    (line) => {
+      expect(() => receive(recordOf(HEADERS, line), 'here')).toThrow(expect.objectContaining({ kind: BUS_MESSAGE }) as Error);
+    },
+  );
+
+  it('is put aside without a version, and ends the reading with one that is not known', () => {
+    expect(receive(recordOf(HEADERS), 'here')).toMatchObject({ kind: 'event', position: 'p' });
+    const { v: _, ...others } = HEADERS;
+    expect(() => receive(recordOf(others), 'here')).toThrow(expect.objectContaining({ kind: BUS_MESSAGE }) as Error);
+    expect(() => receive(recordOf({ ...HEADERS, v: '2' }), 'here')).toThrow(expect.objectContaining({ kind: BUS_FORMAT }) as Error);
+  });
+});
+
+describe('the name of a stream', () => {
+  it('is short, the same for the same, and says how the topic is shared out', () => {
+    const name = streamName(FINGERPRINT);
+    expect(name).toMatch(/^[0-9a-f]{16} collection\/4$/);
+    expect(streamName(name)).toBe(name);
+    expect(streamName(FINGERPRINT.replace('6.0', '7.0'))).not.toBe(name);
+    expect(streamName(FINGERPRINT.replace('/4', '/5'))).toBe(name.replace('/4', '/5'));
+    expect(streamName('A document/2')).toBe('A document/2');
   });
 });

@@ -10,7 +10,7 @@ const never = new AbortController().signal;
 
 function watermark(day: string): BusMessage {
   const at = `${Date.parse(`${day}T12:00:00Z`) / 1000}.1`;
-  return { key: '', value: new Uint8Array(), headers: { watermark: at, clusterTime: at, position: 'p', fingerprint: 'f' } };
+  return { key: '', value: new Uint8Array(), headers: { v: '1', watermark: at, clusterTime: at, position: 'p', fingerprint: 'f' } };
 }
 
 describe('lines that were too large for the bus', () => {

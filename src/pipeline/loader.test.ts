@@ -73,6 +73,14 @@ class FakeWarehouse implements Warehouse {
     throw new Error('nobody erases here');
   }
 
+  async history(): Promise<never> {
+    throw new Error('nobody restores here');
+  }
+
+  async *snapshotLines(): AsyncGenerator<never> {}
+
+  async *eventLines(): AsyncGenerator<never> {}
+
   async makeTable(): Promise<never> {
     throw new Error('nobody restores here');
   }

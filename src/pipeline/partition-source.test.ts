@@ -13,7 +13,7 @@ import { MemoryStore, openMemoryLake } from '../lake/memory/memory.ts';
 import { silentLog } from '../ops/log.ts';
 import { newStats } from '../ops/stats.ts';
 import { checkpointPath, encodeCheckpoint, newCheckpoint, PRODUCER } from './checkpoint.ts';
-import { BUS_LATE, BUS_MESSAGE } from '../core/errors.ts';
+import { BUS_FORMAT, BUS_LATE, BUS_MESSAGE } from '../core/errors.ts';
 import { readForeign } from '../bus/foreign/foreign.ts';
 import { Consume, type ConsumeOptions } from './consume.ts';
 
@@ -24,7 +24,7 @@ function event(stream: string, second: number, id = second): BusMessage {
   const position = `${stream === 'A' ? 'f' : '0'}${String(second).padStart(6, '0')}${id}`;
   const meta = { position, operationType: 'insert', ns: { db: 'd', coll: 'c' }, clusterTime: { $timestamp: { t: T0 + second, i: 1 } } };
   const value = Buffer.from(`{"_meta":${JSON.stringify(meta)},"documentKey":{"_id":${id}}}`);
-  const headers = { position, operationType: 'insert', ns: 'd.c', at: '', clusterTime: `${T0 + second}.1`, fingerprint: stream };
+  const headers = { v: '1', fingerprint: stream, operationType: 'insert', ns: 'd.c', clusterTime: `${T0 + second}.1` };
   return { key: 'd.c', value, headers };
 }
 
@@ -32,7 +32,7 @@ function watermark(stream: string, second: number): BusMessage {
   return {
     key: '',
     value: Buffer.alloc(0),
-    headers: { watermark: `${T0 + second}.1`, position: '', clusterTime: `${T0 + second}.1`, fingerprint: stream },
+    headers: { v: '1', watermark: `${T0 + second}.1`, position: '', clusterTime: `${T0 + second}.1`, fingerprint: stream },
   };
 }
 
@@ -117,6 +117,14 @@ describe('a partition', () => {
 
   it('drops what comes after a watermark that covers it', async () => {
     expect(await consumed([one, two, watermark('A', 4), event('B', 3), two, five])).toEqual([1, 2, 5]);
+  });
+
+  it('ends at messages of a later sluice, which are not put aside', async () => {
+    const later: BusMessage = { ...two, headers: { ...two.headers, v: '2' } };
+    const store = new MemoryStore();
+    const run = consumedInto(store, { foreign: null, onBadMessage: 'deadLetter' }, [[one, later, five]]);
+    await expect(run).rejects.toMatchObject({ kind: BUS_FORMAT });
+    expect([...store.files.keys()].filter((path) => path.includes('/dead-letters/'))).toEqual([]);
   });
 });
 

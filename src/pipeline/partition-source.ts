@@ -21,7 +21,7 @@ import type { Namespace } from '../core/namespace.ts';
 import type { Source, SourceIdentity, StartAt } from '../core/source.ts';
 import { compareTimestamps, laterTimestamp, type Timestamp } from '../core/time.ts';
 import type { PipelineStats } from '../ops/stats.ts';
-import { REPLAYED, receive, receiveForeign, type Received } from './bus-message.ts';
+import { REPLAYED, receive, receiveForeign, streamName, type Received } from './bus-message.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { putDeadLetter } from './dead-letters.ts';
 import { readFile } from './read-file.ts';
@@ -82,7 +82,7 @@ export class PartitionSource implements Source {
     this.#checkpoint = await this.#options.checkpoint();
     const next = await this.#peek(this.#next, signal);
     const known = this.#checkpoint?.fingerprint;
-    this.#fingerprint = next?.fingerprint ?? (known === undefined || known === '' ? producer.fingerprint : known.slice(PREFIX.length));
+    this.#fingerprint = next?.fingerprint ?? (known === undefined || known === '' ? streamName(producer.fingerprint) : known.slice(PREFIX.length));
     return { fingerprint: `${PREFIX}${this.#fingerprint}`, description: `partition ${index} of ${bus.description}` };
   }
 
@@ -162,7 +162,7 @@ export class PartitionSource implements Source {
     return resume === null ? BigInt(producer.bus!.from[index]!) : offsetOf(resume);
   }
 
-  /** `null`: nothing that happened. @throws BUS_MESSAGE */
+  /** `null`: nothing that happened. @throws BUS_MESSAGE, BUS_FORMAT */
   #receive(record: BusRecord): Received | null {
     const { bus, index, foreign } = this.#options;
     const where = `${bus.description}, partition ${index}`;

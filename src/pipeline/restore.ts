@@ -1,5 +1,5 @@
 /**
- * A collection as it was at a moment, out of the lake alone.
+ * A collection as it was at a moment, out of the lines that the lake or the warehouse has of it.
  *
  * Events are followed in order from where the state began (restore-plan.ts). What an update did is done to the document that
  * is there: the document beside an event may have been looked up later. Documents wait in a file that is not kept
@@ -9,20 +9,14 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { join } from 'node:path';
 import { isObject, jsonText, parseJson } from '../core/extended-json.ts';
 import { OPERATIONS } from '../core/event.ts';
-import type { Lake } from '../core/lake.ts';
-import type { SealedLine } from '../core/ledger.ts';
 import { documentIdOf, parseLine, textOf } from '../core/line.ts';
-import type { Namespace } from '../core/namespace.ts';
 import { Scratch } from '../core/scratch.ts';
 import { compareTimestamps, type Timestamp } from '../core/time.ts';
 import type { KeyedDocument } from '../core/warehouse.ts';
-import { sealedEvents } from './event-files.ts';
-import { planRestore, type RestorePlan } from './restore-plan.ts';
+import type { RestorePlan } from './restore-plan.ts';
 import { applyUpdate } from './restore-update.ts';
 
 export interface RestoreOptions {
-  readonly pipeline: string;
-  readonly ns: Namespace;
   /** Inclusive. */
   readonly asOf: Timestamp;
   /** The document beside an update is that of the moment of the change (a post-image): it is taken as it is. */
@@ -33,9 +27,9 @@ export interface RestoreTotals {
   /** Events that were followed, and rows of the snapshot that they began with. */
   readonly events: number;
   readonly documents: number;
-  /** Lines that were erased since: what they said is not given back. */
-  readonly erased: number;
-  /** Keys of documents of which the lake holds no content at that moment (lines over `lake.maxLineBytes`). */
+  /** Lines that were erased since: what they said is not given back. `null`: some were, and nobody knows how many. */
+  readonly erased: number | null;
+  /** Keys of documents of which nobody holds the content at that moment (lines over `lake.maxLineBytes`). */
   readonly unknown: readonly string[];
 }
 
@@ -45,18 +39,16 @@ const COMMIT_EVERY = 20_000;
 /**
  * Every document of the collection, in the order of the text of their keys.
  * @param onEnd told once, after the last one
- * @throws RESTORE_NOTHING, RESTORE_MOMENT
  */
 export async function* restore(
-  lake: Lake,
+  plan: RestorePlan,
   options: RestoreOptions,
   onEnd: (totals: RestoreTotals) => void,
   signal: AbortSignal,
 ): AsyncGenerator<KeyedDocument> {
-  const plan = await planRestore(lake, options.pipeline, options.ns, options.asOf, signal);
   await using scratch = await Scratch.make('sluice-restore');
   using state = new State(join(scratch.folder, 'documents'));
-  const events = await follow(lake, plan, options, state, signal);
+  const events = await follow(plan, options, state, signal);
   let documents = 0;
   const unknown: string[] = [];
   for (const { key, doc } of state.all()) {
@@ -69,22 +61,20 @@ export async function* restore(
   onEnd({ events, documents, erased: plan.erased, unknown });
 }
 
-async function follow(lake: Lake, { base, events }: RestorePlan, options: RestoreOptions, state: State, signal: AbortSignal): Promise<number> {
+async function follow(plan: RestorePlan, options: RestoreOptions, state: State, signal: AbortSignal): Promise<number> {
   let count = 0;
-  const each = async (line: SealedLine, take: (bytes: Buffer) => boolean): Promise<void> => {
-    for await (const event of sealedEvents(lake, line, signal)) {
+  const each = async (lines: AsyncIterable<Uint8Array>, take: (bytes: Buffer) => boolean): Promise<void> => {
+    for await (const line of lines) {
       signal.throwIfAborted();
-      if (take(Buffer.from(event.buffer, event.byteOffset, event.byteLength))) count += 1;
+      if (take(Buffer.from(line.buffer, line.byteOffset, line.byteLength))) count += 1;
     }
   };
-  for (const line of base.snapshot) await each(line, (bytes) => state.put(keyOf(bytes) ?? '', textOf(bytes, 'fullDocument')));
-  for (const line of events) {
-    await each(line, (bytes) => {
-      const facts = parseLine(bytes);
-      if (facts.position <= base.position || compareTimestamps(facts.at, options.asOf) > 0) return false;
-      return applyEvent(state, bytes, OPERATIONS[facts.op]!, options.hasPostImages);
-    });
-  }
+  await each(plan.snapshot(signal), (bytes) => state.put(keyOf(bytes) ?? '', textOf(bytes, 'fullDocument')));
+  await each(plan.events(signal), (bytes) => {
+    const facts = parseLine(bytes);
+    if (facts.position <= plan.position || compareTimestamps(facts.at, options.asOf) > 0) return false;
+    return applyEvent(state, bytes, OPERATIONS[facts.op]!, options.hasPostImages);
+  });
   return count;
 }
 

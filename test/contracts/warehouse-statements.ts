@@ -20,6 +20,7 @@ import { countFaults, firstFaults, proofStatements, selectLoadedFiles, selectLoa
 import { countFailedCasts, createChildView, createView, insertView, selectViews } from '../../src/warehouse/sql/gold.ts';
 import * as erasure from '../../src/warehouse/sql/erase.ts';
 import * as gaps from '../../src/warehouse/sql/gaps.ts';
+import * as records from '../../src/warehouse/sql/history.ts';
 import * as made from '../../src/warehouse/sql/new-table.ts';
 import * as registry from '../../src/warehouse/sql/registry.ts';
 import * as history from '../../src/warehouse/sql/schema-history.ts';
@@ -168,6 +169,17 @@ export function statementsOf(dialect: Dialect, own: OwnStatements): Readonly<Rec
       countFailedCasts(dialect, catalog, tables, plan.columns),
       selectViews(catalog),
       insertView(catalog, 'shop__Orders of 2026__items', 'shop.Orders of 2026', '["items"]'),
+    ],
+    history: [
+      records.selectMarks(tables),
+      records.selectSnapshotEnds(catalog, tables, ns),
+      records.countSnapshotRows(tables),
+      records.selectOtherEnds(catalog, [tables, tables], ns),
+      records.selectAllGaps(catalog),
+      records.selectComplete(catalog),
+      records.countErased(catalog, ns),
+      records.selectSnapshotLines(tables, '_snapshots/shop/orders/1795219200-1-abcd'),
+      records.selectEventLines(tables, position, at),
     ],
     table: [
       made.countTables('restored', 'orders_before'),

@@ -1,10 +1,14 @@
 /**
- * Part of the suite in warehouse.ts: new tables made of documents, for `sluice restore`. They hold every document, digit for digit, with the
- * columns that the collection has; or they are not there.
+ * Part of the suite in warehouse.ts: what `sluice restore` asks of a warehouse. New tables made of documents hold every one of them, digit
+ * for digit, with the columns that the collection has; or they are not there. Bronze gives back the lines that came, in order, and says of
+ * which moments it knows.
  */
 import { describe, expect, it } from 'vitest';
 import { RESTORE_ROWS, RESTORE_TARGET } from '../../src/core/errors.ts';
 import type { KeyedDocument, MadeTable, NewTable } from '../../src/core/warehouse.ts';
+import type { Namespace } from '../../src/core/namespace.ts';
+import type { Timestamp } from '../../src/core/time.ts';
+import { isoOf, lineOf, positionOf, timeOf, type TestEvent } from './sealed-files.ts';
 import { kindOf, never, ORDERS, type Bench } from './warehouse-bench.ts';
 
 const TABLE: NewTable = { schema: 'restored', name: 'orders_before', like: ORDERS, comment: () => "shop.orders as of 12.3, restored: it's whole" };
@@ -109,6 +113,93 @@ export function describeTables(bench: Bench, name: string, how: { readonly thoro
       }
       expect(await kindOf(make(twice(), table))).toBe(RESTORE_ROWS);
       expect(await tables()).toEqual([]);
+    });
+  });
+  describe('bronze as a history', () => {
+    const ELSEWHERE = { db: 'shop', coll: 'elsewhere' };
+    const doc = (text: string): string => `{"_id":1,"n":1.10,"text":"\\u00e9ß\\"","more":${text}}`;
+    const lines = async (from: AsyncIterable<string>): Promise<string[]> => await Array.fromAsync(from);
+    const event = (n: number, op: TestEvent['op'], text = '1e+300'): TestEvent => ({ n, op, key: '1', doc: doc(text) });
+    const through = (ns: Namespace, n: number): { namespace: Namespace; through: Timestamp } => ({ namespace: ns, through: { ...timeOf(n), i: 7 } });
+
+    it('has the lines as they came, by position, up to a moment', async () => {
+      const [late, early] = [
+        [event(7, 'replace'), event(9, 'update')],
+        [event(2, 'insert', '[1,{"a":2.0}]'), event(4, 'delete')],
+      ];
+      await bench.take(ORDERS, late);
+      await bench.take(ORDERS, [{ n: 1, op: 'create' }, ...early]);
+      const of = (n: number, op: TestEvent['op'], text?: string): string => lineOf(ORDERS, event(n, op, text));
+      const all = [of(2, 'insert', '[1,{"a":2.0}]'), of(4, 'delete'), of(7, 'replace'), of(9, 'update')];
+      const span = (n: number, upTo: Timestamp): Promise<string[]> =>
+        lines(bench.warehouse.eventLines(ORDERS, { after: positionOf(n), upTo }, never));
+      expect(await span(1, timeOf(9))).toEqual(all);
+      expect(await span(2, timeOf(7))).toEqual(all.slice(1, 3));
+      expect(await span(1, { ...timeOf(7), i: 0 })).toEqual(all.slice(0, 2));
+      expect(await lines(bench.warehouse.eventLines(ELSEWHERE, { after: '', upTo: timeOf(9) }, never))).toEqual([]);
+    });
+
+    it('says where a collection begins and ends, and up to when that is known', async () => {
+      const nothing = { marks: [], snapshots: [], ends: [], gaps: [], from: null, until: null, erased: false };
+      expect(await bench.warehouse.history(ORDERS, never)).toEqual(nothing);
+      const folder = '_snapshots/shop/orders/20-1-abcd';
+      const marks: TestEvent[] = [
+        { n: 1, op: 'create' },
+        { n: 9, op: 'rename', rest: '"to":{"db":"shop","coll":"away"}' },
+      ];
+      const end: TestEvent = { n: 20, op: 'snapshotEnd', rest: '"snapshot":{"id":"abcd","files":1,"rows":2}' };
+      const part = await bench.files.seal(ORDERS, [event(20, 'snapshot'), { ...event(20, 'snapshot'), key: '2' }], {
+        path: `${folder}/part-00001.jsonl`,
+      });
+      await bench.take(ORDERS, [...marks, event(3, 'insert')]);
+      await bench.load(await bench.files.seal(ORDERS, [end], { path: `${folder}/end.jsonl` }));
+      await bench.take({ db: 'shop', coll: null }, [{ n: 11, op: 'dropDatabase' }]);
+      await bench.take({ db: 'shop2', coll: null }, [{ n: 12, op: 'dropDatabase' }]);
+      await bench.take(ELSEWHERE, [{ n: 13, op: 'rename', rest: '"to":{"db":"shop","coll":"orders"}' }]);
+      await bench.warehouse.noteGaps('shop', [
+        { from: timeOf(14), to: timeOf(15), detectedAt: isoOf(15), collections: ['shop.*'], cause: 'lost' },
+        { from: timeOf(16), to: null, detectedAt: isoOf(16), collections: ['shop.*'], cause: 'lost' },
+      ]);
+      await bench.warehouse.markComplete([
+        through(ORDERS, 30),
+        through(ELSEWHERE, 40),
+        through({ db: 'shop', coll: null }, 40),
+        through({ db: 'shop2', coll: null }, 40),
+      ]);
+      const second = (n: number): Timestamp => ({ t: timeOf(n).t, i: 0 });
+      const known = {
+        marks: expect.arrayContaining([
+          ...marks.map((mark) => lineOf(ORDERS, mark)),
+          lineOf({ db: 'shop', coll: null }, { n: 11, op: 'dropDatabase' }),
+        ]) as unknown,
+        snapshots: [],
+        ends: [second(13)],
+        gaps: expect.arrayContaining([
+          { from: second(14), to: second(15) },
+          { from: second(16), to: null },
+        ]) as unknown,
+        from: null,
+        until: { at: { t: timeOf(30).t, i: 7 }, by: 'shop.orders' },
+        erased: false,
+      };
+      // A snapshot of which a file is missing is none.
+      const before = await bench.warehouse.history(ORDERS, never);
+      expect(before).toEqual(known);
+      expect(before.marks).toHaveLength(3);
+      await bench.load(part);
+      expect((await bench.warehouse.history(ORDERS, never)).snapshots).toEqual([{ end: lineOf(ORDERS, end), folder, rows: 2 }]);
+      expect((await lines(bench.warehouse.snapshotLines(ORDERS, folder, never))).toSorted()).toEqual(
+        ['1', '2'].map((key) => lineOf(ORDERS, { ...event(20, 'snapshot'), key })),
+      );
+      expect(await lines(bench.warehouse.snapshotLines(ORDERS, '_snapshots/shop/orders/20-1-abc', never))).toEqual([]);
+      // Somebody who is not loaded as far may have been renamed to it.
+      await bench.take({ db: 'shop', coll: 'behind' }, [event(5, 'insert')]);
+      expect((await bench.warehouse.history(ORDERS, never)).until).toEqual({ at: { t: 0, i: 0 }, by: 'shop.behind' });
+      await bench.warehouse.markComplete([through({ db: 'shop', coll: 'behind' }, 25)]);
+      expect((await bench.warehouse.history(ORDERS, never)).until).toEqual({ at: { t: timeOf(25).t, i: 7 }, by: 'shop.behind' });
+      // Retention says from where on it has every row.
+      await bench.damage(`update sluice.collection_registry set bronze_from = cast('${isoOf(4)}' as timestamptz) where collection = 'shop.orders'`);
+      expect((await bench.warehouse.history(ORDERS, never)).from).toEqual(second(4));
     });
   });
 }

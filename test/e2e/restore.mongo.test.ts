@@ -1,13 +1,14 @@
 /**
  * A collection given back as it was, against what a real server held at that moment.
  */
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Decimal128, Double, EJSON, Long, ObjectId } from 'bson';
 import fc from 'fast-check';
 import type { Document, MongoClient, Timestamp as BsonTimestamp } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
+import { loadSealed } from '../../src/app/load.ts';
 import { queryWarehouse } from '../../src/app/query.ts';
 import { restoreCollection } from '../../src/app/restore.ts';
 import type { Config } from '../../src/config/config.ts';
@@ -15,10 +16,12 @@ import { RESTORE_MOMENT, RESTORE_NOTHING, RESTORE_TARGET } from '../../src/core/
 import { isObject, jsonText, parseJson } from '../../src/core/extended-json.ts';
 import type { Timestamp } from '../../src/core/time.ts';
 import { silentLog } from '../../src/ops/log.ts';
+import { RunProcess } from '../crash/run-process.ts';
 import { startMongo } from '../mongo.ts';
 import { SEED } from '../seed.ts';
 import { mark, PipelineRun, timeOf } from './pipeline-run.ts';
 import { sluice } from './sluice.ts';
+import { until } from './until.ts';
 import { Workspace, type Settings } from './workspace.ts';
 
 const OPERATIONS = Number(process.env['SLUICE_RESTORES'] ?? 150);
@@ -145,24 +148,35 @@ describe('restore', () => {
     let moments: Moment[] = [];
     await captured(work, settings, 'past', async () => void (moments = await live('past')));
     const config = work.config(settings);
-    const picked = fc.sample(fc.constantFrom(...moments), { numRuns: 5, seed: SEED });
-    for (const [n, { at, documents }] of [...picked, moments.at(-1)!].entries()) {
-      const file = join(work.folder, `restored-${n}.ndjson`);
-      const args = { collection: 'past.orders', asOf: at, to: `file:${file}`, into: null };
-      const summary = await restoreCollection(config, args, work.folder, { log: silentLog }, never);
-      expect([summary.documents, summary.unknown]).toEqual([documents.length, []]);
-      const into = `as_of_${n}`;
-      await restoreCollection(config, { ...args, to: set.uri, into: `given.${into}` }, work.folder, { log: silentLog }, never);
-      expect(await heldBy('given', into)).toEqual(documents);
-      const lines = (await readFile(file, 'utf8')).split('\n').filter((line) => line !== '');
-      expect(lines.length).toBe(documents.length);
-      await restoreCollection(config, { ...args, to: `table:given.as_of_${n}` }, work.folder, { log: silentLog }, never);
-      expect(await columnOf(config, '_doc', `given.as_of_${n}`)).toEqual(lines.toSorted());
-      expect(await columnOf(config, '_key', `given.as_of_${n}`)).toEqual(lines.map((line) => idOf(line)).toSorted());
-      // A reader that keeps no order of keys gets the same values.
-      expect(lines.map((line) => EJSON.parse(line, { relaxed: false }) as Document).every((document) => '_id' in document)).toBe(true);
+    // Before the first document there is no collection, and nothing to give back.
+    const known = moments.slice(moments.findIndex(({ documents }) => documents.length > 0));
+    const picked = [...fc.sample(fc.constantFrom(...known), { numRuns: 5, seed: SEED }), moments.at(-1)!];
+    const texts: string[] = [];
+    for (const from of ['lake', 'warehouse'] as const) {
+      for (const [n, { at, documents }] of picked.entries()) {
+        const name = `${from}_${n}`;
+        const args = { collection: 'past.orders', asOf: at, to: `file:${work.folder}/${name}.ndjson`, into: null, from };
+        const summary = await restoreCollection(config, args, work.folder, { log: silentLog }, never);
+        expect([summary.documents, summary.unknown, summary.erased]).toEqual([documents.length, [], 0]);
+        await restoreCollection(config, { ...args, to: set.uri, into: `given.${name}` }, work.folder, { log: silentLog }, never);
+        expect(await heldBy('given', name)).toEqual(documents);
+        const text = await readFile(join(work.folder, `${name}.ndjson`), 'utf8');
+        texts[n] ??= text;
+        expect(text).toBe(texts[n]);
+        const lines = text.split('\n').filter((line) => line !== '');
+        expect(lines.length).toBe(documents.length);
+        await restoreCollection(config, { ...args, to: `table:given.${name}` }, work.folder, { log: silentLog }, never);
+        expect(await columnOf(config, '_doc', `given.${name}`)).toEqual(lines.toSorted());
+        expect(await columnOf(config, '_key', `given.${name}`)).toEqual(lines.map((line) => idOf(line)).toSorted());
+        // A reader that keeps no order of keys gets the same values.
+        expect(lines.map((line) => EJSON.parse(line, { relaxed: false }) as Document).every((document) => '_id' in document)).toBe(true);
+      }
+      if (from === 'warehouse') continue;
+      // From here on the warehouse is all that there is.
+      expect((await loadSealed(config, { hours: null }, { log: silentLog }, never)).rejected).toEqual([]);
+      await rm(work.lake, { recursive: true });
     }
-    const taken = { collection: 'past.orders', asOf: moments[0]!.at, to: set.uri, into: 'given.as_of_0' };
+    const taken = { collection: 'past.orders', asOf: picked[0]!.at, to: set.uri, into: 'given.warehouse_0', from: 'warehouse' as const };
     await expect(restoreCollection(config, taken, work.folder, { log: silentLog }, never)).rejects.toMatchObject({ kind: RESTORE_TARGET });
   });
 
@@ -186,7 +200,7 @@ describe('restore', () => {
     const at = (collection: string, asOf: Timestamp): ReturnType<typeof restoreCollection> =>
       restoreCollection(
         config,
-        { collection, asOf, to: `file:${work.folder}/${collection}.${asOf.t}.${asOf.i}`, into: null },
+        { collection, asOf, to: `file:${work.folder}/${collection}.${asOf.t}.${asOf.i}`, into: null, from: 'lake' as const },
         work.folder,
         { log: silentLog },
         never,
@@ -220,13 +234,48 @@ describe('restore', () => {
       _doc: '{"_id":2}',
       comment: expect.stringContaining(`half.new as of ${anew.t}.${anew.i} (`) as string,
     });
-    const again = await ask(anew, '--to', 'table:given.new_then');
+    {
+      // It has the warehouse open: it is asked to make the table.
+      await using run = await RunProcess.start(file, { args: ['--role', 'all'] }).said('reading changes');
+      await until('it is loaded', async () => (await sluice(file, 'query', 'select * from silver.half__new')).out.includes('_id'));
+      for (const from of ['lake', 'warehouse']) {
+        const asked = await ask(anew, '--to', `table:given.asked_${from}`, '--from', from);
+        expect([asked.code, asked.out], asked.err).toEqual([
+          0,
+          expect.stringContaining(`The table given.asked_${from} has _key, _doc and 2 typed columns.`),
+        ]);
+      }
+      // What is written elsewhere is written here, out of what it gives.
+      const given = await ask(anew, '--to', `file:${into}.1`, '--from', 'warehouse', '--json');
+      expect([given.code, JSON.parse(given.out)]).toEqual([0, expect.objectContaining({ from: 'warehouse', documents: 1, table: null })]);
+      expect(await readFile(`${into}.1`, 'utf8')).toBe('{"_id":2}\n');
+      const taken = await ask(anew, '--to', `file:${into}.1`, '--from', 'warehouse');
+      expect([taken.code, taken.err]).toEqual([1, expect.stringContaining('SLC-1450') as string]);
+      const refused = await ask({ t: 1, i: 0 }, '--to', `file:${into}.2`, '--from', 'warehouse');
+      expect([refused.code, refused.err]).toEqual([1, expect.stringContaining('the nearest moments are from') as string]);
+      expect((await run.kill('SIGTERM'))?.code, run.stderr).toBe(0);
+    }
+    // Once it is loaded, the warehouse has what the lake has lost.
+    expect((await sluice(file, 'load')).code).toBe(0);
+    await rm(work.lake, { recursive: true });
+    const lost = await ask(anew, '--to', `file:${into}.2`);
+    expect([lost.code, lost.err]).toEqual([1, expect.stringContaining('add `--from warehouse`') as string]);
+    const kept = await ask(anew, '--to', 'table:given.new_kept', '--from', 'warehouse', '--json');
+    expect([kept.code, JSON.parse(kept.out)]).toEqual([
+      0,
+      expect.objectContaining({ from: 'warehouse', documents: 1, table: { name: 'given.new_kept', columns: ['_id', 'n'] } }),
+    ]);
+    const unknown = await ask({ t: 1, i: 0 }, '--to', `file:${into}.2`, '--from', 'warehouse');
+    expect([unknown.code, unknown.err]).toEqual([1, expect.stringContaining('the nearest moments are from') as string]);
+    const later = await ask({ t: dropped.t + 1_000_000, i: 0 }, '--to', `file:${into}.2`, '--from', 'warehouse');
+    expect([later.code, later.err]).toEqual([1, expect.stringContaining('`sluice seal`, then `sluice load`') as string]);
+    const again = await ask(anew, '--to', 'table:given.new_then', '--from', 'warehouse');
     expect([again.code, again.err]).toEqual([1, expect.stringContaining('SLC-1450') as string]);
-    for (const [to, code] of [
-      ['table:new_then', 'SLC-'],
+    for (const [to, said] of [
+      ['table:new_then', 'is no table with its schema'],
       ['table:silver.new_then', 'SLC-1450'],
-      ['ftp:x', 'SLC-'],
+      ['ftp:x', 'neither a file nor a MongoDB nor a table'],
     ] as const)
-      expect((await ask(anew, '--to', to)).err, to).toContain(code);
+      expect((await ask(anew, '--to', to, '--from', 'warehouse')).err, to).toContain(said);
   });
 });

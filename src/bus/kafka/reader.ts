@@ -17,7 +17,7 @@ import { leaderOf } from './leader.ts';
 import { fetchBatches } from './requests.ts';
 import { within } from './within.ts';
 
-const FETCH_BYTES_MAX = 4 * 1024 * 1024;
+const FETCH_BYTES_MAX = 2 * 1024 * 1024;
 const WAIT_MS = 1_000;
 const BACKOFF_MS = 500;
 

@@ -32,7 +32,10 @@ SETTINGS = json.loads(r"""{}""")
 ORDINALS = 2**32
 # Messages of a partition are looked at in runs of so many sequence numbers, each by a task of its own.
 RUN = 100_000
-LINE_PREFIX = '{"_meta":{"position":"'
+# How a line begins, with its position.
+LINE_BEGINS = r'^\{"_meta":\{"position":"([^"]+)"'
+# Of the messages; what has another one is for `sluice adopt` to refuse.
+VERSION = "1"
 CHECKPOINT_FORMATS = (1, 2)
 CLAIM = r"(_sluice/[^/]+/claims/\d{8}/[0-9a-f]{64}\.jsonl)$"
 
@@ -219,7 +222,11 @@ class Job:
         )
         records = records.select(
             "*",
-            header("position").alias("position"),
+            # In the line; of what has none, in a header.
+            F.when(F.col("body").isNull() | header("claim").isNotNull() | header("watermark").isNotNull(), header("position"))
+            .otherwise(F.regexp_extract(F.col("body").cast("string"), LINE_BEGINS, 1))
+            .alias("position"),
+            header("v").alias("v"),
             header("fingerprint").alias("fingerprint"),
             header("operationType").alias("operation"),
             header("ns").alias("ns"),
@@ -229,11 +236,10 @@ class Job:
             header("watermark").isNotNull().alias("is_watermark"),
             F.floor(F.col("sequence") / RUN).alias("run"),
         )
-        is_whole = F.col("position").isNotNull() & F.col("fingerprint").isNotNull() & F.col("at").isNotNull()
-        begins = F.concat(F.lit(LINE_PREFIX), F.col("position"), F.lit('"'))
-        body = F.coalesce(F.col("body").cast("string"), F.lit(""))
-        is_line = F.col("claim").isNotNull() | body.startswith(begins)
-        is_event = is_whole & ~F.col("is_watermark") & F.col("operation").isNotNull() & F.col("ns").isNotNull() & is_line
+        is_known = F.col("v") == F.lit(VERSION)
+        is_whole = is_known & F.col("position").isNotNull() & F.col("fingerprint").isNotNull() & F.col("at").isNotNull()
+        has_place = F.col("claim").isNotNull() | (F.col("position") != "")
+        is_event = is_whole & ~F.col("is_watermark") & F.col("operation").isNotNull() & F.col("ns").isNotNull() & has_place
         is_watermark = is_whole & F.col("is_watermark") & F.col("watermark").isNotNull()
         return records.withColumn(
             "kind", F.when(F.coalesce(is_event, F.lit(False)), "event").when(F.coalesce(is_watermark, F.lit(False)), "watermark").otherwise("bad")

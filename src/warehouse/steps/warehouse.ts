@@ -7,6 +7,7 @@ import { formatNamespace, type Namespace } from '../../core/namespace.ts';
 import { hourOf, type Hour, type Timestamp } from '../../core/time.ts';
 import type { SealedLine } from '../../core/ledger.ts';
 import type {
+  BronzeHistory,
   CollectionRow,
   CollectionStatus,
   KeyedDocument,
@@ -31,6 +32,7 @@ import { extendSchema, readSchema } from '../sql/learner.ts';
 import { isUnmerged, markCompleteThrough, MARKS_MAX, mustRebuild, updateSourceCount, updateStatus } from '../sql/registry.ts';
 import { selectCurrent } from '../sql/silver.ts';
 import { allEntries, findEntry, listCollections, register, tablesOf, type Context } from './collections.ts';
+import { eventLines, readHistory, snapshotLines } from './history.ts';
 import { countFailed, learnCollection } from './learner.ts';
 import { mergeCollection, purgeIfComplete } from './merger.ts';
 import { selectKeys } from '../sql/erase.ts';
@@ -178,6 +180,18 @@ export abstract class SqlWarehouse implements Warehouse {
       checkSpans(at, spans, gap);
       return asOfStatement(dialect, catalog, statement, at, spans);
     });
+  }
+
+  history(ns: Namespace, signal: AbortSignal): Promise<BronzeHistory> {
+    return readHistory(this.database, this.context, ns, signal);
+  }
+
+  snapshotLines(ns: Namespace, folder: string, signal: AbortSignal): AsyncIterable<string> {
+    return snapshotLines(this.database, this.context, ns, folder, signal);
+  }
+
+  eventLines(ns: Namespace, span: { readonly after: string; readonly upTo: Timestamp }, signal: AbortSignal): AsyncIterable<string> {
+    return eventLines(this.database, this.context, ns, span, signal);
   }
 
   async makeTable(table: NewTable, documents: AsyncIterable<KeyedDocument>, signal: AbortSignal): Promise<MadeTable> {
