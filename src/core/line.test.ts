@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { documentKeyOf, parseLine } from './line.ts';
+import { documentIdOf, documentKeyOf, parseLine } from './line.ts';
 
 const META = '{"_meta":{"position":"82AB","operationType":"insert","ns":{"db":"d","coll":"c"},"clusterTime":{"$timestamp":{"t":7,"i":2}},"v":1}';
 const lineOf = (...members: readonly string[]): Buffer => Buffer.from(`${[META, ...members].join(',')}}`);
@@ -30,6 +30,20 @@ describe('the document key of a line', () => {
     const [backslash, tab] = [String.raw`{"_id":{"\\":{"$numberInt":"1"}}}`, String.raw`{"_id":{"\t":{"$numberInt":"1"}}}`];
     const texts = [backslash, tab].map((key) => documentKeyOf(lineOf(`"documentKey":${key}`)));
     expect(texts).toEqual([backslash, tab]);
+  });
+});
+
+describe('the `_id` of a line', () => {
+  it.each([
+    ['alone', '{"_id":{"$numberInt":"1"}}', '{"$numberInt":"1"}'],
+    ['after the fields of a shard key', '{"region":"_id\\":","a.b":{"_id":5},"_id":{"$oid":"6b"}}', '{"$oid":"6b"}'],
+    ['before them', '{"_id":"a","region":["_id"]}', '"a"'],
+  ])('is its very text, %s', (_name, key, id) => {
+    expect(documentIdOf(lineOf('"fullDocument":{"_id":7}', `"documentKey":${key}`))).toBe(id);
+  });
+
+  it('is null where there is no document', () => {
+    expect(documentIdOf(lineOf('"fullDocument":{"_id":7}'))).toBeNull();
   });
 });
 

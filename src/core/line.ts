@@ -38,6 +38,7 @@ export function parseLine(line: Buffer): LineFacts {
 }
 
 const DOCUMENT_KEY = Buffer.from('"documentKey":', 'latin1');
+const ID = Buffer.from('"_id":', 'latin1');
 const FIELDS = {
   fullDocument: Buffer.from('"fullDocument":', 'latin1'),
   updateDescription: Buffer.from('"updateDescription":', 'latin1'),
@@ -58,6 +59,15 @@ const CLOSE_BRACE = 0x7d;
  */
 export function documentKeyOf(line: Buffer): string | null {
   return fieldOf(line, DOCUMENT_KEY);
+}
+
+/**
+ * Text of the document's `_id`; `null` when the event has none. The key of a sharded collection's document has the fields of its shard
+ * key, too, and those may change: what tells its documents apart for good is `_id`.
+ */
+export function documentIdOf(line: Buffer): string | null {
+  const key = documentKeyOf(line);
+  return key === null ? null : fieldOf(Buffer.from(key, 'utf8'), ID);
 }
 
 /** Text of another top-level field of a line, as it stands there; `null` when the line does not have it. */

@@ -21,7 +21,7 @@ import {
   type ResumePoint,
 } from '../core/event.ts';
 import type { Lake, LakePath } from '../core/lake.ts';
-import { documentKeyOf } from '../core/line.ts';
+import { documentIdOf } from '../core/line.ts';
 import { MessageHeaders, type MessageBatch } from '../core/message-batch.ts';
 import { formatNamespace, parseNamespace, type Namespace } from '../core/namespace.ts';
 import type { Timestamp } from '../core/time.ts';
@@ -114,9 +114,10 @@ export class MessageEncoder {
     for (let i = 0; i < events.count; i += 1) {
       const end = events.ends[i]! - 1;
       let { key, partition } = names[events.ns[i]!]!;
-      const documentKey = partitionBy === 'document' ? documentKeyOf(lines.subarray(start, end)) : null;
-      if (documentKey !== null) {
-        const text = shortened(documentKey);
+      // Without the fields of a shard key: a document stays where it is when they change.
+      const id = partitionBy === 'document' ? documentIdOf(lines.subarray(start, end)) : null;
+      if (id !== null) {
+        const text = shortened(`{"_id":${id}}`);
         key = Buffer.from(text);
         partition = partitionOf(text);
       }

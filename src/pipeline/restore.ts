@@ -9,7 +9,7 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { join } from 'node:path';
 import { isObject, jsonText, parseJson } from '../core/extended-json.ts';
 import { OPERATIONS } from '../core/event.ts';
-import { documentKeyOf, parseLine, textOf } from '../core/line.ts';
+import { documentIdOf, parseLine, textOf } from '../core/line.ts';
 import { Scratch } from '../core/scratch.ts';
 import { compareTimestamps, type Timestamp } from '../core/time.ts';
 import type { KeyedDocument } from '../core/warehouse.ts';
@@ -69,7 +69,7 @@ async function follow(plan: RestorePlan, options: RestoreOptions, state: State, 
       if (take(Buffer.from(line.buffer, line.byteOffset, line.byteLength))) count += 1;
     }
   };
-  await each(plan.snapshot(signal), (bytes) => state.put(documentKeyOf(bytes) ?? '', textOf(bytes, 'fullDocument')));
+  await each(plan.snapshot(signal), (bytes) => state.put(keyOf(bytes) ?? '', textOf(bytes, 'fullDocument')));
   await each(plan.events(signal), (bytes) => {
     const facts = parseLine(bytes);
     if (facts.position <= plan.position || compareTimestamps(facts.at, options.asOf) > 0) return false;
@@ -78,9 +78,15 @@ async function follow(plan: RestorePlan, options: RestoreOptions, state: State, 
   return count;
 }
 
+/** By `_id` alone, whatever shard key the collection had at the time. */
+function keyOf(line: Buffer): string | null {
+  const id = documentIdOf(line);
+  return id === null ? null : `{"_id":${id}}`;
+}
+
 /** @returns whether it says something of a document */
 function applyEvent(state: State, bytes: Buffer, op: string, hasPostImages: boolean): boolean {
-  const key = documentKeyOf(bytes);
+  const key = keyOf(bytes);
   if (key === null) return false;
   if (op === 'insert' || op === 'replace') return state.put(key, textOf(bytes, 'fullDocument'));
   if (op === 'delete') return state.remove(key);

@@ -9,7 +9,7 @@
  */
 import { hash } from 'node:crypto';
 import { OPERATIONS, type ResumePoint } from '../core/event.ts';
-import { documentKeyOf, textOf, parseLine } from '../core/line.ts';
+import { documentIdOf, textOf, parseLine } from '../core/line.ts';
 import { parseJson } from '../core/extended-json.ts';
 import { formatNamespace, parseNamespace, type Namespace } from '../core/namespace.ts';
 import type { SnapshotSource } from '../core/snapshot.ts';
@@ -18,7 +18,7 @@ import { compareTimestamps } from '../core/time.ts';
 import type { Warehouse } from '../core/warehouse.ts';
 import type { ErasedKeys } from './erasure-record.ts';
 import { linesIn } from './read-lines.ts';
-import { identityOf, identityOfKey } from './subject.ts';
+import { identityOf } from './subject.ts';
 import { Findings, type Finding } from './verify-findings.ts';
 
 /** Each check with the sentence that it proves. */
@@ -132,7 +132,7 @@ async function leaveOutChanged(
         leftOut.push(`${other}: it was dropped or renamed meanwhile`);
       }
     }
-    const key = keyOf(line);
+    const key = documentIdOf(line);
     if (key !== null && different.get(name)?.delete(key) === true) changing += 1;
   };
   for await (const { events, watermark, release } of source.changes(start, signal)) {
@@ -191,7 +191,7 @@ function bucketOf(key: string): number {
 
 async function* sourceDocuments(documents: SnapshotSource, ns: Namespace, at: ResumePoint, signal: AbortSignal): AsyncGenerator<DocumentDigest> {
   for await (const { lines, release } of documents.documents(ns, WHOLE, at, signal)) {
-    for (const line of linesIn(lines)) yield { key: keyOf(line) ?? '', digest: digestOf(textOf(line, 'fullDocument')) };
+    for (const line of linesIn(lines)) yield { key: documentIdOf(line) ?? '', digest: digestOf(textOf(line, 'fullDocument')) };
     release();
   }
 }
@@ -200,15 +200,9 @@ async function* silverDocuments(warehouse: Warehouse, ns: Namespace, signal: Abo
   for await (const { key, doc } of warehouse.silver(ns, signal)) yield { key, digest: digestOf(doc) };
 }
 
-/** As silver has it: `_id` alone where the key is no more than that. */
-function keyOf(line: Buffer): string | null {
-  const key = documentKeyOf(line);
-  return key === null ? null : (/^\{"_id":(.*)\}$/s.exec(key)?.[1] ?? key);
-}
-
-/** Of a key as {@link keyOf} gives it. */
+/** Of a key as {@link documentIdOf} gives it. */
 function identityOfText(key: string): string {
-  return (key.startsWith('{"_id":') ? identityOfKey(key) : null) ?? identityOf(parseJson(key));
+  return identityOf(parseJson(key));
 }
 
 /** Of what the text means: a warehouse may put keys in an order of its own, and write numbers in another way. */

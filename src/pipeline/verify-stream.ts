@@ -146,10 +146,15 @@ async function readLake(
   return known;
 }
 
+/** Whether a delete was half of a move is looked up, too: another reading may see another state. */
+const DEPART = /(?<=^\{"_meta":\{"position":"[^"]*","operationType":)"depart"/;
+const DELETE = '"delete"';
+
 /** Of what must be the same each time. */
 function digestOf({ op }: LineFacts, line: Buffer): string {
   const isLookedUp = OPERATIONS[op] === 'update';
-  const text = isLookedUp ? `${documentKeyOf(line) ?? ''} ${textOf(line, 'updateDescription') ?? ''}` : line.toString('utf8').trimEnd();
+  const whole = (): string => line.toString('utf8').trimEnd().replace(DEPART, DELETE);
+  const text = isLookedUp ? `${documentKeyOf(line) ?? ''} ${textOf(line, 'updateDescription') ?? ''}` : whole();
   return hash('md5', text, 'base64');
 }
 

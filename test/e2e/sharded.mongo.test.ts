@@ -4,17 +4,24 @@
  *
  * Config server, shards and the sharding of data are MongoDB's own; the `mongos` is a stand-in (test/sharded/router.ts).
  */
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Decimal128, Int32, Long, MinKey, ObjectId, type Document } from 'bson';
 import type { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Config } from '../../src/config/config.ts';
+import { verifyPipeline } from '../../src/app/verify.ts';
 import { documentKeyOf } from '../../src/core/line.ts';
+import type { Timestamp } from '../../src/core/time.ts';
+import { silentLog } from '../../src/ops/log.ts';
 import { ShardedCluster } from '../sharded/cluster.ts';
-import { readLake, snapshotLinesOf } from './lake-files.ts';
+import { eventsOf, readLake, snapshotLinesOf } from './lake-files.ts';
 import { mark, PipelineRun } from './pipeline-run.ts';
 import { openWarehouse, silverFaults } from './silver-faults.ts';
+import { sluice } from './sluice.ts';
 import { Workspace, type Settings } from './workspace.ts';
 
+const never = new AbortController().signal;
 const REGIONS = ['asia', 'europe', 'north america', 'oceania', 'south america'];
 
 let cluster: ShardedCluster;
@@ -59,6 +66,12 @@ async function faultsOf(work: Workspace, db: string, ...colls: readonly string[]
   return faults;
 }
 
+/** What `verify --source` says is off. */
+async function sourceFaults(config: Config): Promise<unknown[]> {
+  const { ok, checks } = await verifyPipeline(config, { lake: false, warehouse: false, source: true }, { log: silentLog }, never);
+  return ok ? [] : [checks];
+}
+
 describe('startAt: snapshot', () => {
   it('brings what both shards have, with writes going on, and goes on with the stream', async () => {
     await fill('first', 'orders', 1000);
@@ -79,10 +92,55 @@ describe('startAt: snapshot', () => {
     }
     await new PipelineRun(config, { role: 'all', untilIdleMs: 1500 }).done;
     expect(await faultsOf(work, 'first', 'orders', 'plain')).toEqual([]);
+    expect(await sourceFaults(config)).toEqual([]);
     const rows = snapshotLinesOf(await readLake(work.lake)).filter(({ event }) => event._meta.operationType === 'snapshot');
     const keys = rows
       .filter(({ event }) => event._meta.ns.coll === 'orders')
       .map(({ text }) => Object.keys(JSON.parse(documentKeyOf(Buffer.from(text))!) as object));
     expect(new Set(keys.map(String))).toEqual(new Set(['region,address.city,_id', 'address.city,_id']));
+  });
+});
+
+describe('a document whose shard key changes', () => {
+  it('is one document in silver, in a restored collection and to verify, wherever it goes', async () => {
+    const ns = 'moves.orders';
+    await cluster.shardCollection(ns, { region: 1 });
+    await cluster.moveFrom(ns, { region: 'm' }, 1);
+    const orders = client.db('moves').collection<{ _id: string; region: string; after?: number }>('orders');
+    await orders.insertMany(['asia', 'europe', 'oceania', 'peru', 'south'].map((region) => ({ _id: `from ${region}`, region })));
+    await using work = await Workspace.make();
+    const config = work.config(settings('moves'));
+    let end: Timestamp;
+    {
+      await using run = await new PipelineRun(config, { role: 'all' }).running();
+      await cluster.changeKey(ns, 0, { _id: 'from asia', region: 'asia' }, { region: 'china' });
+      await orders.updateOne({ _id: 'from asia' }, { $set: { after: 1 } });
+      await cluster.moveDocument(ns, 0, 1, { _id: 'from europe', region: 'europe' }, { _id: 'from europe', region: 'zaire' }, false);
+      await cluster.moveDocument(ns, 1, 0, { _id: 'from south', region: 'south' }, { _id: 'from south', region: 'bali' }, true);
+      await cluster.refineShardKey(ns, { region: 1, _id: 1 });
+      await orders.updateOne({ _id: 'from oceania' }, { $set: { after: 1 } });
+      await orders.deleteOne({ _id: 'from peru' });
+      end = await mark(client, 'moves', 'orders');
+      await run.reaches(end);
+      await run.stop();
+    }
+    await new PipelineRun(config, { role: 'all', untilIdleMs: 1500 }).done;
+    expect(await faultsOf(work, 'moves', 'orders')).toEqual([]);
+    expect(await sourceFaults(config)).toEqual([]);
+    const halves = (await eventsOf(work.lake)).filter(({ event }) => (event['documentKey'] as Document | undefined)?.['_id'] === 'from south');
+    expect(halves.map(({ event }) => event._meta.operationType)).toEqual(['insert', 'depart']);
+    await sluice(await work.writeConfig(settings('moves')), 'seal');
+    const file = join(work.folder, 'restored.jsonl');
+    const { code, out, err } = await sluice(
+      await work.writeConfig(settings('moves')),
+      'restore',
+      ns,
+      '--as-of',
+      `${end.t}.${end.i}`,
+      '--to',
+      `file:${file}`,
+    );
+    expect([code, out, err]).toEqual([0, expect.any(String), '']);
+    expect((await readFile(file, 'utf8')).trimEnd().split('\n')).toHaveLength(await orders.countDocuments());
   });
 });

@@ -3,7 +3,7 @@
  * relay, and a stand-in for the `mongos` (router.ts) before them.
  */
 import type { Document } from 'bson';
-import { MongoClient } from 'mongodb';
+import { Long, MongoClient, UUID, type ClientSession } from 'mongodb';
 import { findMongod } from '../../src/app/demo/mongod.ts';
 import { startReplicaSet, type ReplicaSet } from '../../src/app/demo/replica-set.ts';
 import { silentLog } from '../../src/ops/log.ts';
@@ -91,7 +91,51 @@ export class ShardedCluster implements AsyncDisposable {
       .collection<Document>('databases')
       .findOne({ _id: db } as object)) as Document;
     const shard = await this.shard(0);
+    for (const each of this.#shards.keys()) await (await this.shard(each)).db(db).collection(coll).createIndex(key);
     await shard.db(db).command({ _shardsvrRefineCollectionShardKey: coll, newShardKey: key, databaseVersion: version as unknown, ...MAJORITY });
+  }
+
+  /** Changes the value of a document's shard key where it stays on its shard, as a `mongos` has it done. */
+  async changeKey(ns: string, shard: number, filter: Document, set: Document): Promise<void> {
+    const [db, coll] = parts(ns);
+    const client = await this.shard(shard);
+    await inOneSession([client], async ([session]) => {
+      const update = {
+        update: coll,
+        updates: [{ q: filter, u: { $set: set } }],
+        txnNumber: Long.ONE,
+        shardVersion: await this.#versionOn(ns, shard),
+      };
+      const { nModified } = await client.db(db).command(update, { session: session! });
+      if (nModified !== 1) throw new Error('the document was not changed');
+    });
+  }
+
+  /**
+   * Changes the value of a document's shard key so that it goes to another shard: a delete and an insert in one transaction, which is
+   * how a `mongos` does it. @param deleteLast the shard that it leaves commits some time after the other one
+   */
+  async moveDocument(ns: string, from: number, to: number, filter: Document, moved: Document, deleteLast: boolean): Promise<void> {
+    const [db, coll] = parts(ns);
+    const [source, target] = [await this.shard(from), await this.shard(to)];
+    await inOneSession([source, target], async ([leaving, coming]) => {
+      const transaction = { txnNumber: Long.ONE, autocommit: false, startTransaction: true };
+      const remove = { delete: coll, deletes: [{ q: filter, limit: 1 }], shardVersion: await this.#versionOn(ns, from), ...transaction };
+      const add = { insert: coll, documents: [moved], shardVersion: await this.#versionOn(ns, to), ...transaction, coordinator: true };
+      const { n } = await source.db(db).command(remove, { session: leaving! });
+      if (n !== 1) throw new Error('the document was not there');
+      await target.db(db).command(add, { session: coming! });
+      const late = { failCommands: ['commitTransaction'], failInternalCommands: true, blockConnection: true, blockTimeMS: 300 };
+      const failpoint = { configureFailPoint: 'failCommand', mode: deleteLast ? { times: 1 } : 'off', ...(deleteLast ? { data: late } : {}) };
+      await source.db('admin').command(failpoint);
+      const participants = [{ shardId: `shard${to}` }, { shardId: `shard${from}` }];
+      const commit = { coordinateCommitTransaction: 1, participants, txnNumber: Long.ONE, autocommit: false, ...MAJORITY };
+      const done = target.db('admin').command(commit, { session: coming! });
+      // Time goes on where the delete waits.
+      const ticks = deleteLast ? 20 : 0;
+      for (let n = 0; n < ticks; n += 1) await source.db('admin').command({ appendOplogNote: 1, data: {} });
+      await done;
+    });
   }
 
   async stop(): Promise<void> {
@@ -104,12 +148,33 @@ export class ShardedCluster implements AsyncDisposable {
     await this.stop();
   }
 
+  /** Of a shard's part of a collection: with it a command is done as one of a `mongos`, without it as if nothing were sharded. */
+  async #versionOn(ns: string, shard: number): Promise<Document> {
+    const { uuid, lastmodEpoch, timestamp } = await this.#collection(ns);
+    const config = await this.config();
+    const chunks = config.db('config').collection<Document>('chunks');
+    const newest = await chunks.findOne({ uuid: uuid as unknown, shard: `shard${shard}` }, { sort: { lastmod: -1 } });
+    return { e: lastmodEpoch as unknown, t: timestamp as unknown, v: newest!['lastmod'] as unknown };
+  }
+
   async #collection(ns: string): Promise<Document> {
     const config = await this.config();
     return (await config
       .db('config')
       .collection<Document>('collections')
       .findOne({ _id: ns } as object)) as Document;
+  }
+}
+
+/** The same session on several servers, as a router has it. */
+async function inOneSession(clients: readonly MongoClient[], work: (sessions: readonly ClientSession[]) => Promise<void>): Promise<void> {
+  const id = new UUID();
+  const sessions = clients.map((client) => client.startSession({ causalConsistency: false }));
+  for (const { id: own } of sessions) if (own !== undefined) own['id'] = id;
+  try {
+    await work(sessions);
+  } finally {
+    await Promise.all(sessions.map(async (session) => await session.endSession()));
   }
 }
 

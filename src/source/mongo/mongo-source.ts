@@ -28,7 +28,8 @@ import type { Timestamp } from '../../core/time.ts';
 import type { Logger } from '../../ops/log.ts';
 import type { PipelineStats } from '../../ops/stats.ts';
 import { canTakeConnection } from './connection.ts';
-import { assertHasCome, oldestEntryOf, replicaSetIdOf } from './deployment.ts';
+import { assertHasCome, oldestEntryOf, oldestReachable, replicaSetIdOf } from './deployment.ts';
+import { nameDepartures } from './departures.ts';
 import { LineEncoder } from './encode/line.ts';
 import { assertRising, encodeReply, resumeAfter, slicesOfReply } from './encode/reply.ts';
 import { ExhaustCursor } from './exhaust-cursor.ts';
@@ -37,6 +38,8 @@ import { LARGE_STEPS, type LargeStep } from './large-events.ts';
 import { RawCursor, changeStreamOf, type OpenLimits } from './raw-cursor.ts';
 import { Masker, type MaskOptions } from './mask/masker.ts';
 import { TokenSeal } from './mask/tokens.ts';
+import { isMongos } from './sharding.ts';
+import { withoutRepeated } from './repeated-events.ts';
 import { connectError, judge, serverSays } from './server-errors.ts';
 import { planStream, type StreamOptions, type StreamPlan } from './stream-plan.ts';
 import { unlessAborted } from '../../core/unless-aborted.ts';
@@ -83,6 +86,7 @@ export class MongoSource implements Source {
   readonly #log: Logger;
   readonly #client: MongoClient;
   #stages: readonly Document[];
+  #isSharded = false;
   readonly #mask: Masker | null;
   readonly #seal: TokenSeal;
   /** For the lines of batches. */
@@ -123,7 +127,8 @@ export class MongoSource implements Source {
       signal.throwIfAborted();
       throw connectError(error, where);
     }
-    if (hello['setName'] === undefined && hello['msg'] !== 'isdbgrid') throw new SluiceError(SOURCE_STANDALONE, where);
+    this.#isSharded = isMongos(hello);
+    if (hello['setName'] === undefined && !this.#isSharded) throw new SluiceError(SOURCE_STANDALONE, where);
     if (!isSupported(version)) throw new SluiceError(SOURCE_VERSION, `${where} runs ${version.text}`);
     const split = canSplitEvents(version);
     // Must be the last stage.
@@ -209,11 +214,12 @@ export class MongoSource implements Source {
   /** Ends when the server closes the cursor (invalidate) or the signal aborts. */
   async *#stream(after: ResumePoint, signal: AbortSignal, reading: Reading = {}): AsyncGenerator<ChangeBatch> {
     const encoder = this.#encoder(reading.large);
-    const told = { lossy: 0, oversize: 0 };
+    const counted = { lossy: 0, oversize: 0 };
     // `startAfter` also goes on after an invalidate, where `resumeAfter` refuses.
     const start = { startAfter: deserialize(this.#seal.open(after.token), { promoteValues: false }) };
     const cursor = await unlessAborted(this.#openStream(start, reading, signal), signal);
     let point = after;
+    let last = String((start.startAfter as { readonly _data?: unknown })._data);
     let isWhole = false;
     try {
       await unlessAborted(assertHasCome(this.#client, after), signal);
@@ -224,13 +230,16 @@ export class MongoSource implements Source {
         // The driver writes to the socket in a later turn: without this the server would idle while we encode. And a reply that has
         // come in may be taken without a wait: the event loop must have its turn all the same.
         await setImmediate();
-        for (const encoded of slicesOfReply(raw, encoder, SLICE_BYTES_MAX, this.#pool)) {
+        const told = this.#isSharded ? withoutRepeated(raw, last) : { cursor: raw, last };
+        last = told.last;
+        if (this.#isSharded) await unlessAborted(nameDepartures(this.#client, told.cursor), signal);
+        for (const encoded of slicesOfReply(told.cursor, encoder, SLICE_BYTES_MAX, this.#pool)) {
           assertRising(encoded, point);
           point = resumeAfter(encoded, point, (token) => this.#seal.pointOf(token));
           // Others count there, too.
-          this.#stats.linesLossy += encoder.lossy - told.lossy;
-          this.#stats.linesOversize += encoder.oversize - told.oversize;
-          [told.lossy, told.oversize] = [encoder.lossy, encoder.oversize];
+          this.#stats.linesLossy += encoder.lossy - counted.lossy;
+          this.#stats.linesOversize += encoder.oversize - counted.oversize;
+          [counted.lossy, counted.oversize] = [encoder.lossy, encoder.oversize];
           const { events, isLast } = encoded;
           yield { events, resume: point, watermark: point.clusterTime, release: () => this.#pool.give(events.lines) };
           if (!isLast) await setImmediate();
@@ -305,6 +314,8 @@ export class MongoSource implements Source {
   async #reachablePoint(start: Document): Promise<ResumePoint> {
     try {
       const cursor = await this.#openCursor(start, { batchSize: 1, maxTimeMS: REACH_MS_MAX });
+      // A `mongos` has opened the streams of its shards and need not have asked them anything.
+      if (this.#isSharded) await cursor.more(cursor.reply, AbortSignal.timeout(REACH_MS_MAX));
       await cursor.close();
     } catch (error) {
       // It looks at the first entry before it searches for an event: while it searches, the entry is there.
@@ -332,7 +343,7 @@ export class MongoSource implements Source {
   }
 
   async #oldest(): Promise<ResumePoint> {
-    const ts = await oldestEntryOf(this.#client);
+    const ts = this.#isSharded ? await this.#oldestOfShards() : await oldestEntryOf(this.#client);
     // The very oldest entries may be cut away before the stream is open: a few seconds later is surely there.
     for (const margin of [0, 1, 10, 60]) {
       try {
@@ -343,6 +354,21 @@ export class MongoSource implements Source {
       }
     }
     throw new SluiceError(HISTORY_LOST, 'the oplog is cut faster than it can be read');
+  }
+
+  async #oldestOfShards(): Promise<BsonTimestamp> {
+    const { clusterTime } = await this.#pointOf({});
+    const seconds = await oldestReachable(clusterTime.t, async (t) => {
+      try {
+        await this.#reachablePoint({ startAtOperationTime: new BsonTimestamp({ t, i: 1 }) });
+        return true;
+      } catch (error) {
+        const verdict = judge(error);
+        if (verdict.do === 'stop' && SluiceError.is(verdict.error, HISTORY_LOST)) return false;
+        throw error;
+      }
+    });
+    return new BsonTimestamp({ t: seconds, i: 1 });
   }
 
   async #backOff(failures: number, sinceMs: number, error: unknown, signal: AbortSignal): Promise<void> {
