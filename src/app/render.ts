@@ -9,13 +9,25 @@ import type { Config, SnowflakeConfig } from '../config/config.ts';
 import type { AzureLake, Mode, Plan, PlannedCollection, RenderedFile } from '../warehouse/snowflake/render/plan.ts';
 import { snowflakeAuth } from './compose.ts';
 import type { TextFile } from '../render/text-file.ts';
-import type { RenderArgs } from './types.ts';
 
 const LOADER = 'SLUICE_LOADER';
 const READER = 'SLUICE_READER';
 const WAREHOUSE = 'SLUICE_WH';
 /** Modes in which Snowflake reads the lake by itself. */
 const NEEDS_LAKE: ReadonlySet<Mode> = new Set(['task', 'pipe', 'dynamic', 'external']);
+
+/** `sluice render snowflake`. */
+export interface RenderArgs {
+  readonly mode: 'copy' | 'task' | 'pipe' | 'dynamic' | 'external';
+  /** By name; empty: those that `source.include` names. */
+  readonly collections: readonly string[];
+  /** The lake as Snowflake sees it; `null`: that of the configuration. */
+  readonly lake: string | null;
+  readonly tenant: string | null;
+  readonly queue: string | null;
+  readonly mail: readonly string[];
+  readonly eventsPerDay: number;
+}
 
 /** @throws CONFIG_CONFLICT, USAGE when the configuration does not say enough */
 export async function renderFiles(config: Config, args: RenderArgs): Promise<readonly RenderedFile[]> {

@@ -387,16 +387,3 @@ export interface Check {
   /** What to type or change; `null` when there is nothing to do. */
   readonly fix: string | null;
 }
-
-/** `sluice render snowflake`. */
-export interface RenderArgs {
-  readonly mode: 'copy' | 'task' | 'pipe' | 'dynamic' | 'external';
-  /** By name; empty: those that `source.include` names. */
-  readonly collections: readonly string[];
-  /** The lake as Snowflake sees it; `null`: that of the configuration. */
-  readonly lake: string | null;
-  readonly tenant: string | null;
-  readonly queue: string | null;
-  readonly mail: readonly string[];
-  readonly eventsPerDay: number;
-}

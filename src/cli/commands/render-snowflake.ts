@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import type { RenderArgs } from '../../app/types.ts';
+import type { RenderArgs } from '../../app/render.ts';
 import { SluiceError } from '../../core/error.ts';
 import { INTERRUPTED, USAGE } from '../../core/errors.ts';
 import { wholeNumber } from '../args.ts';
