@@ -37,6 +37,7 @@ import { hostsOf, makeClient } from './inspect.ts';
 import { LARGE_STEPS, type LargeStep } from './large-events.ts';
 import { RawCursor, changeStreamOf, type OpenLimits } from './raw-cursor.ts';
 import { Masker, type MaskOptions } from './mask/masker.ts';
+import { Ranks } from './mask/ranks.ts';
 import { TokenSeal } from './mask/tokens.ts';
 import { isMongos } from './sharding.ts';
 import { withoutRepeated } from './repeated-events.ts';
@@ -213,13 +214,14 @@ export class MongoSource implements Source {
 
   /** Ends when the server closes the cursor (invalidate) or the signal aborts. */
   async *#stream(after: ResumePoint, signal: AbortSignal, reading: Reading = {}): AsyncGenerator<ChangeBatch> {
-    const encoder = this.#encoder(reading.large);
     const counted = { lossy: 0, oversize: 0 };
     // `startAfter` also goes on after an invalidate, where `resumeAfter` refuses.
     const start = { startAfter: deserialize(this.#seal.open(after.token), { promoteValues: false }) };
     const cursor = await unlessAborted(this.#openStream(start, reading, signal), signal);
     let point = after;
     let last = String((start.startAfter as { readonly _data?: unknown })._data);
+    const ranks = this.#isSharded && this.#mask !== null ? new Ranks(last, after.position) : null;
+    const encoder = this.#encoder(reading.large, ranks);
     let isWhole = false;
     try {
       await unlessAborted(assertHasCome(this.#client, after), signal);
@@ -236,6 +238,7 @@ export class MongoSource implements Source {
         for (const encoded of slicesOfReply(told.cursor, encoder, SLICE_BYTES_MAX, this.#pool)) {
           assertRising(encoded, point);
           point = resumeAfter(encoded, point, (token) => this.#seal.pointOf(token));
+          if (ranks !== null) point = ranks.placed(point);
           // Others count there, too.
           this.#stats.linesLossy += encoder.lossy - counted.lossy;
           this.#stats.linesOversize += encoder.oversize - counted.oversize;
@@ -276,11 +279,11 @@ export class MongoSource implements Source {
     }
   }
 
-  #encoder(large?: LargeStep): LineEncoder {
+  #encoder(large?: LargeStep, ranks: Ranks | null = null): LineEncoder {
     const { json } = this.#options;
     const maxLineBytes = large?.isStub === true ? 0 : this.#options.maxLineBytes;
     const { database, collection, level } = this.#plan;
-    return new LineEncoder({ json, maxLineBytes, database: level === 'cluster' ? null : database, collection, mask: this.#mask });
+    return new LineEncoder({ json, maxLineBytes, database: level === 'cluster' ? null : database, collection, mask: this.#mask, ranks });
   }
 
   /** Where the server may send without being asked, it does. */

@@ -19,6 +19,7 @@ import { SplitEvents } from './split.ts';
 import { writeText } from './string.ts';
 import { EXPANSION_MAX, Tape } from './tape.ts';
 import type { Masker } from '../mask/masker.ts';
+import type { Ranks } from '../mask/ranks.ts';
 import { POSITION_END, keylessLength } from '../mask/tokens.ts';
 import { findData } from './token.ts';
 import { writeMembers, writeValue } from './value.ts';
@@ -32,6 +33,8 @@ export interface LineOptions {
   readonly collection: string | null;
   /** What is changed in an event before a line is made of it. */
   readonly mask?: Masker | null;
+  /** With a mask on a sharded cluster: tells apart what has one position without its key. */
+  readonly ranks?: Ranks | null;
 }
 
 const OPEN = literal(LINE_PREFIX);
@@ -70,6 +73,7 @@ export class LineEncoder {
   readonly #database: string | null;
   readonly #collection: string | null;
   readonly #mask: Masker | null;
+  readonly #ranks: Ranks | null;
   readonly #namespaces = new Namespaces();
   /** `ns` for events that carry none. */
   readonly #ownNamespace: Literal | null;
@@ -94,6 +98,7 @@ export class LineEncoder {
     this.#database = options.database;
     this.#collection = options.collection;
     this.#mask = options.mask ?? null;
+    this.#ranks = options.ranks ?? null;
     const own = options.database === null ? null : { db: options.database, ...(options.collection === null ? {} : { coll: options.collection }) };
     this.#ownNamespace = own === null ? null : literalOf(Buffer.from(JSON.stringify(own), 'utf8'));
   }
@@ -233,8 +238,13 @@ export class LineEncoder {
     if (plain === 0) throw new SluiceError(SOURCE_PROTOCOL, 'an event whose `_id._data` is not a position');
     // What is cut off ends as a whole one does.
     if (length < whole) output.write(POSITION_END, to + length - POSITION_END.length, 'latin1');
-    if (this.#previous >= 0) this.#assertRises(this.#previous + OPEN.length, to, to + length);
-    return to + length;
+    let end = to + length;
+    if (this.#ranks !== null) {
+      const rank = this.#ranks.next(input.toString('latin1', data + 4, data + 4 + whole), output.toString('latin1', to, end));
+      end += output.write(rank, end, 'latin1');
+    }
+    if (this.#previous >= 0) this.#assertRises(this.#previous + OPEN.length, to, end);
+    return end;
   }
 
   /** @throws SOURCE_ORDER unless the position of the line before sorts before the one from `at` to `end` */

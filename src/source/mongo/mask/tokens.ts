@@ -39,6 +39,13 @@ export function keylessLength(input: Buffer, at: number, length: number): number
   return Math.min(found + POSITION_END.length, length);
 }
 
+/** A whole position without its key. @throws SOURCE_PROTOCOL as {@link keylessLength} */
+export function keylessPosition(whole: string): string {
+  const data = Buffer.from(whole, 'latin1');
+  const length = keylessLength(data, 0, data.length);
+  return length < data.length ? `${whole.slice(0, length - POSITION_END.length)}${POSITION_END}` : whole;
+}
+
 /** Seals tokens for the checkpoint, and opens them to resume. Without a mask both leave them as they are. */
 export class TokenSeal {
   readonly #key: Buffer | null;
@@ -52,10 +59,7 @@ export class TokenSeal {
   pointOf(token: Uint8Array): ResumePoint {
     const point = resumePointOf(token);
     if (this.#key === null) return point;
-    const data = Buffer.from(point.position, 'latin1');
-    const length = keylessLength(data, 0, data.length);
-    const position = length < data.length ? `${point.position.slice(0, length - POSITION_END.length)}${POSITION_END}` : point.position;
-    return { position: asPosition(position), clusterTime: point.clusterTime, token: this.seal(token) };
+    return { position: asPosition(keylessPosition(point.position)), clusterTime: point.clusterTime, token: this.seal(token) };
   }
 
   /** A BSON document that holds keys, for the checkpoint. */
