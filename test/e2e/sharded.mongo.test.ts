@@ -144,3 +144,29 @@ describe('a document whose shard key changes', () => {
     expect((await readFile(file, 'utf8')).trimEnd().split('\n')).toHaveLength(await orders.countDocuments());
   });
 });
+
+describe('what is asked for by hand', () => {
+  it('is as with a replica set: doctor, discover, dump, snapshot, erase', async () => {
+    await fill('hands', 'orders', 300);
+    await using work = await Workspace.make();
+    const configFile = await work.writeConfig({ ...settings('hands'), dump: { cron: '0 3 * * *', collections: ['hands.*'] } });
+    await new PipelineRun(work.config(settings('hands')), { role: 'all', untilIdleMs: 500 }).done;
+    const ask = async (...args: readonly string[]): Promise<string> => {
+      const { code, out, err } = await sluice(configFile, ...args);
+      expect([args, code, err]).toEqual([args, 0, '']);
+      return out;
+    };
+    expect(await ask('doctor')).toContain('sharded cluster');
+    expect(await ask('discover')).toMatch(/hands\.orders.*300/);
+    expect(await ask('dump')).toContain('300');
+    expect(await ask('snapshot', 'hands.orders')).toContain('hands.orders');
+    await client
+      .db('hands')
+      .collection<Document>('orders')
+      .deleteOne({ _id: 'key 1' as never });
+    await new PipelineRun(work.config(settings('hands')), { role: 'all', untilIdleMs: 500 }).done;
+    expect(await faultsOf(work, 'hands', 'orders')).toEqual([]);
+    const erased = JSON.parse(await ask('--json', 'erase', 'hands.orders', '--key', 'key 1', '--dry-run')) as { would: { documents: number }[] };
+    expect(erased.would).toMatchObject([{ documents: 1 }]);
+  });
+});

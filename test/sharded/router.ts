@@ -15,6 +15,7 @@
  * | getMore with the flag for more than one reply | one reply | ClusterGetMoreCmd sets no next invocation |
  * | listCollections, listIndexes | the database's primary shard | manual, "Sharded Cluster Components" |
  * | listDatabases | every shard's, once each | cluster_list_databases_cmd.cpp |
+ * | count | every shard's, added up | cluster_count_cmd.h |
  * | collMod, drop, dropDatabase, renameCollection | `_shardsvr…` on the primary shard | cluster_*_cmd.cpp |
  * | create | the database first, if it is new | cluster::createDatabase |
  * | appendOplogNote | every shard | cluster_oplog_note_cmd.cpp |
@@ -161,6 +162,7 @@ export class Router implements AsyncDisposable {
     if (ROUTED.has(name)) return await first.relay(renamed(body, `cluster${name[0]!.toUpperCase()}${name.slice(1)}`, ['txnNumber']), sections);
     if (name === 'appendOplogNote') return await lastOf(connection.all(), body);
     if (name === 'listDatabases') return await listDatabases(connection.all(), body);
+    if (name === 'count') return await countOf(connection.all(), body);
     return await primaryOnly(command, connection);
   }
 
@@ -283,10 +285,15 @@ async function listDatabases(backends: readonly Backend[], body: Buffer): Promis
   return serialize({ databases: [...names].filter((name) => name !== 'local').map((name) => ({ name })), ok: 1 });
 }
 
+async function countOf(backends: readonly Backend[], body: Buffer): Promise<Uint8Array> {
+  const replies = await Promise.all(backends.map(async (backend) => deserialize(await backend.relay(body))));
+  return serialize({ n: replies.reduce((sum, { n }) => sum + Number(n), 0), ok: 1 });
+}
+
 /** Commands that one shard answers for its databases, and coordinates where others have a part of the collection. */
 async function primaryOnly({ name, db, body, sections }: Command, connection: Connection): Promise<Uint8Array> {
   const coordinated = COORDINATED.get(name);
-  const isKnown = coordinated !== undefined || ['create', 'createIndexes', 'listCollections', 'listIndexes', 'count'].includes(name);
+  const isKnown = coordinated !== undefined || ['create', 'createIndexes', 'listCollections', 'listIndexes'].includes(name);
   if (!isKnown) return refusal(59, 'CommandNotFound', `no such command: '${name}'`);
   const found = await connection.config.command('config', { find: 'databases', filter: { _id: db }, readConcern: { level: 'majority' } });
   let database = (found['cursor'] as { firstBatch: readonly Document[] }).firstBatch[0];
