@@ -29,7 +29,7 @@ const OF_A_GAP = /-gap$/;
 const OF_AN_EVENT = /^event\./;
 /** Only who finds what another one left gets there. */
 const OF_A_SUCCESSOR = /-fence$/;
-const OF_THE_WAREHOUSE = /^warehouse\.(?!.*(?:erase|take-over))/;
+const OF_THE_WAREHOUSE = /^warehouse\.(?!.*(?:erase|take-over|retain))/;
 /** snapshots.mongo.test.ts */
 const OF_A_SNAPSHOT = /^snapshot\.|-snapshot(?:-recovered)?$/;
 /** bus.mongo.test.ts */
@@ -38,13 +38,15 @@ const OF_THE_BUS = /^(?:produce|claim|dead-letter)\./;
 const OF_A_SWAP = /[.-]swap[.-]|^swap\./;
 /** erasure-kills.test.ts */
 const OF_AN_ERASURE = /^erase\.|^warehouse\..*(?:erase|take-over)/;
+/** test/e2e/retention.mongo.test.ts */
+const OF_A_RETENTION = /^warehouse\..*retain/;
 /** test/e2e/reshape.test.ts */
 const OF_A_RESHAPING = /^reshape\./;
 /** How many pairs of failpoints, picked by the seed; `all` of them take more than an hour. */
 const PAIRS = process.env['SLUICE_PAIRS'] ?? '6';
 
 const NAMES = await failpointNames();
-const OTHERS = [OF_A_GAP, OF_THE_WAREHOUSE, OF_AN_EVENT, OF_THE_BUS, OF_A_SNAPSHOT, OF_A_SWAP, OF_AN_ERASURE, OF_A_RESHAPING];
+const OTHERS = [OF_A_GAP, OF_THE_WAREHOUSE, OF_AN_EVENT, OF_THE_BUS, OF_A_SNAPSHOT, OF_A_SWAP, OF_AN_ERASURE, OF_A_RESHAPING, OF_A_RETENTION];
 const OF_CAPTURE = NAMES.filter((name) => !OTHERS.some((of) => of.test(name)));
 const SIMPLE = OF_CAPTURE.filter((name) => !OF_A_SUCCESSOR.test(name));
 
