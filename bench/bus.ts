@@ -269,7 +269,8 @@ class Plain implements AsyncDisposable {
 function rssMaxMiB(pid: number | undefined): number | string {
   const file = `/proc/${pid}/status`;
   if (pid === undefined || !existsSync(file)) return '';
-  return Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(file, 'utf8'))?.[1]) / 1024;
+  const kiB = /^VmHWM:\s+(\d+)/m.exec(readFileSync(file, 'utf8'))?.[1];
+  return kiB === undefined ? '' : Number(kiB) / 1024;
 }
 
 function ids(pid: number | undefined): readonly number[] {
