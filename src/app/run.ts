@@ -16,7 +16,7 @@ import { Consume } from '../pipeline/consume.ts';
 import { Produce } from '../pipeline/produce.ts';
 import { Loader } from '../pipeline/loader.ts';
 import type { Control, Serving } from './control.ts';
-import { captureOptions, consumeOptions, makeSnapshots, makeSource, openBus, openLake, openWarehouse, produceOptions } from './compose.ts';
+import { awaitWarehouse, captureOptions, consumeOptions, makeSnapshots, makeSource, openBus, openLake, produceOptions } from './compose.ts';
 import { DumpLoop } from './dump.ts';
 import { LoadLoop } from './load-loop.ts';
 import { watchOplog } from './oplog-watch.ts';
@@ -104,7 +104,7 @@ async function runCapture(running: Running, options: RunOptions, serving: Servin
     log,
     onOwned: async () => {
       // Only now: a standby must not hold the warehouse's file.
-      if (role === 'all') await openLoads(running, options, clock);
+      if (role === 'all') await openLoads(running, options, clock, signal);
       loop = besides(running, clock, log, loading.signal);
       await serving?.owned();
     },
@@ -186,7 +186,7 @@ async function runConsume(running: Running, options: RunOptions, parts: ConsumeR
     ...parts,
     stats,
     onOwned: async () => {
-      if (options.role === 'all' && running.warehouse === null) await openLoads(running, options, clock);
+      if (options.role === 'all' && running.warehouse === null) await openLoads(running, options, clock, signal);
       loop = besides(running, clock, log, loading.signal);
       await serving?.owned();
     },
@@ -216,7 +216,13 @@ async function besides(running: Running, clock: Clock, log: Logger, signal: Abor
 async function runLoads(running: Running, options: RunOptions, serving: Serving | null, clock: Clock, signal: AbortSignal): Promise<void> {
   const { stats } = running;
   const { untilIdleMs } = options;
-  await openLoads(running, options, clock);
+  try {
+    await openLoads(running, options, clock, signal);
+  } catch (error) {
+    if (!signal.aborted || error !== signal.reason) throw error;
+    stats.state = 'stopped';
+    return;
+  }
   await serving?.owned();
   stats.state = 'running';
   const idle = new AbortController();
@@ -251,10 +257,10 @@ async function loadAlong({ loads, counts }: Running, signal: AbortSignal): Promi
   await counts?.settled();
 }
 
-async function openLoads(running: Running, options: RunOptions, clock: Clock): Promise<void> {
+async function openLoads(running: Running, options: RunOptions, clock: Clock, signal: AbortSignal): Promise<void> {
   const { config, stats, lake } = running;
   const { log } = options;
-  running.warehouse = await openWarehouse(config, log);
+  running.warehouse = await awaitWarehouse(config, log, clock, signal);
   if (running.warehouse === null) return;
   const loader = new Loader(lake, running.warehouse, { pipeline: config.pipeline, filesPerLoadMax: FILES_PER_LOAD_MAX, clock, log, stats });
   // Who wants to end when all is loaded does not wait for a time of the day.

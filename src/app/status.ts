@@ -2,6 +2,7 @@
  * What `status` shows: read from the lake's checkpoint and ledger, so that it works beside a running owner and without
  * one; the warehouse adds its rows when this process may open it.
  */
+import { existsSync } from 'node:fs';
 import { SluiceError } from '../core/error.ts';
 import { WAREHOUSE_BUSY } from '../core/errors.ts';
 import type { Lake } from '../core/lake.ts';
@@ -32,8 +33,9 @@ export async function readStatus(config: Config, options: CommandOptions, signal
   return await statusOf(config, lake, warehouse, { state: 'stopped', pid: null, storage: null, oplogHeadroomSeconds: null }, signal);
 }
 
-/** Status must not fail because somebody else has the warehouse's file open. */
+/** Status must not fail because somebody else has the warehouse's file open, nor make one where there is none. */
 async function warehouseIfFree(config: Config, options: CommandOptions): Promise<Warehouse | null> {
+  if (config.warehouse?.kind === 'duckdb' && !existsSync(config.warehouse.path)) return null;
   try {
     return await openWarehouse(config, options.log);
   } catch (error) {

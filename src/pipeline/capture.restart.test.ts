@@ -305,7 +305,13 @@ describe('a start', () => {
     const bench = new CaptureBench();
     const live = await bench.start(bench.source({ events: events(...LIST), ...end(10), onBatch: () => Promise.reject(new Error('dead')) }));
     await expect(live.done).rejects.toThrow('dead');
-    const source = bench.source({ events: events(...LIST), ...end(10), onBatch: (_, isLast) => bench.clock.move(isLast ? 60_000 : 10) });
+    const onBatch = (_: number, isLast: boolean): void => {
+      bench.clock.move(isLast ? 60_000 : 10);
+      // To know that it is idle it may ask.
+      source.resolve = resolve;
+    };
+    const source = bench.source({ events: events(...LIST), ...end(10), onBatch });
+    const resolve = source.resolve.bind(source);
     source.resolve = () => Promise.reject(new Error('resolved again'));
     await (
       await bench.start(source, { untilIdleMs: 30_000 })

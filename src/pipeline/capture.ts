@@ -25,6 +25,7 @@ import type { Logger } from '../ops/log.ts';
 import type { PipelineStats } from '../ops/stats.ts';
 import { partitionScope, type Scope } from './checkpoint.ts';
 import { Committer } from './committer.ts';
+import { Idle } from './idle.ts';
 import { claimPrefix, own, type OwnOptions } from './owner.ts';
 import type { PartitionOf } from './partition-hours.ts';
 import { BatchPull } from './pull.ts';
@@ -273,10 +274,10 @@ export class Capture {
   async #loop(committer: Committer, recovered: Recovered, start: ResumePoint, signal: AbortSignal, lost: AbortSignal): Promise<void> {
     const { source, clock } = this.#parts;
     const { writer } = recovered;
-    const { flushBytesMax, flushAgeMs, untilIdleMs } = this.#options;
+    const { flushBytesMax, flushAgeMs } = this.#options;
     // What was read is written even when a stop comes: a stop must not tear the durability order.
     const always = new AbortController().signal;
-    let heardAtMs = clock.now();
+    const idle = new Idle(this.#options.untilIdleMs, this.#parts);
     let flushedAtMs = clock.now();
     await using batches = new BatchPull(source, start, signal, { clock, aheadBytesMax: this.#options.readAheadBytesMax });
     this.#batches = batches;
@@ -301,10 +302,9 @@ export class Capture {
         flushedAtMs = clock.now();
       }
       // Only now: the time that it took to write a batch is not time in which nothing came.
-      if (batch !== 'woken' && batch.events.count > 0) heardAtMs = clock.now();
-      // A source that cannot be reached says nothing at all: that is not idle, who knows what there is to come.
-      const isIdle = batch !== 'woken' && batch.events.count === 0 && this.#snapshots?.isIdle !== false;
-      if (untilIdleMs !== null && isIdle && clock.now() - heardAtMs >= untilIdleMs) {
+      if (batch !== 'woken' && batch.events.count > 0) idle.heard();
+      const isQuiet = batch !== 'woken' && batch.events.count === 0 && this.#snapshots?.isIdle !== false;
+      if (isQuiet && (await idle.isLongEnough(batch, signal))) {
         await this.#snapshots?.stop(always);
         await this.#commit(committer, recovered, always, { sealAll: true });
         this.#snapshots?.assertRead();

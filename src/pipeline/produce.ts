@@ -24,6 +24,7 @@ import type { PipelineStats } from '../ops/stats.ts';
 import { MessageEncoder, type PartitionBy } from './bus-message.ts';
 import { PRODUCER } from './checkpoint.ts';
 import { Committer } from './committer.ts';
+import { Idle } from './idle.ts';
 import { Lanes, type Group } from './lanes.ts';
 import { Late } from './late.ts';
 import { claimPrefix, own, type OwnOptions } from './owner.ts';
@@ -230,7 +231,8 @@ export class Produce {
     signal: AbortSignal,
   ): Promise<void> {
     const { source, clock } = this.#parts;
-    const { untilIdleMs, readAheadBytesMax, startAt } = this.#options;
+    const { readAheadBytesMax, startAt } = this.#options;
+    const idle = new Idle(this.#options.untilIdleMs, this.#parts);
     const now = (): Promise<ResumePoint> => source.resolve({ kind: 'now' }, signal);
     using patience = new Late(signal, STOP_MS, clock);
     const lanes = new Lanes({
@@ -240,7 +242,6 @@ export class Produce {
       bytesMax: UNSETTLED_BYTES_MAX,
       send: (partition, messages) => this.#send(partition, messages, patience.signal),
     });
-    let heardAtMs = clock.now();
     try {
       await using batches = new BatchPull(source, start, signal, { clock, aheadBytesMax: readAheadBytesMax });
       this.#batches = batches;
@@ -252,14 +253,14 @@ export class Produce {
           await lanes.room();
           await snapshots?.meet(batch.events, startAt.kind === 'snapshot', now, signal);
           await this.#publish(encoder, batch, lanes);
-          if (batch.events.count > 0) heardAtMs = clock.now();
+          if (batch.events.count > 0) idle.heard();
         }
         this.#advance(committer, fingerprint);
         await this.#save(committer, encoder, lanes);
         await snapshots?.settle();
         this.#tidy(signal);
         const isQuiet = batch !== 'woken' && batch.events.count === 0 && snapshots?.isIdle !== false;
-        if (untilIdleMs === null || !isQuiet || clock.now() - heardAtMs < untilIdleMs) continue;
+        if (!isQuiet || !(await idle.isLongEnough(batch, signal))) continue;
         await snapshots?.stop();
         for (const { group } of this.#sent) await lanes.done(group);
         this.#advance(committer, fingerprint);

@@ -12,6 +12,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Config } from '../../src/config/config.ts';
 import { verifyPipeline } from '../../src/app/verify.ts';
 import { documentKeyOf } from '../../src/core/line.ts';
+import { systemClock } from '../../src/core/clock.ts';
 import type { Timestamp } from '../../src/core/time.ts';
 import { silentLog } from '../../src/ops/log.ts';
 import { ShardedCluster } from '../sharded/cluster.ts';
@@ -98,6 +99,37 @@ describe('startAt: snapshot', () => {
       .filter(({ event }) => event._meta.ns.coll === 'orders')
       .map(({ text }) => Object.keys(JSON.parse(documentKeyOf(Buffer.from(text))!) as object));
     expect(new Set(keys.map(String))).toEqual(new Set(['region,address.city,_id', 'address.city,_id']));
+  });
+});
+
+describe('--until-idle', () => {
+  it('carries over all that there is, also while a shard with nothing to do says nothing', async () => {
+    const ns = 'silent.orders';
+    await cluster.shardCollection(ns, { region: 1 });
+    await cluster.moveFrom(ns, { region: 'm' }, 1);
+    await using work = await Workspace.make();
+    const config = work.config(settings('silent'));
+    await new PipelineRun(config, { role: 'all', untilIdleMs: 200 }).done;
+    const admin = (await cluster.shard(1)).db('admin');
+    await admin.command({ setParameter: 1, writePeriodicNoops: false });
+    try {
+      await (
+        await cluster.shard(0)
+      )
+        .db('silent')
+        .collection<Document>('orders')
+        .insertOne({ _id: 'one' as never, region: 'asia' });
+      const run = new PipelineRun(config, { role: 'all', untilIdleMs: 200 });
+      await run.running();
+      // Nothing has come from it, nor may it: the other shard could still bring something that is earlier.
+      await systemClock.sleep(2000);
+      expect([run.stats.state, run.stats.events]).toEqual(['running', 0]);
+      await admin.command({ setParameter: 1, writePeriodicNoops: true });
+      await run.done;
+    } finally {
+      await admin.command({ setParameter: 1, writePeriodicNoops: true });
+    }
+    expect(await faultsOf(work, 'silent', 'orders')).toEqual([]);
   });
 });
 

@@ -7,7 +7,7 @@ import { systemClock } from '../../src/core/clock.ts';
 const POLL_MS = 10;
 
 /** @returns the first value that is not `null`, `undefined` or `false` */
-export async function until<T>(what: string, poll: () => T | Promise<T>, msMax = 20_000): Promise<NonNullable<Exclude<T, false>>> {
+export async function until<T>(what: string, poll: () => T | Promise<T>, msMax = 60_000): Promise<NonNullable<Exclude<T, false>>> {
   const deadline = systemClock.now() + msMax;
   for (;;) {
     const value = await poll();
