@@ -625,19 +625,19 @@ export const BUS_OFFSET_GONE = defineError({
   title: 'The topic no longer has the messages that come next',
   next: 'They were kept for too short a time, or the topic was made anew. The gap is recorded; start with `--accept-gap` to go on at the oldest message that is left, or set `source.onHistoryLost: repair`, with which the producer mends it.',
 });
-export const BUS_FORMAT = defineError({
-  code: 'SLC-1610',
-  exit: 1,
-  retry: false,
-  title: 'The messages in the topic have a form that this version of sluice does not know',
-  next: 'A later version of sluice has sent them. Run that version, or one after it, for consumers as well: consumers first, then the producer.',
-});
 export const BUS_LATE = defineError({
   code: 'SLC-1609',
   exit: 1,
   retry: false,
   title: 'A message was sent again after its partition had passed its time',
   next: 'In the lake it would lie behind what came after it, so it stays among the dead letters. `sluice dead-letters show` has its bytes.',
+});
+export const BUS_FORMAT = defineError({
+  code: 'SLC-1610',
+  exit: 1,
+  retry: false,
+  title: 'The messages in the topic have a form that this version of sluice does not know',
+  next: 'A later version of sluice has sent them. Run that version, or one after it, for consumers as well: consumers first, then the producer.',
 });
 export const DEAD_LETTER_NONE = defineError({
   code: 'SLC-1608',

@@ -6,6 +6,11 @@
 /** Relative to the lake's root, `/` between segments, every segment already escaped (layout.ts). */
 export type LakePath = string;
 
+/** Without the slash at its end; `''` for what lies at the root. */
+export function folderOf(path: LakePath): LakePath {
+  return path.slice(0, Math.max(0, path.lastIndexOf('/')));
+}
+
 export interface LakeFile {
   readonly path: LakePath;
   readonly size: number;

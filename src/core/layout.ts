@@ -9,7 +9,7 @@
  * (docs/adr/0008-one-file-per-event.md).
  */
 import { createHash } from 'node:crypto';
-import type { LakePath } from './lake.ts';
+import { folderOf, type LakePath } from './lake.ts';
 import type { Namespace } from './namespace.ts';
 import { SECONDS_PER_HOUR, hourOf, type Hour, type Timestamp } from './time.ts';
 
@@ -100,7 +100,7 @@ export function partHour(template: string, hour: Hour): Hour {
 
 /** The folder that holds an hour of a collection alone, or `null` when the layout has none (then manifests live under `_sluice`). */
 export function hourFolder(template: string, ns: Namespace, hour: Hour): LakePath | null {
-  const folder = template.slice(0, template.lastIndexOf('/'));
+  const folder = folderOf(template);
   const has = (...names: readonly string[]): boolean => names.every((name) => folder.includes(`{${name}}`));
   const isOfOneCollection = has('coll') && (has('db') || !template.includes('{db}'));
   const isOfOneHour = (has('yyyyMMdd') || has('yyyy', 'MM', 'dd')) && (has('HH') || hoursPerPart(template) > 1);
@@ -129,7 +129,7 @@ export function eventPath({ ns, op, key, at, position }: EventName): LakePath {
   const index = partPath(LAYOUT_PRESETS['per-event'], ns, hourOf(at.t), 0, '');
   const time = `${new Date(at.t * 1000).toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z-${at.i}`;
   const hash = createHash('sha256').update(position).digest('hex').slice(0, 16);
-  return `${index.slice(0, index.lastIndexOf('/'))}/${op}-${keyName(key)}-${time}-${hash}.json`;
+  return `${folderOf(index)}/${op}-${keyName(key)}-${time}-${hash}.json`;
 }
 
 const EVENT_FILE = /\/[A-Za-z]+-[^/]*-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-(\d+)-[0-9a-f]{16}\.json$/;

@@ -4,7 +4,7 @@
 import type { Clock } from '../core/clock.ts';
 import { SluiceError, reasonOf } from '../core/error.ts';
 import { LAKE_CONFLICT, LAKE_DAMAGED, WAREHOUSE_FAILED } from '../core/errors.ts';
-import type { Lake, LakePath } from '../core/lake.ts';
+import { folderOf, type Lake, type LakePath } from '../core/lake.ts';
 import { erasedPath, hoursPerPart, isSnapshotPath } from '../core/layout.ts';
 import type { SealedLine } from '../core/ledger.ts';
 import { formatNamespace, type Namespace } from '../core/namespace.ts';
@@ -175,8 +175,7 @@ export class EraseLake {
     const { lines, superseded } = await readSealed(lake, this.#about.pipeline, () => true, signal);
     const isAsked = (line: SealedLine): boolean =>
       this.#keys.has(formatNamespace(line)) && !superseded.has(line.path) && !isGone(line, horizon) && this.#isBefore(line);
-    const keyOf = (line: SealedLine): string =>
-      isSnapshotPath(line.path) ? line.path.slice(0, line.path.lastIndexOf('/') + 1) : hourKey(line, line.hour);
+    const keyOf = (line: SealedLine): string => (isSnapshotPath(line.path) ? folderOf(line.path) : hourKey(line, line.hour));
     return {
       groups: Map.groupBy(lines.filter(isAsked), keyOf),
       byPath: new Map(lines.map((line) => [line.path, line])),

@@ -12,7 +12,7 @@
 import { hasPassed, type Clock } from '../core/clock.ts';
 import { reasonOf, SluiceError } from '../core/error.ts';
 import { WAREHOUSE_FAILED } from '../core/errors.ts';
-import type { Lake, LakeFile, LakePath } from '../core/lake.ts';
+import { folderOf, type Lake, type LakeFile, type LakePath } from '../core/lake.ts';
 import { hoursPerPart } from '../core/layout.ts';
 import { dataBytes, isSealedLine, type SealedLine } from '../core/ledger.ts';
 import { formatNamespace, parseNamespace, type Namespace } from '../core/namespace.ts';
@@ -386,8 +386,4 @@ function namesIn(rows: readonly CollectionRow[], status: CollectionRow['status']
 
 function nameOf(line: SealedLine): string {
   return formatNamespace({ db: line.db, coll: line.coll });
-}
-
-function folderOf(path: LakePath): LakePath {
-  return path.slice(0, path.lastIndexOf('/'));
 }

@@ -79,6 +79,7 @@ export interface ProducerSnapshotParts {
 
 /** Questions, and gaps of partitions, are looked for this often. */
 const LOOK_MS = 2_000;
+
 export class ProducerSnapshots implements AsyncDisposable {
   readonly whole: WholeReading;
   readonly #parts: ProducerSnapshotParts;

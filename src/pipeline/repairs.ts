@@ -90,7 +90,7 @@ async function collectionsInLake(lake: Lake, checkpoints: readonly Checkpoint[],
   if (pipeline === undefined) return found;
   for await (const line of readLedger(lake, pipeline, '', signal)) {
     if (!isSealedLine(line)) continue;
-    const isEnd = (line.ops as Readonly<Record<string, number>>)['snapshotEnd'] !== undefined;
+    const isEnd = line.ops.snapshotEnd !== undefined;
     note({ db: line.db, coll: line.coll }, line.firstAt, isEnd ? line.firstAt! : NONE);
   }
   return found;

@@ -3,7 +3,7 @@
  */
 import { SluiceError } from '../core/error.ts';
 import { RESTORE_NOTHING } from '../core/errors.ts';
-import type { Lake } from '../core/lake.ts';
+import { folderOf, type Lake } from '../core/lake.ts';
 import { isSnapshotPath } from '../core/layout.ts';
 import type { SealedLine } from '../core/ledger.ts';
 import { formatNamespace, type Namespace } from '../core/namespace.ts';
@@ -112,9 +112,9 @@ function addUnknownMarks(ns: Namespace, gone: Files, history: History<Files>): v
 
 /** Snapshots that are complete: they have a file that says so, and as many rows as it says, but for those that were erased. */
 async function addSnapshots(lake: Lake, lines: Files, erasures: Files, history: History<Files>, signal: AbortSignal): Promise<void> {
-  for (const [folder, files] of Map.groupBy(lines, ({ path }) => path.slice(0, path.lastIndexOf('/')))) {
+  for (const [folder, files] of Map.groupBy(lines, ({ path }) => folderOf(path))) {
     const erased = erasures.filter(({ path }) => path.startsWith(`${folder}/`)).reduce((sum, line) => sum + (line.erased?.rows ?? 0), 0);
-    const end = files.find(({ ops }) => (ops as Readonly<Record<string, number>>)['snapshotEnd'] !== undefined);
+    const end = files.find(({ ops }) => ops.snapshotEnd !== undefined);
     if (end === undefined) continue;
     for await (const event of sealedEvents(lake, end, signal)) {
       const line = Buffer.from(event.buffer, event.byteOffset, event.byteLength);

@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import { SluiceError, reasonOf } from '../core/error.ts';
 import { LAKE_DAMAGED } from '../core/errors.ts';
-import type { Lake, LakePath } from '../core/lake.ts';
+import { folderOf, type Lake, type LakePath } from '../core/lake.ts';
 import { eventFileTime, isSnapshotPath } from '../core/layout.ts';
 import type { SealedLine } from '../core/ledger.ts';
 import { documentKeyOf, parseLine } from '../core/line.ts';
@@ -103,7 +103,7 @@ export async function proveNoOthers(
   let folder = '';
   let known = new Set<LakePath>();
   for await (const { path } of lake.list('', signal)) {
-    const inFolder = path.slice(0, path.lastIndexOf('/'));
+    const inFolder = folderOf(path);
     if (inFolder !== folder) [folder, known] = [inFolder, new Set()];
     if (isSnapshotPath(path)) continue;
     if (sealed.has(path) || open.has(path)) {

@@ -3,7 +3,7 @@
  *
  * Memory grows with the number of sealed files (some hundred bytes each), not with their content.
  */
-import type { Lake, LakePath } from '../core/lake.ts';
+import { folderOf, type Lake, type LakePath } from '../core/lake.ts';
 import { isSealedLine, readLedgerLine, type LedgerLine, type SealedLine } from '../core/ledger.ts';
 import { hourKey, isMaintenance, ledgerFolder } from './checkpoint.ts';
 import type { Extent } from './horizon.ts';
@@ -70,10 +70,6 @@ export async function viewLedger(
     superseded: new Map([...all].filter(([path]) => superseded.has(path))),
     epochLast: Math.max(0, ...[...epochs].filter(([inFolder]) => !isMaintenance(`${inFolder}/`)).map(([, epoch]) => epoch)),
   };
-}
-
-function folderOf(path: LakePath): LakePath {
-  return path.slice(0, path.lastIndexOf('/'));
 }
 
 /** Lines in force by collection-hour, in path order. */

@@ -8,7 +8,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { reasonOf, SluiceError } from '../core/error.ts';
 import { LAKE_DAMAGED } from '../core/errors.ts';
-import type { Lake, LakeFile, LakePath } from '../core/lake.ts';
+import { folderOf, type Lake, type LakeFile, type LakePath } from '../core/lake.ts';
 import { hoursPerPart, isSnapshotPath, partHour } from '../core/layout.ts';
 import type { SealedLine } from '../core/ledger.ts';
 import { formatNamespace, parseNamespace, type Namespace } from '../core/namespace.ts';
@@ -129,8 +129,7 @@ export class PublishedProof {
     if (difference !== null) this.#findings.add('manifest', path, difference);
     if (this.#open.has(key)) this.#findings.add('manifest', path, `a part of ${key} is open`);
     if (!path.endsWith('/_manifest.json')) return;
-    const folder = path.slice(0, path.lastIndexOf('/') + 1);
-    const elsewhere = files.find((file) => !file.path.startsWith(folder));
+    const elsewhere = files.find((file) => !file.path.startsWith(`${folderOf(path)}/`));
     if (elsewhere !== undefined) this.#findings.add('manifest', path, `names ${elsewhere.path}, which lies in another folder`);
   }
 
@@ -165,7 +164,7 @@ export class PublishedProof {
   }
 
   async #proveSuccess({ path, size }: LakeFile): Promise<void> {
-    const folder = path.slice(0, path.lastIndexOf('/') + 1);
+    const folder = `${folderOf(path)}/`;
     const manifest = `${folder}_manifest.json`;
     if (size !== 0) this.#findings.add('success', path, `holds ${size} bytes and should be empty`);
     // The listing may be older than the manifest, so it is looked for again.

@@ -15,6 +15,7 @@ import { targetOf, type BusLogin, type KafkaTarget, type TokenProvider } from '.
 import { KafkaMembership, type KafkaConsumer } from './membership.ts';
 import { KafkaReader } from './reader.ts';
 import { KafkaSender } from './sender.ts';
+import { within } from './within.ts';
 
 const EARLIEST = -2n;
 const LATEST = -1n;
@@ -109,7 +110,7 @@ export class KafkaBus implements Bus {
     } catch (error) {
       // A member that nobody knows of would keep its partitions from the others until its silence is noticed.
       isWanted = false;
-      await within(joining, LEAVE_MS_MAX, this.#clock);
+      await within(LEAVE_MS_MAX, joining, this.#clock).catch(() => {});
       await membership[Symbol.asyncDispose]();
       throw error;
     }
@@ -164,11 +165,4 @@ export class KafkaBus implements Bus {
       strict: true,
     };
   }
-}
-
-/** Until it has ended, one way or the other, or so long. */
-async function within(work: Promise<unknown>, ms: number, clock: Clock): Promise<void> {
-  const timer = new AbortController();
-  await Promise.race([work.catch(() => {}), clock.sleep(ms, timer.signal).catch(() => {})]);
-  timer.abort();
 }

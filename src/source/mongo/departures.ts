@@ -14,8 +14,9 @@ import type { MongoClient } from 'mongodb';
 import { SluiceError } from '../../core/error.ts';
 import { SOURCE_SHARD_KEY } from '../../core/errors.ts';
 import type { Namespace } from '../../core/namespace.ts';
-import { ARRAY, DOCUMENT, STRING, TIMESTAMP, elementsOf, type Element } from './encode/bson.ts';
+import { DOCUMENT, STRING, TIMESTAMP, elementsOf, type Element } from './encode/bson.ts';
 import { DocumentKeys } from './encode/document-key.ts';
+import { batchOf, type RawBatch } from './encode/reply.ts';
 import { shardKeyOf } from './sharding.ts';
 
 /** As long as `delete`: it is written over it. */
@@ -36,10 +37,11 @@ interface Candidate {
 
 /** Gives such deletes in the `cursor` of a reply their name, in place. */
 export async function nameDepartures(client: MongoClient, cursor: Uint8Array): Promise<void> {
-  const reply = Buffer.from(cursor.buffer, cursor.byteOffset, cursor.byteLength);
+  const batch = batchOf(cursor);
+  const { input: reply } = batch;
   // Of nearly all replies that is all: transactions with deletes are rare.
   if (!reply.includes(SESSION) || !reply.includes(DELETE_TEXT)) return;
-  const byCollection = Map.groupBy(candidatesIn(reply), ({ ns }) => `${ns.db}.${ns.coll ?? ''}`);
+  const byCollection = Map.groupBy(candidatesIn(batch), ({ ns }) => `${ns.db}.${ns.coll ?? ''}`);
   for (const candidates of byCollection.values()) {
     for (let from = 0; from < candidates.length; from += IDS_MAX) {
       const some = candidates.slice(from, from + IDS_MAX);
@@ -48,14 +50,10 @@ export async function nameDepartures(client: MongoClient, cursor: Uint8Array): P
   }
 }
 
-function* candidatesIn(reply: Buffer): Generator<Candidate> {
-  const view = new DataView(reply.buffer, reply.byteOffset, reply.length);
-  for (const { key, type, from, next } of elementsOf(view, 0, reply.length - 1)) {
-    if (type !== ARRAY || (key !== 'firstBatch' && key !== 'nextBatch')) continue;
-    for (const event of elementsOf(view, from, next - 1)) {
-      const candidate = event.type === DOCUMENT ? candidateAt(reply, view, event) : null;
-      if (candidate !== null) yield candidate;
-    }
+function* candidatesIn({ input, view, array, end }: RawBatch): Generator<Candidate> {
+  for (const event of elementsOf(view, array, end)) {
+    const candidate = candidateAt(input, view, event);
+    if (candidate !== null) yield candidate;
   }
 }
 

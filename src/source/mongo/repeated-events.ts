@@ -5,7 +5,8 @@
  * and then the two events have one and the same resume token: nothing tells them apart, and a resume goes on after both or between
  * them. So the first one counts. Invariant: of events with one token, in one reply or in two, one is left.
  */
-import { ARRAY, DOCUMENT, STRING, elementsOf } from './encode/bson.ts';
+import { DOCUMENT, STRING, elementsOf, type Element } from './encode/bson.ts';
+import { batchOf } from './encode/reply.ts';
 
 export interface Told {
   /** The `cursor` of the reply; another one if something was left out. */
@@ -16,20 +17,15 @@ export interface Told {
 
 /** @param last `_data` of the token before */
 export function withoutRepeated(cursor: Uint8Array, last: string): Told {
-  const reply = Buffer.from(cursor.buffer, cursor.byteOffset, cursor.byteLength);
-  const view = new DataView(reply.buffer, reply.byteOffset, reply.length);
-  for (const { key, type, from, next } of elementsOf(view, 0, reply.length - 1)) {
-    if (type !== ARRAY || (key !== 'firstBatch' && key !== 'nextBatch')) continue;
-    const repeated: { readonly at: number; readonly next: number }[] = [];
-    let before = last;
-    for (const event of elementsOf(view, from, next - 1)) {
-      const token = event.type === DOCUMENT ? tokenAt(reply, view, event.from, event.next) : null;
-      if (token === before) repeated.push(event);
-      before = token ?? before;
-    }
-    return { cursor: repeated.length === 0 ? cursor : cutOut(reply, from, repeated), last: before };
+  const { input, view, array, end } = batchOf(cursor);
+  const repeated: Element[] = [];
+  let before = last;
+  for (const event of elementsOf(view, array, end)) {
+    const token = tokenAt(input, view, event.from, event.next);
+    if (token === before) repeated.push(event);
+    before = token ?? before;
   }
-  return { cursor, last };
+  return { cursor: repeated.length === 0 ? cursor : cutOut(input, array, repeated), last: before };
 }
 
 function tokenAt(reply: Buffer, view: DataView, from: number, next: number): string | null {
@@ -42,7 +38,7 @@ function tokenAt(reply: Buffer, view: DataView, from: number, next: number): str
 }
 
 /** Names of an array's elements are of no account: those that are left keep theirs. */
-function cutOut(reply: Buffer, batch: number, events: readonly { readonly at: number; readonly next: number }[]): Buffer {
+function cutOut(reply: Buffer, batch: number, events: readonly Element[]): Buffer {
   const pieces: Buffer[] = [];
   let from = 0;
   for (const { at, next } of events) {

@@ -31,14 +31,21 @@ export interface ProofOf {
   readonly deletes: 'soft' | 'hard';
 }
 
+/** Of rows of bronze, called `b`: a sum of their lines that is the same in whatever order. @param which a condition; all of them unless said */
+export function sumOfLines(dialect: Dialect, which?: string): Statement {
+  const { first, last } = dialect.digestNumbers(numberedLine('b'));
+  const sum = (number: string): string =>
+    `CAST(coalesce(sum(${which === undefined ? number : `CASE WHEN ${which} THEN ${number} END`}), 0) AS VARCHAR)`;
+  return text(`${sum(first)} || ':' || ${sum(last)}`);
+}
+
 /** Files of a collection: what the load ledger says, and the sum of the rows in bronze. */
 export function selectLoadedFiles(dialect: Dialect, catalog: Catalog, tables: Tables | null, ns: Namespace): Statement {
-  const { first, last } = dialect.digestNumbers(numberedLine('b'));
   const rows =
     tables === null
       ? sql`SELECT CAST(NULL AS VARCHAR) AS file, 0 AS "rows", '0:0' AS lines WHERE 1 = 0`
       : sql`
-    SELECT b.file, count(*) AS "rows", CAST(sum(${text(first)}) AS VARCHAR) || ':' || CAST(sum(${text(last)}) AS VARCHAR) AS lines
+    SELECT b.file, count(*) AS "rows", ${sumOfLines(dialect)} AS lines
     FROM ${tables.bronze} b GROUP BY b.file`;
   return sql`
     SELECT

@@ -11,7 +11,7 @@ import { formatNamespace, type Namespace } from '../../core/namespace.ts';
 import { DOCUMENT_OPERATIONS } from './collection.ts';
 import type { Dialect } from './dialect.ts';
 import type { Catalog, Tables } from './names.ts';
-import { numberedLine } from './proof.ts';
+import { sumOfLines } from './proof.ts';
 import { sql, text, type Statement } from './statement.ts';
 
 /** Seconds of cluster time. Below `from` nothing is superseded any more. */
@@ -108,9 +108,6 @@ export function selectNotWhole(catalog: Catalog, tables: Tables): Statement {
 
 /** What is left of each file, and what it was. */
 export function updateFiles({ dialect, catalog, tables }: RetentionOf): Statement {
-  const { first, last } = dialect.digestNumbers(numberedLine('b'));
-  const sum = (number: string, which: string): Statement =>
-    text(`CAST(coalesce(sum(${which === 'all' ? number : `CASE WHEN s.file IS NULL THEN ${number} END`}), 0) AS VARCHAR)`);
   return sql`
     UPDATE ${catalog.ledger} SET
       left_rows = c.staying, left_lines = c.lines_left, whole_lines = CASE WHEN left_rows IS NULL THEN c.lines_whole ELSE whole_lines END
@@ -118,8 +115,8 @@ export function updateFiles({ dialect, catalog, tables }: RetentionOf): Statemen
       SELECT
         b.file AS of_file,
         count(CASE WHEN s.file IS NULL THEN 1 END) AS staying,
-        ${sum(first, 'left')} || ':' || ${sum(last, 'left')} AS lines_left,
-        ${sum(first, 'all')} || ':' || ${sum(last, 'all')} AS lines_whole
+        ${sumOfLines(dialect, 's.file IS NULL')} AS lines_left,
+        ${sumOfLines(dialect)} AS lines_whole
       FROM ${tables.bronze} b LEFT JOIN ${catalog.superseded} s ON s.file = b.file AND s.row_number = b.row_number
       WHERE b.file IN (SELECT file FROM ${catalog.superseded})
       GROUP BY b.file
@@ -129,12 +126,10 @@ export function updateFiles({ dialect, catalog, tables }: RetentionOf): Statemen
 
 /** Says anew what is left of files, after an erasure. */
 export function updateLeft({ dialect, catalog, tables }: Pick<RetentionOf, 'dialect' | 'catalog' | 'tables'>, paths: readonly string[]): Statement {
-  const { first, last } = dialect.digestNumbers(numberedLine('b'));
-  const sum = (number: string): Statement => text(`CAST(coalesce(sum(${number}), 0) AS VARCHAR)`);
   return sql`
     UPDATE ${catalog.ledger} SET left_rows = c.staying, left_lines = c.lines_left
     FROM (
-      SELECT p.path AS of_file, count(b.file) AS staying, ${sum(`CASE WHEN b.file IS NOT NULL THEN ${first} END`)} || ':' || ${sum(`CASE WHEN b.file IS NOT NULL THEN ${last} END`)} AS lines_left
+      SELECT p.path AS of_file, count(b.file) AS staying, ${sumOfLines(dialect, 'b.file IS NOT NULL')} AS lines_left
       FROM ${catalog.ledger} p LEFT JOIN ${tables.bronze} b ON b.file = p.path
       WHERE p.path IN (${paths.map((path) => sql`${path}`)}) GROUP BY p.path
     ) AS c

@@ -3,6 +3,7 @@
  *
  * Up to when it is loaded is asked first: what is loaded while the others are asked can only add to what they say.
  */
+import { folderOf } from '../../core/lake.ts';
 import { formatNamespace, type Namespace } from '../../core/namespace.ts';
 import { compareTimestamps, type Timestamp } from '../../core/time.ts';
 import type { BronzeHistory } from '../../core/warehouse.ts';
@@ -54,10 +55,6 @@ async function readUntil(session: Session, { catalog }: Context, ns: Namespace):
   const own = marks.find(({ by }) => by === formatNamespace(ns));
   if (own === undefined || own.at.t === 0) return null;
   return marks.reduce((least, one) => (compareTimestamps(one.at, least.at) < 0 ? one : least), own);
-}
-
-function folderOf(path: string): string {
-  return path.slice(0, path.lastIndexOf('/'));
 }
 
 function secondOf(iso: string): Timestamp {

@@ -92,7 +92,8 @@ export function cursorIdOf(cursor: Uint8Array): bigint {
 export interface RawBatch {
   readonly input: Buffer;
   readonly view: DataView;
-  /** First element of the batch, and the batch's terminator. */
+  /** The batch's array, its first element, and its terminator. */
+  readonly array: number;
   readonly from: number;
   readonly end: number;
   readonly count: number;
@@ -104,7 +105,7 @@ export function batchOf(cursor: Uint8Array): RawBatch {
   const input = bufferOf(cursor);
   const view = viewOf(input);
   const { batchFrom: from, batchEnd: end } = readCursor(input, view);
-  return { input, view, from, ...measureSlice(view, from, end, Infinity) };
+  return { input, view, array: from - 4, from, ...measureSlice(view, from, end, Infinity) };
 }
 
 function bufferOf(bytes: Uint8Array): Buffer {

@@ -4,7 +4,7 @@ SELECT
   coalesce(f."rows", 0) AS "rows", coalesce(f.lines, '0:0') AS lines
 FROM (SELECT * FROM sluice.load_ledger WHERE collection = ?) l
 FULL OUTER JOIN (
-  SELECT b.file, count(*) AS "rows", CAST(sum(md5_number_upper(CAST(b.row_number AS VARCHAR) || ':' || CAST(b.doc AS VARCHAR))) AS VARCHAR) || ':' || CAST(sum(md5_number_lower(CAST(b.row_number AS VARCHAR) || ':' || CAST(b.doc AS VARCHAR))) AS VARCHAR) AS lines
+  SELECT b.file, count(*) AS "rows", CAST(coalesce(sum(md5_number_upper(CAST(b.row_number AS VARCHAR) || ':' || CAST(b.doc AS VARCHAR))), 0) AS VARCHAR) || ':' || CAST(coalesce(sum(md5_number_lower(CAST(b.row_number AS VARCHAR) || ':' || CAST(b.doc AS VARCHAR))), 0) AS VARCHAR) AS lines
   FROM bronze."shop__Orders of 2026" b GROUP BY b.file
 ) f ON f.file = l.path;
 -- ["shop.Orders of 2026"]
