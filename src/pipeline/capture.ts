@@ -58,6 +58,8 @@ export interface CaptureParts {
   readonly log: Logger;
   /** Called once this process owns the pipeline, before it writes. */
   readonly onOwned?: () => Promise<void>;
+  /** Called at the end of a run that was idle for long enough, while the pipeline is still owned: who comes next finds all done. */
+  readonly onIdle?: (signal: AbortSignal) => Promise<void>;
   /** Called after parts were sealed and the checkpoint that drops them is durable: time to load. */
   readonly onSealed?: () => void;
 }
@@ -112,7 +114,9 @@ export class Capture {
       failpoint('owner.after-own');
       try {
         await this.#parts.onOwned?.();
-        await this.#runAsOwner(AbortSignal.any([signal, ownership.lost]), ownership);
+        const ends = AbortSignal.any([signal, ownership.lost]);
+        await this.#runAsOwner(ends, ownership);
+        if (!ends.aborted) await this.#parts.onIdle?.(ends);
       } finally {
         await this.#letGo(() => ownership[Symbol.asyncDispose]());
       }
