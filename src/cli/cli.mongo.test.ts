@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -39,8 +40,12 @@ const everything: string[] = [];
 /** Those that have not ended: a test that fails must not leave one behind. */
 const children = new Set<ChildProcess>();
 
-function start(...args: string[]): { child: ChildProcess; ended: Promise<Ended>; said: () => string } {
-  const env = { PATH: process.env['PATH'], HOME: cwd, XDG_STATE_HOME: join(cwd, 'state'), SLUICE_HTTP__PORT: '0' };
+function start(...args: string[]): ReturnType<typeof startWith> {
+  return startWith({}, ...args);
+}
+
+function startWith(more: Readonly<Record<string, string>>, ...args: string[]): { child: ChildProcess; ended: Promise<Ended>; said: () => string } {
+  const env = { PATH: process.env['PATH'], HOME: cwd, XDG_STATE_HOME: join(cwd, 'state'), SLUICE_HTTP__PORT: '0', ...more };
   const child = spawn(process.execPath, [LAUNCHER, ...args], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
   children.add(child);
   let out = '';
@@ -205,10 +210,16 @@ describe('the way of a new user', () => {
     const { code, out } = await sluice('doctor');
     expect(code).toBe(1);
     expect(out).toContain('✗ connection');
-    const waiting = start('enable-images', '--yes');
-    await systemClock.sleep(1000);
+    // A server that takes the connection and says nothing.
+    const silent = createServer(() => {}).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const uri = `mongodb://127.0.0.1:${(silent.address() as AddressInfo).port}/?directConnection=true&serverSelectionTimeoutMS=120000&connectTimeoutMS=120000`;
+    const connected = once(silent, 'connection');
+    const waiting = startWith({ SLUICE_SOURCE__URI: uri }, 'enable-images', '--yes');
+    await connected;
     waiting.child.kill('SIGINT');
     const interrupted = await waiting.ended;
+    silent.close();
     expect([interrupted.code, interrupted.err.includes('SLC-1505')]).toEqual([130, true]);
   });
 

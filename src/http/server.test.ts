@@ -206,12 +206,13 @@ describe('the page', () => {
 
 describe('live events', () => {
   /** Reads events until there are `wanted`. */
-  async function events(wanted: number): Promise<Record<string, unknown>[]> {
+  async function events(wanted: number, onFirst: () => void): Promise<Record<string, unknown>[]> {
     const stop = new AbortController();
     const answer = await fetch(`${server.url}/api/events`, { signal: stop.signal });
     expect(answer.headers.get('content-type')).toBe('text/event-stream');
     let text = '';
     for await (const chunk of answer.body!.pipeThrough(new TextDecoderStream())) {
+      if (text === '') onFirst();
       text += chunk;
       if (text.split('\n\n').length > wanted) break;
     }
@@ -221,9 +222,8 @@ describe('live events', () => {
 
   it('come at once and then about each second, with the counters as they are', async () => {
     control.stats.events = 7;
-    const coming = events(2);
-    setTimeout(() => (control.stats.events = 9), 300);
-    expect((await coming).map((each) => each['events'])).toEqual([7, 9]);
+    const coming = await events(2, () => (control.stats.events = 9));
+    expect(coming.map((each) => each['events'])).toEqual([7, 9]);
   });
 
   it('end when the server stops, and do not keep it from stopping', async () => {
