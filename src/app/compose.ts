@@ -139,7 +139,7 @@ export function snowflakeAuth(auth: AuthConfig | null): SnowflakeAuth | null {
     : { kind: 'pat', user: text('user'), token: text('token') };
 }
 
-type HowToRun = Pick<RunOptions, 'untilIdleMs' | 'wait' | 'takeOver' | 'acceptGap'>;
+type HowToRun = Pick<RunOptions, 'untilIdleMs' | 'mayEnd' | 'wait' | 'takeOver' | 'acceptGap'>;
 
 export async function captureOptions(config: Config, options: HowToRun): Promise<CaptureOptions> {
   const { lake, source } = config;
@@ -158,6 +158,7 @@ export async function captureOptions(config: Config, options: HowToRun): Promise
     readAheadBytesMax: lake.flush.maxBytes,
     checkpointIntervalMs: config.checkpoint.intervalMs,
     untilIdleMs: options.untilIdleMs,
+    mayEnd: options.mayEnd,
     wait: options.wait,
     takeOver: options.takeOver,
     acceptGap: options.acceptGap,

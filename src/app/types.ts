@@ -26,6 +26,8 @@ export interface RunOptions {
   readonly role: Role;
   /** Seal, load, merge and end when nothing has come for so long; `null`: run until stopped. */
   readonly untilIdleMs: number | null;
+  /** As long as it is false nothing counts as idle; absent: it may end at once. */
+  readonly mayEnd?: (() => boolean) | undefined;
   /** Stand by while another owner lives; else LAKE_OWNED. */
   readonly wait: boolean;
   /** Break the lease of the present owner (no effect on a local lake). */

@@ -44,6 +44,8 @@ export interface CaptureOptions extends WriterLimits, OwnOptions, StartOptions {
   readonly checkpointIntervalMs: number;
   /** Seals everything and ends when nothing has come for this long; `null`: runs until it is stopped. */
   readonly untilIdleMs: number | null;
+  /** As long as it is false nothing is idle. */
+  readonly mayEnd?: (() => boolean) | undefined;
   /** Ranges of collections that are read whole at one time. */
   readonly rangesAtOnce: number;
 }
@@ -281,7 +283,7 @@ export class Capture {
     const { flushBytesMax, flushAgeMs } = this.#options;
     // What was read is written even when a stop comes: a stop must not tear the durability order.
     const always = new AbortController().signal;
-    const idle = new Idle(this.#options.untilIdleMs, this.#parts);
+    const idle = new Idle(this.#options.untilIdleMs, { ...this.#parts, mayEnd: this.#options.mayEnd });
     let flushedAtMs = clock.now();
     await using batches = new BatchPull(source, start, signal, { clock, aheadBytesMax: this.#options.readAheadBytesMax });
     this.#batches = batches;

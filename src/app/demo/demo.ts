@@ -53,8 +53,6 @@ const FOLDER = 'sluice-demo';
 /** In the folder: it is ours and may be replaced. */
 const MARK = '.sluice-demo';
 const IDLE_MS = 3_000;
-/** The producer is idle from its start on, and the shop opens only once the consumer has its partitions. */
-const IDLE_BUS_MS = 10_000;
 const TOPIC = 'demo';
 const PARTITIONS = 4;
 const START_MS_MAX = 60_000;
@@ -87,13 +85,16 @@ async function inFolder(folder: string, options: DemoOptions, signal: AbortSigna
   const files = account === null ? 'hour files' : 'hour files in a fake of ADLS Gen2, in memory';
   const through = broker === null ? '' : `Kafka, ${PARTITIONS} partitions → `;
   say(`Starting the pipeline: MongoDB → ${through}${files} → DuckDB bronze and silver.`);
+  let isClosed = false;
   const ended = new AbortController();
   const started = Promise.withResolvers<void>();
   const pipeline = runPipeline(
     config,
     {
       role: 'all',
-      untilIdleMs: broker === null ? IDLE_MS : IDLE_BUS_MS,
+      untilIdleMs: IDLE_MS,
+      // The shop opens when all is ready, however long that takes.
+      mayEnd: () => isClosed,
       wait: false,
       takeOver: false,
       acceptGap: false,
@@ -110,7 +111,7 @@ async function inFolder(folder: string, options: DemoOptions, signal: AbortSigna
   pipeline.catch(() => {});
   await Promise.race([started.promise, pipeline, timeout(START_MS_MAX, ended.signal)]);
   const writes: ShopWrite[] = [];
-  const shop = await openAndClose(client, db, writes, options, AbortSignal.any([signal, ended.signal]));
+  const shop = await openAndClose(client, db, writes, options, AbortSignal.any([signal, ended.signal])).finally(() => (isClosed = true));
   say(`The shop is closed after ${shop.writes.toLocaleString('en')} writes. Sealing, loading and merging the rest.`);
   await pipeline;
   signal.throwIfAborted();

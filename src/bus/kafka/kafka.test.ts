@@ -9,7 +9,7 @@ import type { BusMessage, BusRecord } from '../../core/bus.ts';
 import { systemClock } from '../../core/clock.ts';
 import { BUS_DENIED, BUS_OFFSET_GONE, BUS_TOO_LARGE, BUS_TOPIC, BUS_UNAVAILABLE } from '../../core/errors.ts';
 import { MessageBatch } from '../../core/message-batch.ts';
-import { silentLog } from '../../ops/log.ts';
+import { silentLog, type Logger } from '../../ops/log.ts';
 import type { BusLogin } from './connection.ts';
 import { KafkaBus } from './kafka.ts';
 
@@ -140,6 +140,22 @@ describe.skipIf(absent !== null)('a topic', () => {
 
   it('on a broker that is away is told to be unavailable', async () => {
     await expect(bus('any', '127.0.0.1:1').partitions(never)).rejects.toMatchObject({ kind: BUS_UNAVAILABLE });
+  });
+
+  it('on a broker that is away is not said to have nothing: who reads waits, until a stop', async () => {
+    const told = Promise.withResolvers<void>();
+    const log = { ...silentLog, warn: () => told.resolve() } as unknown as Logger;
+    await using away = new KafkaBus(
+      { url: 'kafka://127.0.0.1:1/any', login: { kind: 'none' }, token: () => Promise.reject(new Error('no token')) },
+      systemClock,
+      log,
+    );
+    await using reader = away.reader(0);
+    const stop = new AbortController();
+    const reading = reader.read(0n, stop.signal);
+    await Promise.race([told.promise, reading]);
+    stop.abort(new Error('stopped'));
+    await expect(reading).rejects.toThrow('stopped');
   });
 
   it('refuses a message that is too large, and Event Hubs closes the connection', async () => {
