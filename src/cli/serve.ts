@@ -26,7 +26,7 @@ export function serveRun(io: Io, config: Config, role: Role, log: Logger, told: 
     const { host, port } = config.http;
     const server = await startHttp({ host, port, token, control, log, scrub: (text) => io.secrets.scrub(text) });
     told(server.url);
-    const runFile = { pid: process.pid, url: server.url, token, pipeline: config.pipeline, lake: lakeName(config) };
+    const runFile = { pid: process.pid, url: server.url, token, instance: server.instance, pipeline: config.pipeline, lake: lakeName(config) };
     return {
       async owned() {
         for (const seat of SEATS[role]) {

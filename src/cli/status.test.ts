@@ -98,7 +98,7 @@ describe('sluice status', () => {
     // Captured until it was killed: its run file is still there.
     const killed = spawn(process.execPath, ['-e', ''], { stdio: 'ignore' });
     await once(killed, 'close');
-    const runFile = { pid: killed.pid ?? 0, url: 'http://127.0.0.1:1', token: 'gone', pipeline: 'shop', lake: lakeName(config()) };
+    const runFile = { pid: killed.pid ?? 0, url: 'http://127.0.0.1:1', token: 'gone', instance: 'gone', pipeline: 'shop', lake: lakeName(config()) };
     await writeRunFile(config(), 'lake', runFile, io().env);
     await running('load', async () => {
       const { collections, ...others } = await json();
