@@ -26,7 +26,7 @@ import { retainLoop } from './retain.ts';
 import { RunControl } from './run-control.ts';
 import { scheduleOf } from './schedule.ts';
 import { SourceCounts } from './source-counts.ts';
-import type { RunOptions } from './types.ts';
+import type { Role, RunOptions } from './types.ts';
 import { verifyLoop } from './verify-loop.ts';
 
 const PROGRESS_MS = 1_000;
@@ -39,6 +39,7 @@ const REST_IDLE_MS_MAX = 2_000;
 /** What one run holds; filled as it starts. */
 export interface Running {
   readonly config: Config;
+  readonly role: Role;
   readonly stats: PipelineStats;
   readonly lake: Lake;
   /** `null` before the pipeline is owned, or without a warehouse. */
@@ -70,7 +71,7 @@ export async function runPipeline(config: Config, options: RunOptions, signal: A
     throw new SluiceError(CONFIG_CONFLICT, '`--role load` without a `warehouse` in the configuration');
   const stats = newStats();
   await using lake = await openLake(config, { log: options.log, stats, stop: signal });
-  const running: Running = { config, stats, lake, warehouse: null, opening: null, loads: null, counts: null, capture: null };
+  const running: Running = { config, role, stats, lake, warehouse: null, opening: null, loads: null, counts: null, capture: null };
   const control = new RunControl(running, log);
   running.control = control;
   const ticking = new AbortController();

@@ -329,9 +329,12 @@ export interface SnapshotReport {
 
 export interface PipelineStatus {
   readonly pipeline: string;
-  readonly state: PipelineState;
+  /** `unknown`: no owner has answered, and the last one has not stopped in good order. */
+  readonly state: PipelineState | 'unknown';
   /** Process that owns it, when it is known. */
   readonly pid: number | null;
+  /** A process that only loads, which has answered because no owner did. */
+  readonly loader: { readonly pid: number } | null;
   readonly epoch: number;
   readonly position: string | null;
   /** Everything before this is durable. */

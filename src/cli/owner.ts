@@ -60,14 +60,26 @@ export async function streamOwnerOr<T>(
 
 async function ownerOr<T>(io: Io, config: Config, path: OwnerPath, ask: (owner: RunFile) => Promise<T>, here: () => Promise<T>): Promise<T> {
   const { readRunFile } = await import('../http/run-file.ts');
-  let owner: RunFile | null = null;
-  for (const seat of SEATS[path]) owner ??= await readRunFile(config, seat, io.env);
-  if (owner === null) return here();
-  try {
-    return await ask(owner);
-  } catch (error) {
-    // Its pid is somebody else's by now, or it ends at this moment. If it lives after all, its lock keeps us out.
-    if (SluiceError.is(error, OWNER_UNREACHABLE)) return here();
-    throw error;
+  for (const seat of SEATS[path]) {
+    const owner = await readRunFile(config, seat, io.env);
+    if (owner === null) continue;
+    try {
+      return await ask(owner);
+    } catch (error) {
+      // Its pid and port are somebody else's by now, or it ends at this moment. If it lives after all, its lock keeps us out.
+      if (!SluiceError.is(error, OWNER_UNREACHABLE)) throw error;
+    }
   }
+  return await here();
+}
+
+/** Any process that runs the pipeline and answers, the one that captures first; `null`: none. */
+export async function whoAnswers(io: Io, config: Config): Promise<RunFile | null> {
+  const { readRunFile } = await import('../http/run-file.ts');
+  const { answers } = await import('../http/client.ts');
+  for (const seat of SEATS['/api/status']) {
+    const owner = await readRunFile(config, seat, io.env);
+    if (owner !== null && (await answers(owner, io.signal))) return owner;
+  }
+  return null;
 }

@@ -20,7 +20,7 @@ export function serveRun(io: Io, config: Config, role: Role, log: Logger, told: 
     const { host, port } = config.http;
     const server = await startHttp({ host, port, token, control, log, scrub: (text) => io.secrets.scrub(text) });
     told(server.url);
-    const runFile = { pid: process.pid, url: server.url, token, pipeline: config.pipeline, lake: lakeName(config) };
+    const runFile = { pid: process.pid, url: server.url, token, instance: server.instance, pipeline: config.pipeline, lake: lakeName(config) };
     const seats = new Set<Seat>();
     const take = async (seat: Seat): Promise<void> => {
       seats.add(seat);

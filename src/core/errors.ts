@@ -787,6 +787,13 @@ export const HTTP_BUSY = defineError({
   title: 'The HTTP server has too much to do',
   next: 'Wait a moment and ask again, less often; close pages that nobody looks at.',
 });
+export const HTTP_OTHER_INSTANCE = defineError({
+  code: 'SLC-1511',
+  exit: 69,
+  retry: true,
+  title: 'Another process answers at this address than the one that was asked',
+  next: 'Read the run file again, or leave the header `sluice-instance` out.',
+});
 export const PACKAGE_MISSING = defineError({
   code: 'SLC-1530',
   exit: 2,

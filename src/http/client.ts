@@ -1,10 +1,10 @@
 /**
  * Asks the owner of a pipeline that runs on this machine.
  */
-import { request, type IncomingMessage } from 'node:http';
+import { request, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
 import { reasonOf, SluiceError } from '../core/error.ts';
 import { allErrors, OWNER_UNREACHABLE } from '../core/errors.ts';
-import type { RunFile } from './run-file.ts';
+import { INSTANCE_HEADER, type RunFile } from './run-file.ts';
 
 const ANSWER_BYTES_MAX = 1024 * 1024 * 1024;
 
@@ -46,15 +46,47 @@ export async function streamOwner(owner: RunFile, path: OwnerPath, body: object,
   throw asError(await valueOf(answer, owner, signal), owner, answer.statusCode ?? 0);
 }
 
-function begin(owner: RunFile, path: OwnerPath, body: object, signal: AbortSignal): Promise<IncomingMessage> {
-  const reading = path === '/api/status';
-  const payload = reading ? '' : JSON.stringify(body);
-  const headers = {
-    authorization: `Bearer ${owner.token}`,
-    ...(reading ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }),
-  };
+/** Whether it is the owner who answers at its address, whom the run file names: it is of a time before, perhaps. */
+export async function answers(owner: RunFile, signal: AbortSignal): Promise<boolean> {
+  try {
+    const answer = await send(owner, 'GET', '/healthz', {}, '', signal);
+    answer.destroy();
+    return isBy(owner, answer);
+  } catch (error) {
+    if (SluiceError.is(error, OWNER_UNREACHABLE)) return false;
+    throw error;
+  }
+}
+
+function isBy(owner: RunFile, answer: IncomingMessage): boolean {
+  return answer.headers[INSTANCE_HEADER] === owner.instance;
+}
+
+/** The token goes to the owner alone, and so does what is to be done. */
+async function begin(owner: RunFile, path: OwnerPath, body: object, signal: AbortSignal): Promise<IncomingMessage> {
+  const other = new SluiceError(OWNER_UNREACHABLE, `process ${owner.pid} does not answer at ${owner.url}`);
+  if (!(await answers(owner, signal))) throw other;
+  const method = path === '/api/status' ? 'GET' : 'POST';
+  const payload = method === 'GET' ? '' : JSON.stringify(body);
+  const type = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) };
+  const answer = await send(owner, method, path, { authorization: `Bearer ${owner.token}`, ...(method === 'GET' ? {} : type) }, payload, signal);
+  if (isBy(owner, answer)) return answer;
+  answer.destroy();
+  throw other;
+}
+
+function send(
+  owner: RunFile,
+  method: 'GET' | 'POST',
+  path: OwnerPath | '/healthz',
+  headers: OutgoingHttpHeaders,
+  payload: string,
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const call = request(`${owner.url}${path}`, { method: reading ? 'GET' : 'POST', headers, signal }, resolve);
+    // A connection of its own: one that was kept may have ended meanwhile, and nobody could say what has arrived.
+    const options = { method, headers: { ...headers, [INSTANCE_HEADER]: owner.instance }, agent: false, signal };
+    const call = request(`${owner.url}${path}`, options, resolve);
     call.on('error', (error) => reject(failure(error, owner, signal)));
     call.end(payload);
   });

@@ -9,16 +9,18 @@ import type { Control } from '../app/control.ts';
 import { isLoopback } from '../config/normal.ts';
 import type { Clock } from '../core/clock.ts';
 import { reasonOf, SluiceError } from '../core/error.ts';
-import { HTTP_BUSY, HTTP_DENIED, SOURCE_UNAVAILABLE, UNEXPECTED, USAGE, WAREHOUSE_QUERY } from '../core/errors.ts';
+import { HTTP_BUSY, HTTP_DENIED, HTTP_OTHER_INSTANCE, SOURCE_UNAVAILABLE, UNEXPECTED, USAGE, WAREHOUSE_QUERY } from '../core/errors.ts';
 import type { Logger } from '../ops/log.ts';
 import { addDashboard, scrubbed } from './dashboard.ts';
-import { Allowance, deniedStatus, loopbackOnly, needsToken, notTooOften, sameOriginOnly, withHeaders } from './guard.ts';
+import { Allowance, deniedStatus, loopbackOnly, needsToken, notTooOften, sameOriginOnly, thisInstanceOnly, withHeaders } from './guard.ts';
 import { illness, unreadiness, type Heartbeat } from './health.ts';
 import type { LiveFeed } from './live.ts';
 
 export interface RoutesOptions {
   readonly control: Control;
   readonly token: string;
+  /** Of this server. */
+  readonly instance: string;
   /** The address that the server is bound to. */
   readonly host: string;
   readonly registry: Registry;
@@ -98,6 +100,7 @@ export function makeRoutes(options: RoutesOptions): Hono {
   const app = new Hono();
   app.use(withHeaders);
   if (loopback) app.use(loopbackOnly);
+  app.use(thisInstanceOnly(options.instance));
   app.use('/api/*', sameOriginOnly, notTooOften(new Allowance(options.clock, REQUESTS_MAX, MINUTE_MS)));
   const locked = needsToken(options.token, new Allowance(options.clock, GUESSES_MAX, MINUTE_MS));
   const tooLarge = (c: Context): Response =>
@@ -186,11 +189,12 @@ async function body<T>(c: Context, schema: z.ZodType<T>): Promise<T> {
   throw new SluiceError(USAGE, issues.join('; '), { next: 'Mend the body: it takes what the command of the same name does (docs/cli.md).' });
 }
 
-type Status = 400 | 401 | 403 | 404 | 409 | 413 | 429 | 500 | 502 | 503;
+type Status = 400 | 401 | 403 | 404 | 409 | 413 | 421 | 429 | 500 | 502 | 503;
 
 function statusOf(error: SluiceError, c: Context): Status {
   const { kind } = error;
   if (kind === HTTP_DENIED) return deniedStatus(c);
+  if (kind === HTTP_OTHER_INSTANCE) return 421;
   if (kind === HTTP_BUSY) return 429;
   if (kind === WAREHOUSE_QUERY) return 400;
   if (kind === SOURCE_UNAVAILABLE) return 502;

@@ -399,7 +399,7 @@ describe('a server on another address', () => {
 
 describe('a command that asks the owner', () => {
   const never = new AbortController().signal;
-  const owner = () => ({ pid: process.pid, url: server.url, token: TOKEN, pipeline: 'shop', lake: '/lake' });
+  const owner = () => ({ pid: process.pid, url: server.url, token: TOKEN, instance: server.instance, pipeline: 'shop', lake: '/lake' });
 
   it('gets its answer', async () => {
     expect(await callOwner(owner(), '/api/query', { sql: 'select 1', limit: 5 }, never)).toEqual({ columns: ['n'], rows: [[1]], truncated: false });

@@ -81,7 +81,7 @@ export class LongHistory implements AsyncDisposable {
       oplogHeadroomSeconds: 187_000,
     });
     if (options.troubles) troubled(stats);
-    return new LongHistory(work, { config, stats, lake, warehouse, opening: null, loads: null, capture: null, counts: null });
+    return new LongHistory(work, { config, role: 'all', stats, lake, warehouse, opening: null, loads: null, capture: null, counts: null });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
