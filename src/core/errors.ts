@@ -787,6 +787,13 @@ export const HTTP_BUSY = defineError({
   title: 'The HTTP server has too much to do',
   next: 'Wait a moment and ask again, less often; close pages that nobody looks at.',
 });
+export const DEMO_RUNNING = defineError({
+  code: 'SLC-1516',
+  exit: 75,
+  retry: true,
+  title: 'Another demo is running in this folder',
+  next: 'Wait until it has ended, or run this one in another folder.',
+});
 export const PACKAGE_MISSING = defineError({
   code: 'SLC-1530',
   exit: 2,
