@@ -45,7 +45,14 @@ function start(...args: string[]): ReturnType<typeof startWith> {
 }
 
 function startWith(more: Readonly<Record<string, string>>, ...args: string[]): { child: ChildProcess; ended: Promise<Ended>; said: () => string } {
-  const env = { PATH: process.env['PATH'], HOME: cwd, XDG_STATE_HOME: join(cwd, 'state'), SLUICE_HTTP__PORT: '0', ...more };
+  const env = {
+    PATH: process.env['PATH'],
+    HOME: cwd,
+    XDG_STATE_HOME: join(cwd, 'state'),
+    SLUICE_HTTP__PORT: '0',
+    SLUICE_LAKE__RETENTION__HOURS: '90d',
+    ...more,
+  };
   const child = spawn(process.execPath, [LAUNCHER, ...args], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
   children.add(child);
   let out = '';
@@ -185,6 +192,30 @@ describe('the way of a new user', () => {
     expect((await sluice('schema', 'shop.old', '--revision', '7')).code).toBe(2);
     await shop.dropCollection('seen');
     await shop.dropCollection('old');
+  });
+
+  it('beside a run that captures alone, what needs the warehouse opens it itself', async () => {
+    const run = start('run', '--role', 'capture');
+    await until('the run owns the pipeline', () => run.said().includes('owner of the pipeline'));
+    await client.db('shop').collection<{ _id: string }>('orders').insertOne({ _id: 'late' });
+    await until('the event is durable', async () => {
+      const { collections } = await json<PipelineStatus>('status');
+      return collections.some((row) => row.namespace === 'shop.orders' && row.partsOpen === 1);
+    });
+    expect(await json('seal')).toMatchObject({ files: expect.arrayContaining([expect.stringContaining('shop/orders/')]) });
+    const behind = await json<VerifyReport>('verify', '--warehouse');
+    expect(behind.checks).toMatchObject([{ name: 'warehouse', outcome: 'failed', counts: { 'file-not-loaded': expect.any(Number) } }]);
+    expect(await sluice('load')).toMatchObject({ code: 0 });
+    const { ok, checks } = await json<VerifyReport>('verify');
+    expect([ok, checks.map(({ name, outcome }) => `${name} ${outcome}`)]).toEqual([true, ['lake ok', 'warehouse ok']]);
+    expect(await sluice('verify', '--warehouse')).toMatchObject({ code: 0 });
+    expect((await json<VerifyReport>('verify', '--source')).checks).toMatchObject([{ name: 'events' }, { name: 'documents', outcome: 'ok' }]);
+    expect(await sluice('retain', '--dry-run')).toMatchObject({ code: 0, out: expect.stringContaining('Would be removed: 0 files') });
+    expect(await sluice('retain')).toMatchObject({ code: 0 });
+    expect(await sluice('erase', 'shop.orders', '--key', 'late', '--dry-run')).toMatchObject({ code: 0, out: expect.stringContaining('1 document') });
+    expect(await sluice('erase', '--finish')).toMatchObject({ code: 0, out: 'Nothing is left to be erased.\n' });
+    run.child.kill('SIGTERM');
+    expect((await run.ended).code).toBe(0);
   });
 
   it('verify exits 1 when a file has been touched', async () => {

@@ -29,7 +29,8 @@ beforeEach(async () => {
 });
 afterEach(() => rm(cwd, { recursive: true }));
 
-const config = () => parseConfig(JSON.stringify(SETTINGS), { folder: cwd });
+const config = (warehouse?: string) =>
+  parseConfig(JSON.stringify({ ...SETTINGS, ...(warehouse !== undefined && { warehouse: { url: warehouse } }) }), { folder: cwd });
 const io = () => testIo({ cwd, env: { XDG_STATE_HOME: join(cwd, 'state'), HOME: cwd } });
 
 /** Answers with its name, whatever it is asked. */
@@ -94,6 +95,33 @@ describe('a command', () => {
     await found('lake', { url: loader.url, instance: 'of-a-time-before' });
     await found('warehouse', loader);
     expect([await ask('/api/status'), await ask('/api/seal')]).toEqual([{ by: 'loader' }, { by: 'the command' }]);
+  });
+});
+
+describe.each(['/api/verify', '/api/retain', '/api/erase'] as const)('what needs the lake and the warehouse: %s', (path) => {
+  /** Beside a process of this machine that has taken these seats. */
+  async function doneBy(warehouse: string | undefined, ...seats: readonly Seat[]): Promise<string> {
+    await using owner = await named('the owner');
+    for (const seat of seats) await found(seat, owner);
+    return (await askOwnerOr(io(), config(warehouse), path, {}, async () => ({ by: 'the command' }))).by;
+  }
+
+  it.each(['duckdb:w.duckdb', 'snowflake://a.snowflakecomputing.com/DB'])(
+    'is not asked of a process that has the lake alone, with %s',
+    async (url) => {
+      expect(await doneBy(url, 'lake')).toBe('the command');
+    },
+  );
+
+  it('is asked of whoever has the warehouse, or of whoever has the lake when there is none', async () => {
+    expect(await doneBy('duckdb:w.duckdb', 'warehouse')).toBe('the owner');
+    expect(await doneBy('duckdb:w.duckdb', 'lake', 'warehouse')).toBe('the owner');
+    expect(await doneBy(undefined, 'lake')).toBe('the owner');
+  });
+
+  it('is done by the command when nobody runs', async () => {
+    expect(await doneBy('duckdb:w.duckdb')).toBe('the command');
+    expect(await doneBy(undefined)).toBe('the command');
   });
 });
 

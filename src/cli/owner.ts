@@ -29,6 +29,13 @@ const SEATS: Readonly<Record<OwnerPath, readonly Seat[]>> = {
   '/api/schema': ['warehouse'],
 };
 
+/** Of lake and warehouse together: whoever has the lake alone can do it only where there is no warehouse. */
+const OF_BOTH: readonly OwnerPath[] = ['/api/retain', '/api/erase', '/api/verify'];
+
+function seatsFor(path: OwnerPath, { warehouse }: Config): readonly Seat[] {
+  return warehouse !== null && OF_BOTH.includes(path) ? ['warehouse'] : SEATS[path];
+}
+
 /** @typeParam T what the path answers with: the same as `here` gives */
 export async function askOwnerOr<T>(io: Io, config: Config, path: OwnerPath, body: object, here: () => Promise<T>): Promise<T> {
   const { callOwner } = await import('../http/client.ts');
@@ -60,7 +67,7 @@ export async function streamOwnerOr<T>(
 
 async function ownerOr<T>(io: Io, config: Config, path: OwnerPath, ask: (owner: RunFile) => Promise<T>, here: () => Promise<T>): Promise<T> {
   const { readRunFile } = await import('../http/run-file.ts');
-  for (const seat of SEATS[path]) {
+  for (const seat of seatsFor(path, config)) {
     const owner = await readRunFile(config, seat, io.env);
     if (owner === null) continue;
     try {

@@ -65,9 +65,13 @@ async function running(role: Role, work: () => Promise<void>): Promise<void> {
   await using warehouse = role === 'capture' ? null : await openWarehouse(config(), silentLog);
   await warehouse?.setStatus(ORDERS, 'PAUSED', null);
   const stats = Object.assign(newStats(), { state: 'running' });
-  const control = new RunControl({ config: config(), role, stats, lake, warehouse, loads: null, counts: null, capture: null }, silentLog);
+  const control = new RunControl(
+    { config: config(), role, stats, lake, warehouse, opening: null, loads: null, counts: null, capture: null },
+    silentLog,
+  );
   await using serving: Serving = await serveRun(io(), config(), role, silentLog)(control);
   await serving.owned();
+  if (warehouse !== null) await serving.opened();
   await work();
 }
 

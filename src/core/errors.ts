@@ -794,6 +794,13 @@ export const HTTP_OTHER_INSTANCE = defineError({
   title: 'Another process answers at this address than the one that was asked',
   next: 'Read the run file again, or leave the header `sluice-instance` out.',
 });
+export const DEMO_RUNNING = defineError({
+  code: 'SLC-1516',
+  exit: 75,
+  retry: true,
+  title: 'Another demo is running in this folder',
+  next: 'Wait until it has ended, or run this one in another folder.',
+});
 export const PACKAGE_MISSING = defineError({
   code: 'SLC-1530',
   exit: 2,

@@ -10,11 +10,12 @@ import { join, relative, resolve } from 'node:path';
 import { MongoClient } from 'mongodb';
 import { systemClock } from '../../core/clock.ts';
 import { SluiceError } from '../../core/error.ts';
-import { CONFIG_CONFLICT, INTERRUPTED } from '../../core/errors.ts';
+import { CONFIG_CONFLICT, DEMO_RUNNING, INTERRUPTED } from '../../core/errors.ts';
 import { makeFolders } from '../../core/folders.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { Serve } from '../control.ts';
 import type { Config } from '../../config/config.ts';
+import { takeLock } from '../../lake/local/lock.ts';
 import type { Logger } from '../../ops/log.ts';
 import { runPipeline } from '../run.ts';
 import type { Progress, VerifyReport } from '../types.ts';
@@ -50,6 +51,8 @@ export interface DemoResult {
 }
 
 const FOLDER = 'sluice-demo';
+/** Beside the folder, which another demo would take away. */
+const LOCK = '.sluice-demo.lock';
 /** In the folder: it is ours and may be replaced. */
 const MARK = '.sluice-demo';
 const IDLE_MS = 3_000;
@@ -58,9 +61,13 @@ const PARTITIONS = 4;
 const START_MS_MAX = 60_000;
 const STEPS_PER_SECOND = 150;
 
-/** @throws INTERRUPTED when the signal aborts; then nothing of the demo is left behind */
+/** @throws DEMO_RUNNING; INTERRUPTED when the signal aborts; then nothing of the demo is left behind but an empty file */
 export async function runDemo(options: DemoOptions, signal: AbortSignal): Promise<DemoResult> {
   const folder = resolve(FOLDER);
+  // Until the folder is as it is to stay, or gone. The file stays, for whoever has just opened it: without a lock on it it means nothing.
+  const lock = takeLock(resolve(LOCK));
+  if (lock === null) throw new SluiceError(DEMO_RUNNING, `it has ${folder}`);
+  await using _lock = lock;
   await freshFolder(folder);
   try {
     const result = await inFolder(folder, options, signal);
