@@ -10,6 +10,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Control } from '../app/control.ts';
+import { SluiceError } from '../core/error.ts';
+import { LAKE_OWNED, USAGE, WAREHOUSE_BUSY } from '../core/errors.ts';
 import { parseConfig } from '../config/load.ts';
 import { lakeName, writeRunFile, type RunFile, type Seat } from '../http/run-file.ts';
 import { startHttp } from '../http/server.ts';
@@ -88,6 +90,24 @@ describe('a command', () => {
     for (const path of ['/api/status', '/api/seal'] as const) expect(await ask(path)).toEqual({ by: 'the command' });
     expect(tokens).toEqual([undefined, undefined]);
     await closed(server);
+  });
+
+  it('looks again where a run that begins has everything but its run file', async () => {
+    await using shop = await named('shop');
+    const busy = async (): Promise<never> => {
+      await found('warehouse', shop);
+      throw new SluiceError(WAREHOUSE_BUSY, 'process 7');
+    };
+    expect(await askOwnerOr(io(), config(), '/api/collections', {}, busy)).toEqual({ by: 'shop' });
+    let ends = 3;
+    const ending = async (): Promise<string> => {
+      if (--ends > 0) throw new SluiceError(LAKE_OWNED, 'process 7');
+      return 'sealed';
+    };
+    expect(await askOwnerOr(io(), config(), '/api/seal', {}, ending)).toBe('sealed');
+    await expect(askOwnerOr(io(), config(), '/api/seal', {}, () => Promise.reject(new SluiceError(USAGE, 'no')))).rejects.toMatchObject({
+      kind: USAGE,
+    });
   });
 
   it('asks the next one that can do it when the first does not answer', async () => {

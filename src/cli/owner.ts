@@ -2,11 +2,15 @@
  * A running owner holds the lock and the warehouse: what it can do is asked of it. Without one the command does it here.
  */
 import type { Config } from '../config/config.ts';
+import { hasPassed, systemClock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
-import { OWNER_UNREACHABLE } from '../core/errors.ts';
+import { LAKE_OWNED, OWNER_UNREACHABLE, WAREHOUSE_BUSY } from '../core/errors.ts';
 import type { OwnerPath } from '../http/client.ts';
 import type { RunFile, Seat } from '../http/run-file.ts';
 import type { Io } from './io.ts';
+
+const BUSY_MS_MAX = 5_000;
+const BUSY_POLL_MS = 200;
 
 /** Who is asked, best first: sealing is for who writes the lake, SQL for who has the warehouse open. */
 const SEATS: Readonly<Record<OwnerPath, readonly Seat[]>> = {
@@ -65,7 +69,19 @@ export async function streamOwnerOr<T>(
   }
 }
 
+/** Who starts or ends has lock and file for a moment longer than its run file is there: nothing was done yet, so it is looked again. */
 async function ownerOr<T>(io: Io, config: Config, path: OwnerPath, ask: (owner: RunFile) => Promise<T>, here: () => Promise<T>): Promise<T> {
+  for (const sinceMs = systemClock.now(); ;) {
+    try {
+      return await askOnce(io, config, path, ask, here);
+    } catch (error) {
+      if (!SluiceError.is(error, WAREHOUSE_BUSY, LAKE_OWNED) || hasPassed(BUSY_MS_MAX, sinceMs, systemClock.now())) throw error;
+    }
+    await systemClock.sleep(BUSY_POLL_MS, io.signal);
+  }
+}
+
+async function askOnce<T>(io: Io, config: Config, path: OwnerPath, ask: (owner: RunFile) => Promise<T>, here: () => Promise<T>): Promise<T> {
   const { readRunFile } = await import('../http/run-file.ts');
   for (const seat of seatsFor(path, config)) {
     const owner = await readRunFile(config, seat, io.env);
