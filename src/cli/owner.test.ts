@@ -2,7 +2,7 @@
  * Who is asked, and when a command does by itself what nobody does for it. Real servers at the addresses of run files that are right,
  * or of a time before.
  */
-import { createServer, type Server } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -13,6 +13,8 @@ import type { Control } from '../app/control.ts';
 import { SluiceError } from '../core/error.ts';
 import { LAKE_OWNED, USAGE, WAREHOUSE_BUSY } from '../core/errors.ts';
 import { parseConfig } from '../config/load.ts';
+import { SluiceError } from '../core/error.ts';
+import { ANSWER_TOO_LARGE, OWNER_BROKE_OFF, OWNER_UNREACHABLE } from '../core/errors.ts';
 import { lakeName, writeRunFile, type RunFile, type Seat } from '../http/run-file.ts';
 import { startHttp } from '../http/server.ts';
 import { silentLog } from '../ops/log.ts';
@@ -36,9 +38,9 @@ const config = (warehouse?: string) =>
 const io = () => testIo({ cwd, env: { XDG_STATE_HOME: join(cwd, 'state'), HOME: cwd } });
 
 /** Answers with its name, whatever it is asked. */
-function named(name: string) {
+function named(name: string, answer: () => Promise<object> = async () => ({ by: name })) {
   const own: Readonly<Record<string, unknown>> = { pipeline: name, stats: newStats(), revision: '1' };
-  const control = new Proxy({} as Control, { get: (_, key) => own[String(key)] ?? (async () => ({ by: name })) });
+  const control = new Proxy({} as Control, { get: (_, key) => own[String(key)] ?? answer });
   return startHttp({ host: '127.0.0.1', port: 0, token: TOKEN, control, log: silentLog, scrub: (text) => text });
 }
 
@@ -142,6 +144,56 @@ describe.each(['/api/verify', '/api/retain', '/api/erase'] as const)('what needs
   it('is done by the command when nobody runs', async () => {
     expect(await doneBy('duckdb:w.duckdb')).toBe('the command');
     expect(await doneBy(undefined)).toBe('the command');
+  });
+});
+
+describe('a command that the owner has begun', () => {
+  /** Answers to its name, and to a command as it is told. */
+  async function speaking(answer: (response: ServerResponse) => void): Promise<Server> {
+    const server = createServer(({ url }, response) => {
+      response.setHeader('sluice-instance', 'i1');
+      if (url === '/healthz') response.end();
+      else answer(response);
+    });
+    await found('lake', { url: await listening(server), instance: 'i1' });
+    return server;
+  }
+
+  it('is not begun anew when the owner is stopped while it works', async () => {
+    const begun = Promise.withResolvers<void>();
+    await using shop = await named('shop', () => {
+      begun.resolve();
+      return new Promise(() => {});
+    });
+    await found('lake', shop);
+    const asked = expect(ask('/api/erase')).rejects.toMatchObject({ kind: OWNER_BROKE_OFF });
+    await begun.promise;
+    await shop[Symbol.asyncDispose]();
+    await asked;
+  });
+
+  it.each([
+    ['before its answer', (response: ServerResponse) => response.destroy()],
+    ['in the middle of its answer', (response: ServerResponse) => response.write('{"by":', () => response.destroy())],
+    ['after half an answer', (response: ServerResponse) => response.end('{"by":')],
+    ['with words that nobody knows', (response: ServerResponse) => response.writeHead(500).end('{"code":"SLC-9999","message":"x"}')],
+  ])('is not begun anew when the owner ends %s, unless it only reads', async (_, answer) => {
+    const server = await speaking(answer);
+    await expect(ask('/api/erase')).rejects.toMatchObject({ kind: OWNER_BROKE_OFF });
+    expect(await ask('/api/status')).toEqual({ by: 'the command' });
+    await closed(server);
+  });
+
+  it('is done here when the owner says that it cannot', async () => {
+    await using shop = await named('shop', () => Promise.reject(new SluiceError(OWNER_UNREACHABLE, 'it has stopped')));
+    await found('lake', shop);
+    expect(await ask('/api/seal')).toEqual({ by: 'the command' });
+  });
+
+  it('is not done here because its answer is too large', async () => {
+    const server = await speaking((response) => response.writeHead(200, { 'content-length': 2 ** 31 }).flushHeaders());
+    await expect(ask('/api/erase')).rejects.toMatchObject({ kind: ANSWER_TOO_LARGE });
+    await closed(server);
   });
 });
 

@@ -794,6 +794,20 @@ export const HTTP_OTHER_INSTANCE = defineError({
   title: 'Another process answers at this address than the one that was asked',
   next: 'Read the run file again, or leave the header `sluice-instance` out.',
 });
+export const OWNER_BROKE_OFF = defineError({
+  code: 'SLC-1512',
+  exit: 69,
+  retry: true,
+  title: 'The running owner ended, or was cut off, while it worked on this',
+  next: 'What it has done stays done. See `sluice status` and run the command again.',
+});
+export const ANSWER_TOO_LARGE = defineError({
+  code: 'SLC-1513',
+  exit: 2,
+  retry: false,
+  title: 'The answer is too large to be sent',
+  next: 'Ask for less: a smaller `--limit`, fewer columns, or less of each document; or ask in parts.',
+});
 export const DEMO_RUNNING = defineError({
   code: 'SLC-1516',
   exit: 75,

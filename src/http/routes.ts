@@ -9,7 +9,16 @@ import type { Control } from '../app/control.ts';
 import { isLoopback } from '../config/normal.ts';
 import type { Clock } from '../core/clock.ts';
 import { reasonOf, SluiceError } from '../core/error.ts';
-import { HTTP_BUSY, HTTP_DENIED, HTTP_OTHER_INSTANCE, SOURCE_UNAVAILABLE, UNEXPECTED, USAGE, WAREHOUSE_QUERY } from '../core/errors.ts';
+import {
+  ANSWER_TOO_LARGE,
+  HTTP_BUSY,
+  HTTP_DENIED,
+  HTTP_OTHER_INSTANCE,
+  SOURCE_UNAVAILABLE,
+  UNEXPECTED,
+  USAGE,
+  WAREHOUSE_QUERY,
+} from '../core/errors.ts';
 import type { Logger } from '../ops/log.ts';
 import { addDashboard, scrubbed } from './dashboard.ts';
 import { Allowance, deniedStatus, loopbackOnly, needsToken, notTooOften, sameOriginOnly, thisInstanceOnly, withHeaders } from './guard.ts';
@@ -151,11 +160,18 @@ export function makeRoutes(options: RoutesOptions): Hono {
 
   app.notFound((c) => problem(c, options, new SluiceError(USAGE, `there is no ${c.req.method} ${c.req.path}`, { next: ENDPOINTS }), 404));
   app.onError((error, c) => {
-    const known = error instanceof SluiceError ? error : new SluiceError(UNEXPECTED, reasonOf(error), { cause: error });
+    const known = asKnown(error);
     if (known.kind === UNEXPECTED && !c.req.raw.signal.aborted) options.log.error({ err: error, path: c.req.path }, 'a request failed');
     return problem(c, options, known, statusOf(known, c));
   });
   return app;
+}
+
+function asKnown(error: Error): SluiceError {
+  if (error instanceof SluiceError) return error;
+  // An answer is one string, and none of them is longer than half a gigabyte.
+  const isTooLong = error instanceof RangeError && error.message === 'Invalid string length';
+  return new SluiceError(isTooLong ? ANSWER_TOO_LARGE : UNEXPECTED, isTooLong ? undefined : reasonOf(error), { cause: error });
 }
 
 /** Read on only as fast as whoever asks takes it; given up when he goes. */

@@ -4,7 +4,17 @@ import type { Control } from '../app/control.ts';
 import type { Abilities } from '../app/overview-types.ts';
 import type { QueryArgs } from '../app/types.ts';
 import { SluiceError } from '../core/error.ts';
-import { GAP_OPEN, HTTP_FAILED, LAKE_FULL, LAKE_OWNED, OWNER_UNREACHABLE, RESTORE_CHANGED, WAREHOUSE_QUERY } from '../core/errors.ts';
+import {
+  ANSWER_TOO_LARGE,
+  GAP_OPEN,
+  HTTP_FAILED,
+  LAKE_FULL,
+  LAKE_OWNED,
+  OWNER_BROKE_OFF,
+  OWNER_UNREACHABLE,
+  RESTORE_CHANGED,
+  WAREHOUSE_QUERY,
+} from '../core/errors.ts';
 import { silentLog } from '../ops/log.ts';
 import { newStats } from '../ops/stats.ts';
 import type { KeyedDocument } from '../core/warehouse.ts';
@@ -415,6 +425,12 @@ describe('a command that asks the owner', () => {
     });
   });
 
+  it('is told that an answer is too large to be one', async () => {
+    const rows = { toJSON: () => 'x'.repeat(2 ** 30) };
+    control.query = async () => ({ columns: ['n'], rows: rows as unknown as unknown[][], truncated: false });
+    await expect(callOwner(owner(), '/api/query', { sql: 'x', limit: 5 }, never)).rejects.toMatchObject({ kind: ANSWER_TOO_LARGE });
+  });
+
   it('gets documents as they come, and how it ended', async () => {
     const args = { collection: 'shop.a', asOf: { t: 7, i: 1 } };
     const doc = (id: number): KeyedDocument => ({ key: `{"_id":${id}}`, doc: `{"_id":${id},"text":"\\u00e9\\n\\"","n":1.10}` });
@@ -452,7 +468,7 @@ describe('a command that asks the owner', () => {
     const read = async (): Promise<void> => {
       for await (const each of documentsIn(cut(), () => got.push({ key: 'end', doc: '' }))) got.push(each);
     };
-    await expect(read()).rejects.toMatchObject({ kind: OWNER_UNREACHABLE });
+    await expect(read()).rejects.toMatchObject({ kind: OWNER_BROKE_OFF });
     expect(got).toEqual([{ key: '1', doc: '{}' }]);
   });
 
