@@ -320,6 +320,14 @@ describe('beside the hours', () => {
     await letter('p000-00000000000000000001', `{ "payload": "{\\"_id\\":\\"ann-the-subject\\"}" }`);
     await letter('p000-00000000000000000002', '{"_id":"another","note":"not JSON of ours"}');
     await letter('p000-00000000000000000003', 'no JSON at all');
+    await letter('p000-00000000000000000004', 'replayed as it is listed');
+    const list = lake.list.bind(lake);
+    lake.list = async function* (prefix, signal) {
+      for await (const file of list(prefix, signal)) {
+        if (file.path.endsWith('4.jsonl')) await lake.remove(file.path);
+        yield file;
+      }
+    };
     await lake.put('_sluice/p/claims/20261121/1.jsonl', Buffer.from(`${change(ANN, 1)}\n`), 'absent');
     await lake.put('_sluice/p/claims/20261121/2.jsonl', Buffer.from(`${change('7', 2)}\n`), 'absent');
     expect((await run(lake)).erasures).toMatchObject([{ deadLetters: 1, claims: 1, left: [] }]);
