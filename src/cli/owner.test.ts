@@ -13,7 +13,6 @@ import type { Control } from '../app/control.ts';
 import { SluiceError } from '../core/error.ts';
 import { LAKE_OWNED, USAGE, WAREHOUSE_BUSY } from '../core/errors.ts';
 import { parseConfig } from '../config/load.ts';
-import { SluiceError } from '../core/error.ts';
 import { ANSWER_TOO_LARGE, OWNER_BROKE_OFF, OWNER_UNREACHABLE } from '../core/errors.ts';
 import { lakeName, writeRunFile, type RunFile, type Seat } from '../http/run-file.ts';
 import { startHttp } from '../http/server.ts';
