@@ -233,6 +233,23 @@ describe('the way of a new user', () => {
     expect((await run.ended).code).toBe(0);
   });
 
+  it('status tells who captures from who only loads, and does not call stopped what was killed', async () => {
+    const capture = start('run', '--role', 'capture');
+    const state = async () => {
+      const { state: is, pid, loader, collections } = await json<PipelineStatus>('status');
+      return { is, pid, loader, known: collections.some(({ status }) => status === 'ACTIVE') };
+    };
+    await until('the capture runs', async () => (await state()).is === 'running');
+    const load = start('run', '--role', 'load');
+    capture.child.kill('SIGKILL');
+    await capture.ended;
+    await until('the loader is found', async () => (await state()).loader !== null);
+    expect(await state()).toEqual({ is: 'unknown', pid: null, loader: { pid: load.child.pid }, known: true });
+    load.child.kill('SIGTERM');
+    expect((await load.ended).code).toBe(0);
+    expect(await state()).toEqual({ is: 'unknown', pid: null, loader: null, known: true });
+  });
+
   it('doctor fails, with the way out, when the server has gone; Ctrl-C ends a command with 130', async () => {
     await set.stop();
     const { code, out } = await sluice('doctor');
