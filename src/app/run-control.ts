@@ -93,7 +93,7 @@ export class RunControl implements Control {
       lake,
       warehouse,
       { state: stats.state, pid: process.pid, storage, oplogHeadroomSeconds: stats.oplogHeadroomSeconds },
-      signal,
+      { log: this.#log, signal },
     );
   }
 
