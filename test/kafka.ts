@@ -86,6 +86,19 @@ export class KafkaBroker implements AsyncDisposable {
   static async start(options: KafkaOptions = {}): Promise<KafkaBroker> {
     const jars = await fetchJars();
     const folder = await mkdtemp(join(tmpdir(), 'sluice-kafka-'));
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await KafkaBroker.#startIn(folder, jars, options);
+      } catch (error) {
+        await rm(folder, { recursive: true, force: true });
+        // A port that was free a moment ago.
+        if (!/already in use/.test(String(error)) || tries === 3) throw error;
+      }
+    }
+  }
+
+  static async #startIn(folder: string, jars: string, options: KafkaOptions): Promise<KafkaBroker> {
+    await mkdir(folder, { recursive: true });
     const broker = new KafkaBroker(folder, jars, await freePorts(), options.java ?? JAVA);
     await writeFile(join(folder, 'server.properties'), broker.#properties(options));
     const format = ['kafka.tools.StorageTool', 'format', '-t', 'MkU3OEVBNTcwNTJENDM2Qg', '-c', 'server.properties'];
@@ -118,6 +131,7 @@ export class KafkaBroker implements AsyncDisposable {
     const admin = new Admin({ clientId: 'test', bootstrapBrokers: [this.plain] });
     const given = Object.entries(configs).map(([name, value]) => ({ name, value }));
     await admin.createTopics({ topics: [topic], partitions, replicas: 1, configs: given });
+    await knownAs(admin, topic, partitions);
     await admin.close();
   }
 
@@ -218,6 +232,14 @@ interface Ports {
 }
 
 /** Held together until all are known, so that none is given twice. */
+/** The controller has it before the broker tells others of it. */
+export async function knownAs(admin: Admin, topic: string, partitions: number): Promise<void> {
+  await until(`the broker knows ${topic}`, async () => {
+    const { topics } = await admin.metadata({ topics: [topic], forceUpdate: true }).catch(() => ({ topics: null }));
+    return topics?.get(topic)?.partitionsCount === partitions;
+  });
+}
+
 async function freePorts(): Promise<Ports> {
   const servers = await Promise.all(
     Array.from({ length: 4 }, async () => {

@@ -2,9 +2,9 @@
  * From a configuration to objects: the only place that builds adapters. Heavy SDKs are loaded when they are needed.
  */
 import type { Bus } from '../core/bus.ts';
-import { hasPassed, type Clock } from '../core/clock.ts';
+import type { Clock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
-import { CONFIG_CONFLICT, WAREHOUSE_BUSY } from '../core/errors.ts';
+import { CONFIG_CONFLICT } from '../core/errors.ts';
 import type { Lake } from '../core/lake.ts';
 import type { SnapshotSource } from '../core/snapshot.ts';
 import type { Source } from '../core/source.ts';
@@ -18,9 +18,6 @@ import type { ConsumeOptions } from '../pipeline/consume.ts';
 import type { ProduceOptions } from '../pipeline/produce.ts';
 import type { SnowflakeAuth } from '../warehouse/snowflake/connection.ts';
 import type { RunOptions } from './types.ts';
-
-const WAREHOUSE_WAIT_MS_MAX = 30_000;
-const WAREHOUSE_POLL_MS = 200;
 
 export async function makeSource(config: Config, clock: Clock, stats: PipelineStats, log: Logger): Promise<Source> {
   const { EJSON } = await import('bson');
@@ -114,7 +111,7 @@ export async function openLake(config: Config, { log, stats, stop }: LakeUse): P
 export type WarehouseUse = 'fold' | 'note' | 'look';
 
 /** `null` when the configuration has none. @throws WAREHOUSE_EMPTY, WAREHOUSE_OLDER to look at, and whatever opening it throws */
-export async function openWarehouse(config: Config, log: Logger, use: WarehouseUse = 'fold'): Promise<Warehouse | null> {
+export async function openWarehouse(config: Config, log: Logger, use: WarehouseUse): Promise<Warehouse | null> {
   const { warehouse } = config;
   if (warehouse === null) return null;
   const opened = warehouse.kind === 'duckdb' ? await duckDb(warehouse, log, use === 'look') : await snowflake(warehouse, config, log);
@@ -126,23 +123,6 @@ export async function openWarehouse(config: Config, log: Logger, use: WarehouseU
     throw error;
   }
   return opened;
-}
-
-/**
- * As {@link openWarehouse}, for a run: `sluice status`, a query or a person's shell may have a DuckDB file for a moment.
- * @throws WAREHOUSE_BUSY when it is not free after half a minute
- */
-export async function awaitWarehouse(config: Config, log: Logger, clock: Clock, signal: AbortSignal): Promise<Warehouse | null> {
-  const sinceMs = clock.now();
-  for (let told = false; ; told = true) {
-    try {
-      return await openWarehouse(config, log);
-    } catch (error) {
-      if (!SluiceError.is(error, WAREHOUSE_BUSY) || hasPassed(WAREHOUSE_WAIT_MS_MAX, sinceMs, clock.now())) throw error;
-      if (!told) log.warn({ err: error }, 'waiting for the warehouse');
-    }
-    await clock.sleep(WAREHOUSE_POLL_MS, signal);
-  }
 }
 
 async function duckDb({ path, deletes, columns, memoryLimitBytes }: DuckdbConfig, log: Logger, existing: boolean): Promise<Warehouse> {
@@ -166,7 +146,7 @@ export function snowflakeAuth(auth: AuthConfig | null): SnowflakeAuth | null {
     : { kind: 'pat', user: text('user'), token: text('token') };
 }
 
-type HowToRun = Pick<RunOptions, 'untilIdleMs' | 'wait' | 'takeOver' | 'acceptGap'>;
+type HowToRun = Pick<RunOptions, 'untilIdleMs' | 'mayEnd' | 'wait' | 'takeOver' | 'acceptGap'>;
 
 export async function captureOptions(config: Config, options: HowToRun): Promise<CaptureOptions> {
   const { lake, source } = config;
@@ -185,6 +165,7 @@ export async function captureOptions(config: Config, options: HowToRun): Promise
     readAheadBytesMax: lake.flush.maxBytes,
     checkpointIntervalMs: config.checkpoint.intervalMs,
     untilIdleMs: options.untilIdleMs,
+    mayEnd: options.mayEnd,
     wait: options.wait,
     takeOver: options.takeOver,
     acceptGap: options.acceptGap,

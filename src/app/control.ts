@@ -80,6 +80,8 @@ export interface Control {
 export interface Serving extends AsyncDisposable {
   /** To be called when the pipeline is owned: from here on other commands on this machine find this process. */
   owned(): Promise<void>;
+  /** To be called when this process has the warehouse open: what is asked of it is asked here. */
+  opened(): Promise<void>;
 }
 
 export type Serve = (control: Control) => Promise<Serving>;

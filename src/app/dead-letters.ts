@@ -22,8 +22,13 @@ export async function deadLettersOf(config: Config, options: CommandOptions, sig
 export async function listWith(lake: Lake, pipeline: string, most: number, signal: AbortSignal): Promise<DeadLettersReport> {
   const all = await listDeadLetters(lake, pipeline, signal);
   const letters: DeadLetterReport[] = [];
-  for (const { name, path } of all.slice(Math.max(0, all.length - most))) letters.push(reportOf(name, await readDeadLetter(lake, path, signal)));
-  return { letters, total: all.length };
+  let gone = 0;
+  for (const { name, path } of all.slice(Math.max(0, all.length - most))) {
+    const letter = await readDeadLetter(lake, path, signal);
+    if (letter === null) gone += 1;
+    else letters.push(reportOf(name, letter));
+  }
+  return { letters, total: all.length - gone };
 }
 
 /** @throws DEAD_LETTER_NONE */
@@ -35,8 +40,9 @@ export async function deadLetterOf(config: Config, name: string, options: Comman
 /** @throws DEAD_LETTER_NONE */
 export async function readWith(lake: Lake, pipeline: string, name: string, signal: AbortSignal): Promise<DeadLetter> {
   const found = (await listDeadLetters(lake, pipeline, signal)).find((letter) => letter.name === name);
-  if (found === undefined) throw new SluiceError(DEAD_LETTER_NONE, name);
-  return await readDeadLetter(lake, found.path, signal);
+  const letter = found === undefined ? null : await readDeadLetter(lake, found.path, signal);
+  if (letter === null) throw new SluiceError(DEAD_LETTER_NONE, name);
+  return letter;
 }
 
 /** @throws DEAD_LETTER_NONE */
@@ -69,6 +75,8 @@ export async function replayWith(
   for (const { name, path } of all) {
     if (names.length > 0 && !names.includes(name)) continue;
     const letter = await readDeadLetter(lake, path, signal);
+    // Somebody else has replayed it, or it was removed.
+    if (letter === null) continue;
     await bus.send(letter.partition, MessageBatch.of([messageOf(letter)]), signal);
     await lake.remove(path);
     replayed.push(name);

@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseConfig } from '../config/load.ts';
+import { MemoryStore, openMemoryLake } from '../lake/memory/memory.ts';
 import { silentLog } from '../ops/log.ts';
-import { runDoctor } from './doctor.ts';
+import { runDoctor, tryLake } from './doctor.ts';
 import { probeFile, probeFolder } from './probe.ts';
 import type { Check } from './types.ts';
 
@@ -35,6 +36,21 @@ describe('doctor', () => {
   it('may be run twice at once', async () => {
     const [one, two] = await Promise.all([doctor(), doctor()]);
     expect([failures(one).filter((name) => name.startsWith('lake')), failures(two).filter((name) => name.startsWith('lake'))]).toEqual([[], []]);
+  });
+
+  it('that is interrupted takes its scratch file along', async () => {
+    const store = new MemoryStore();
+    const interrupt = new AbortController();
+    let scratch: readonly string[] = [];
+    store.onOperation = ({ kind }) => {
+      if (kind !== 'append') return;
+      scratch = [...store.files.keys()];
+      interrupt.abort(new Error('interrupted'));
+      interrupt.signal.throwIfAborted();
+    };
+    await expect(tryLake(await openMemoryLake(store), 'shop', interrupt.signal)).rejects.toThrow('interrupted');
+    expect(scratch).toEqual([expect.stringMatching(/^_sluice\/shop\/doctor\/.*\.jsonl$/)]);
+    expect([...store.files.keys()]).toEqual([]);
   });
 
   it('says what to do when the lake or the warehouse cannot be used', async () => {

@@ -9,6 +9,7 @@ import { LAKE_CONFLICT, WAREHOUSE_BUSY, WAREHOUSE_EMPTY, WAREHOUSE_OLDER, WAREHO
 import type { Lake } from '../core/lake.ts';
 import type { Config } from '../config/config.ts';
 import type { Logger } from '../ops/log.ts';
+import { doctorFolder } from '../pipeline/checkpoint.ts';
 import { openBus, openLake, openWarehouse } from './compose.ts';
 import { probeFolder } from './probe.ts';
 import type { Check } from './types.ts';
@@ -53,20 +54,29 @@ async function checkLake(config: Config, log: Logger, signal: AbortSignal): Prom
     return [...checks, problem('lake', place, error)];
   }
   await using opened = lake;
-  checks.push(fine('lake', place, opened.description));
+  return [...checks, fine('lake', place, opened.description), ...(await tryLake(opened, config.pipeline, signal))];
+}
+
+/** Writes, reads and removes a file as the pipeline would. */
+export async function tryLake(lake: Lake, pipeline: string, signal: AbortSignal): Promise<Check[]> {
+  const checks: Check[] = [];
   // Away from the pipeline's own files: a run that owns it is not disturbed. The lock's file stays, so it has one name.
-  const folder = `_sluice/${config.pipeline}/doctor`;
+  const folder = doctorFolder(pipeline);
   const path = `${folder}/${randomUUID()}.jsonl`;
-  for (const [name, step] of lakeSteps(opened, folder, path, signal)) {
-    try {
-      checks.push(fine('lake', name, await step()));
-    } catch (error) {
-      signal.throwIfAborted();
-      checks.push(problem('lake', name, error));
-      break;
+  try {
+    for (const [name, step] of lakeSteps(lake, folder, path, signal)) {
+      try {
+        checks.push(fine('lake', name, await step()));
+      } catch (error) {
+        signal.throwIfAborted();
+        checks.push(problem('lake', name, error));
+        break;
+      }
     }
+  } finally {
+    // Also of a doctor that somebody has stopped: nobody else would take it away.
+    await lake.remove(path).catch(() => {});
   }
-  await opened.remove(path).catch(() => {});
   return checks;
 }
 

@@ -140,7 +140,7 @@ export class Overviews {
 
   async #checkpoint(signal: AbortSignal): Promise<WholePipeline> {
     const { lake, config } = this.#looked;
-    return (await readWhole(lake, config.pipeline, signal)) ?? { ...newCheckpoint(config.pipeline, ''), ledgers: [] };
+    return (await readWhole(lake, config.pipeline, signal)) ?? { ...newCheckpoint(config.pipeline, ''), ledgers: [], isStopped: true };
   }
 
   async #make(nowMs: number, signal: AbortSignal): Promise<Overview> {

@@ -5,7 +5,7 @@
  * Invariant: what has no last line is not whole. A process that dies in the middle must not look like a small collection.
  */
 import { SluiceError } from '../core/error.ts';
-import { allErrors, OWNER_UNREACHABLE, UNEXPECTED } from '../core/errors.ts';
+import { allErrors, OWNER_BROKE_OFF, UNEXPECTED } from '../core/errors.ts';
 import type { KeyedDocument } from '../core/warehouse.ts';
 import type { RestoreTotals } from '../pipeline/restore.ts';
 import { linesOf } from '../pipeline/read-lines.ts';
@@ -36,7 +36,7 @@ export async function* documentLines(documents: AsyncIterable<KeyedDocument>, to
   yield Buffer.from(`${text}${JSON.stringify(last)}\n`);
 }
 
-/** @param onEnd told once, after the last one @throws what the other process has met, OWNER_UNREACHABLE it has ended too soon */
+/** @param onEnd told once, after the last one @throws what the other process has met, OWNER_BROKE_OFF it has ended too soon */
 export async function* documentsIn(chunks: AsyncIterable<Uint8Array>, onEnd: (totals: RestoreTotals) => void): AsyncGenerator<KeyedDocument> {
   for await (const line of linesOf(chunks)) {
     const value = JSON.parse(Buffer.from(line.buffer, line.byteOffset, line.byteLength).toString('utf8')) as readonly [string, string] | Last;
@@ -49,5 +49,5 @@ export async function* documentsIn(chunks: AsyncIterable<Uint8Array>, onEnd: (to
     const kind = allErrors().find(({ code }) => code === error?.code) ?? UNEXPECTED;
     throw new SluiceError(kind, error?.detail, error === undefined ? {} : { next: error.next });
   }
-  throw new SluiceError(OWNER_UNREACHABLE, 'it has ended before the last document');
+  throw new SluiceError(OWNER_BROKE_OFF, 'it has ended before the last document');
 }

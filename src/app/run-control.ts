@@ -28,7 +28,7 @@ import type { FilesArgs, FilesReport, Overview } from './overview-types.ts';
 import { collectionsOf, schemasOf } from './schema.ts';
 import { sealedBy } from './sealed-since.ts';
 import { assertSnapshots, snapshotByProducer, summaryOf } from './snapshot.ts';
-import { statusOf } from './status.ts';
+import { NO_OWNER, statusOf } from './status.ts';
 import type {
   CollectionsArgs,
   DeadLettersReport,
@@ -85,16 +85,14 @@ export class RunControl implements Control {
   }
 
   status(signal: AbortSignal): Promise<PipelineStatus> {
-    const { config, lake, warehouse, stats } = this.#running;
+    const { config, lake, warehouse, stats, role } = this.#running;
+    const how = { log: this.#log, signal };
+    // That it runs says nothing of who writes the lake.
+    if (role === 'load') return statusOf(config, lake, warehouse, { ...NO_OWNER, loader: { pid: process.pid } }, how);
     const { writes, reads, lists } = stats.lake;
     const storage = config.lake.kind === 'local' ? null : { writes, reads, lists, writesPerMillionEvents: writesPerMillion(stats) };
-    return statusOf(
-      config,
-      lake,
-      warehouse,
-      { state: stats.state, pid: process.pid, storage, oplogHeadroomSeconds: stats.oplogHeadroomSeconds },
-      { log: this.#log, signal },
-    );
+    const owner = { state: stats.state, pid: process.pid };
+    return statusOf(config, lake, warehouse, { owner, loader: null, storage, oplogHeadroomSeconds: stats.oplogHeadroomSeconds }, how);
   }
 
   overview(): Promise<Overview> {

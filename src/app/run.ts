@@ -16,16 +16,17 @@ import { Consume } from '../pipeline/consume.ts';
 import { Produce } from '../pipeline/produce.ts';
 import { Loader } from '../pipeline/loader.ts';
 import type { Control, Serving } from './control.ts';
-import { awaitWarehouse, captureOptions, consumeOptions, makeSnapshots, makeSource, openBus, openLake, produceOptions } from './compose.ts';
+import { captureOptions, consumeOptions, makeSnapshots, makeSource, openBus, openLake, openWarehouse, produceOptions } from './compose.ts';
 import { DumpLoop } from './dump.ts';
 import { LoadLoop } from './load-loop.ts';
 import { watchOplog } from './oplog-watch.ts';
 import { eraseLoop } from './erase.ts';
+import { Opening } from './opening.ts';
 import { retainLoop } from './retain.ts';
 import { RunControl } from './run-control.ts';
 import { scheduleOf } from './schedule.ts';
 import { SourceCounts } from './source-counts.ts';
-import type { RunOptions } from './types.ts';
+import type { Role, RunOptions } from './types.ts';
 import { verifyLoop } from './verify-loop.ts';
 
 const PROGRESS_MS = 1_000;
@@ -38,10 +39,13 @@ const REST_IDLE_MS_MAX = 2_000;
 /** What one run holds; filled as it starts. */
 export interface Running {
   readonly config: Config;
+  readonly role: Role;
   readonly stats: PipelineStats;
   readonly lake: Lake;
   /** `null` before the pipeline is owned, or without a warehouse. */
   warehouse: Warehouse | null;
+  /** `null` where nothing is loaded. */
+  opening: Opening | null;
   loads: LoadLoop | null;
   counts: SourceCounts | null;
   /** What has parts to seal; `null` in roles `load` and `produce`. */
@@ -67,7 +71,7 @@ export async function runPipeline(config: Config, options: RunOptions, signal: A
     throw new SluiceError(CONFIG_CONFLICT, '`--role load` without a `warehouse` in the configuration');
   const stats = newStats();
   await using lake = await openLake(config, { log: options.log, stats, stop: signal });
-  const running: Running = { config, stats, lake, warehouse: null, loads: null, counts: null, capture: null };
+  const running: Running = { config, role, stats, lake, warehouse: null, opening: null, loads: null, counts: null, capture: null };
   const control = new RunControl(running, log);
   running.control = control;
   const ticking = new AbortController();
@@ -104,19 +108,19 @@ async function runCapture(running: Running, options: RunOptions, serving: Servin
     log,
     onOwned: async () => {
       // Only now: a standby must not hold the warehouse's file.
-      if (role === 'all') await openLoads(running, options, clock, signal);
-      loop = besides(running, clock, log, loading.signal);
+      if (role === 'all') await beginLoads(running, options, clock, loading.signal);
+      loop = besides(running, serving, clock, log, loading.signal);
       await serving?.owned();
     },
     onSealed: () => running.loads?.notify(),
+    // What was sealed last is loaded before the end. A stop leaves it to the next run.
+    onIdle: (until) => loadRest(running, until),
   });
   running.capture = capture;
   const watching = new AbortController();
   const watch = watchOplog(config, stats, clock, watching.signal);
   try {
     await capture.run(signal);
-    // Idle for long enough: what was sealed last is loaded before the end. A stop leaves it to the next run.
-    if (!signal.aborted) await running.loads?.catchUp(signal);
   } finally {
     watching.abort();
     await watch;
@@ -186,8 +190,8 @@ async function runConsume(running: Running, options: RunOptions, parts: ConsumeR
     ...parts,
     stats,
     onOwned: async () => {
-      if (options.role === 'all' && running.warehouse === null) await openLoads(running, options, clock, signal);
-      loop = besides(running, clock, log, loading.signal);
+      if (options.role === 'all' && running.warehouse === null) await beginLoads(running, options, clock, loading.signal);
+      loop = besides(running, serving, clock, log, loading.signal);
       await serving?.owned();
     },
     onSealed: () => running.loads?.notify(),
@@ -195,18 +199,26 @@ async function runConsume(running: Running, options: RunOptions, parts: ConsumeR
   running.capture = consume;
   try {
     await consume.run(signal);
-    if (!signal.aborted) await running.loads?.catchUp(signal);
+    if (!signal.aborted) await loadRest(running, signal);
   } finally {
     await endLoop(loop, loading, clock);
   }
 }
 
 /** What a run does beside its capture, until it ends. */
-async function besides(running: Running, clock: Clock, log: Logger, signal: AbortSignal): Promise<void> {
+async function besides(running: Running, serving: Serving | null, clock: Clock, log: Logger, signal: AbortSignal): Promise<void> {
+  const { config, lake } = running;
+  await Promise.all([new DumpLoop(config, { lake, clock, log }).run(signal), withWarehouse(running, serving, clock, log, signal)]);
+}
+
+/** What waits for the warehouse, if there is one. */
+async function withWarehouse(running: Running, serving: Serving | null, clock: Clock, log: Logger, signal: AbortSignal): Promise<void> {
+  await running.opening?.done;
+  if (signal.aborted) return;
   const { config, lake, warehouse, stats, control } = running;
+  if (warehouse !== null) await serving?.opened().catch((error: unknown) => log.warn({ err: error }, 'other commands will not find this process'));
   await Promise.all([
     loadAlong(running, signal),
-    new DumpLoop(config, { lake, clock, log }).run(signal),
     retainLoop(config, { lake, warehouse, stats, clock, log }, signal),
     eraseLoop(config, { lake, warehouse, clock, log }, signal),
     verifyLoop(config, { lake, hasWarehouse: warehouse !== null, stats, clock, log, verify: (args, stop) => control!.verify(args, stop) }, signal),
@@ -216,14 +228,13 @@ async function besides(running: Running, clock: Clock, log: Logger, signal: Abor
 async function runLoads(running: Running, options: RunOptions, serving: Serving | null, clock: Clock, signal: AbortSignal): Promise<void> {
   const { stats } = running;
   const { untilIdleMs } = options;
-  try {
-    await openLoads(running, options, clock, signal);
-  } catch (error) {
-    if (!signal.aborted || error !== signal.reason) throw error;
+  await beginLoads(running, options, clock, signal);
+  await (untilIdleMs === null ? running.opening!.done : running.opening!.insist(signal));
+  if (signal.aborted) {
     stats.state = 'stopped';
     return;
   }
-  await serving?.owned();
+  await serving?.opened();
   stats.state = 'running';
   const idle = new AbortController();
   let heardAtMs = clock.now();
@@ -257,10 +268,20 @@ async function loadAlong({ loads, counts }: Running, signal: AbortSignal): Promi
   await counts?.settled();
 }
 
-async function openLoads(running: Running, options: RunOptions, clock: Clock, signal: AbortSignal): Promise<void> {
+/** What is sealed is loaded and merged. @throws WAREHOUSE_BUSY */
+async function loadRest(running: Running, signal: AbortSignal): Promise<void> {
+  await running.opening?.insist(signal);
+  if (!signal.aborted) await running.loads?.catchUp(signal);
+}
+
+async function beginLoads(running: Running, options: RunOptions, clock: Clock, signal: AbortSignal): Promise<void> {
+  running.opening = await Opening.begin({ open: () => openLoads(running, options, clock), clock, log: options.log }, signal);
+}
+
+async function openLoads(running: Running, options: RunOptions, clock: Clock): Promise<void> {
   const { config, stats, lake } = running;
   const { log } = options;
-  running.warehouse = await awaitWarehouse(config, log, clock, signal);
+  running.warehouse = await openWarehouse(config, log, 'fold');
   if (running.warehouse === null) return;
   const loader = new Loader(lake, running.warehouse, { pipeline: config.pipeline, filesPerLoadMax: FILES_PER_LOAD_MAX, clock, log, stats });
   // Who wants to end when all is loaded does not wait for a time of the day.

@@ -46,7 +46,7 @@ class MovedClock implements Clock {
 const countOf = async (): Promise<number | null | undefined> =>
   (await warehouse.collections()).find((row) => row.namespace.coll === 'orders')?.sourceCount;
 
-describe('the count of documents at the source', { timeout: 30_000 }, () => {
+describe('the count of documents at the source', () => {
   it('is noted with the first files of a collection, and again when its time has come', async () => {
     const client = await mongo.connect();
     const documents = client.db('shop').collection('orders');

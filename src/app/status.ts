@@ -26,11 +26,19 @@ import type { CollectionReport, CommandOptions, PipelineStatus, SnapshotReport }
 
 type Draft = { -readonly [K in keyof CollectionReport]: CollectionReport[K] };
 
+/** What the one who answers knows of the pipeline beyond its files. */
+interface Live extends Pick<PipelineStatus, 'loader' | 'storage' | 'oplogHeadroomSeconds'> {
+  /** Of the process that writes the lake: nobody else can say how it is. */
+  readonly owner: Pick<PipelineStatus, 'state' | 'pid'> | null;
+}
+
+export const NO_OWNER: Live = { owner: null, loader: null, storage: null, oplogHeadroomSeconds: null };
+
 /** Of a pipeline that no process on this machine runs, as far as is known. */
 export async function readStatus(config: Config, options: CommandOptions, signal: AbortSignal): Promise<PipelineStatus> {
   await using lake = await openLake(config, options);
   await using warehouse = await warehouseIfReadable(config, options);
-  return await statusOf(config, lake, warehouse, { state: 'stopped', pid: null, storage: null, oplogHeadroomSeconds: null }, { ...options, signal });
+  return await statusOf(config, lake, warehouse, NO_OWNER, { ...options, signal });
 }
 
 /** Status must not fail for a warehouse that is busy, away, of another version, or not for this login to read. */
@@ -58,18 +66,17 @@ async function rowsOf(warehouse: Warehouse | null, log: Logger): Promise<readonl
   }
 }
 
-/** @param live state and process of a running owner, if it is this process */
 export async function statusOf(
   config: Config,
   lake: Lake,
   warehouse: Warehouse | null,
-  live: Pick<PipelineStatus, 'state' | 'pid' | 'storage' | 'oplogHeadroomSeconds'>,
+  { owner, loader, storage, oplogHeadroomSeconds }: Live,
   { log, signal }: CommandOptions & { readonly signal: AbortSignal },
 ): Promise<PipelineStatus> {
   const { pipeline } = config;
   // Beside the reading of files: a server that is away must not make the rest wait twice.
   const oplog = readOplog(config, signal);
-  const checkpoint = (await readWhole(lake, pipeline, signal)) ?? newCheckpoint(pipeline, '');
+  const checkpoint = (await readWhole(lake, pipeline, signal)) ?? { ...newCheckpoint(pipeline, ''), isStopped: true };
   const collections = new Map<string, Draft>();
   for await (const line of readLedger(lake, pipeline, '', signal)) {
     if (!isSealedLine(line)) continue;
@@ -88,7 +95,10 @@ export async function statusOf(
   const { watermark } = checkpoint;
   return {
     pipeline,
-    ...live,
+    // It may run where this process cannot ask it; only one that has said so has stopped.
+    ...(owner ?? { state: checkpoint.isStopped ? 'stopped' : 'unknown', pid: null }),
+    loader,
+    storage,
     epoch: checkpoint.epoch,
     position: checkpoint.resume?.position ?? null,
     watermark: watermark.t === 0 ? null : iso(watermark),
@@ -100,7 +110,7 @@ export async function statusOf(
     snapshots: checkpoint.snapshots.map((record) => snapshotReport(record, Date.parse(checkpoint.savedAt))),
     verification: await readVerification(lake, pipeline, signal),
     retention: await retentionOf(config, lake, signal),
-    ...(await headroomOf(oplog, checkpoint.resume?.clusterTime.t ?? null, live.oplogHeadroomSeconds)),
+    ...(await headroomOf(oplog, checkpoint.resume?.clusterTime.t ?? null, oplogHeadroomSeconds)),
   };
 }
 

@@ -26,6 +26,8 @@ export interface RunOptions {
   readonly role: Role;
   /** Seal, load, merge and end when nothing has come for so long; `null`: run until stopped. */
   readonly untilIdleMs: number | null;
+  /** As long as it is false nothing counts as idle; absent: it may end at once. */
+  readonly mayEnd?: (() => boolean) | undefined;
   /** Stand by while another owner lives; else LAKE_OWNED. */
   readonly wait: boolean;
   /** Break the lease of the present owner (no effect on a local lake). */
@@ -327,9 +329,12 @@ export interface SnapshotReport {
 
 export interface PipelineStatus {
   readonly pipeline: string;
-  readonly state: PipelineState;
+  /** `unknown`: no owner has answered, and the last one has not stopped in good order. */
+  readonly state: PipelineState | 'unknown';
   /** Process that owns it, when it is known. */
   readonly pid: number | null;
+  /** A process that only loads, which has answered because no owner did. */
+  readonly loader: { readonly pid: number } | null;
   readonly epoch: number;
   readonly position: string | null;
   /** Everything before this is durable. */

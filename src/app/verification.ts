@@ -6,9 +6,10 @@
  */
 import { SluiceError } from '../core/error.ts';
 import { LAKE_CONFLICT } from '../core/errors.ts';
-import type { Lake, LakeFile, LakePath } from '../core/lake.ts';
+import type { Lake, LakeFile } from '../core/lake.ts';
 import { WAREHOUSE_CHECKS } from '../core/warehouse-proof.ts';
 import type { VerificationStats } from '../ops/stats.ts';
+import { verificationPath } from '../pipeline/checkpoint.ts';
 import { readFile } from '../pipeline/read-file.ts';
 import { DOCUMENT_CHECKS } from '../pipeline/verify-documents.ts';
 import { LAKE_CHECKS } from '../pipeline/verify-findings.ts';
@@ -36,10 +37,6 @@ interface Kept {
 }
 
 const PUTS_MAX = 5;
-
-export function verificationPath(pipeline: string): LakePath {
-  return `_sluice/${pipeline}/verification.json`;
-}
 
 export async function readVerification(lake: Lake, pipeline: string, signal: AbortSignal): Promise<VerificationOverview | null> {
   return (await read(lake, pipeline, signal)).record.last;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { verifyLoop } from './verify-loop.ts';
-import { keepVerification, verificationPath } from './verification.ts';
+import { keepVerification } from './verification.ts';
 import type { VerificationOverview } from './overview-types.ts';
 import type { VerifyArgs, VerifyReport } from './types.ts';
 import { parseConfig } from '../config/load.ts';
@@ -9,6 +9,7 @@ import type { Clock } from '../core/clock.ts';
 import { MemoryStore, openMemoryLake } from '../lake/memory/memory.ts';
 import { silentLog } from '../ops/log.ts';
 import { newStats } from '../ops/stats.ts';
+import { verificationPath } from '../pipeline/checkpoint.ts';
 
 const START_MS = Date.parse('2026-11-21T10:00:00Z');
 const never = new AbortController().signal;

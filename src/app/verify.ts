@@ -36,28 +36,32 @@ export async function verifyAll(
   options: CommandOptions,
   signal: AbortSignal,
 ): Promise<VerifyReport> {
-  const { checks } = args.source && !args.lake && !args.warehouse ? { checks: [] } : await verifyWith(lake, config.pipeline, warehouse, args, signal);
+  const { checks } = args.source && !args.lake && !args.warehouse ? { checks: [] } : await verifyWith(config, lake, warehouse, args, signal);
   const all = args.source ? [...checks, ...(await sourceChecks(config, lake, warehouse, options, signal))] : checks;
   return { ok: all.every((check) => check.outcome !== 'failed'), checks: all };
 }
 
 export async function verifyWith(
+  config: Config,
   lake: Lake,
-  pipeline: string,
   warehouse: Warehouse | null,
   args: VerifyArgs,
   signal: AbortSignal,
   onProgress?: (progress: VerifyProgress) => void,
 ): Promise<VerifyReport> {
+  const { pipeline } = config;
   const all = !args.lake && !args.warehouse;
   const checks: VerifyCheck[] = [];
   if (all || args.lake) checks.push(await lakeCheck(lake, pipeline, signal, onProgress));
   if (all || args.warehouse) {
     if (warehouse !== null) checks.push(await warehouseCheck(lake, pipeline, warehouse, signal));
-    else
-      checks.push({ name: 'warehouse', outcome: args.warehouse ? 'failed' : 'skipped', detail: 'the configuration has no warehouse', findings: [] });
+    else checks.push({ name: 'warehouse', outcome: args.warehouse ? 'failed' : 'skipped', detail: withoutWarehouse(config), findings: [] });
   }
   return { ok: checks.every((check) => check.outcome !== 'failed'), checks };
+}
+
+function withoutWarehouse({ warehouse }: Config): string {
+  return warehouse === null ? 'the configuration has no warehouse' : 'this process does not hold the warehouse';
 }
 
 async function lakeCheck(lake: Lake, pipeline: string, signal: AbortSignal, onProgress?: (progress: VerifyProgress) => void): Promise<VerifyCheck> {
@@ -91,7 +95,7 @@ async function sourceChecks(
   );
   const checks = [eventsCheck(events)];
   const skipped = (detail: string): VerifyCheck => ({ name: 'documents', outcome: 'skipped', detail, findings: [] });
-  if (warehouse === null) checks.push(skipped('there is no warehouse'));
+  if (warehouse === null) checks.push(skipped(withoutWarehouse(config)));
   else if (Object.keys(config.source.match).length > 0)
     checks.push(skipped('`source.match` leaves events out, so that silver need not be as the source is'));
   else

@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -39,8 +40,19 @@ const everything: string[] = [];
 /** Those that have not ended: a test that fails must not leave one behind. */
 const children = new Set<ChildProcess>();
 
-function start(...args: string[]): { child: ChildProcess; ended: Promise<Ended>; said: () => string } {
-  const env = { PATH: process.env['PATH'], HOME: cwd, XDG_STATE_HOME: join(cwd, 'state'), SLUICE_HTTP__PORT: '0' };
+function start(...args: string[]): ReturnType<typeof startWith> {
+  return startWith({}, ...args);
+}
+
+function startWith(more: Readonly<Record<string, string>>, ...args: string[]): { child: ChildProcess; ended: Promise<Ended>; said: () => string } {
+  const env = {
+    PATH: process.env['PATH'],
+    HOME: cwd,
+    XDG_STATE_HOME: join(cwd, 'state'),
+    SLUICE_HTTP__PORT: '0',
+    SLUICE_LAKE__RETENTION__HOURS: '90d',
+    ...more,
+  };
   const child = spawn(process.execPath, [LAUNCHER, ...args], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
   children.add(child);
   let out = '';
@@ -182,6 +194,27 @@ describe('the way of a new user', () => {
     await shop.dropCollection('old');
   });
 
+  it('beside a run that captures alone, what needs the warehouse opens it itself', async () => {
+    const run = start('run', '--role', 'capture');
+    await until('the run owns the pipeline', () => run.said().includes('owner of the pipeline'));
+    await client.db('shop').collection<{ _id: string }>('orders').insertOne({ _id: 'late' });
+    await until('the event is durable', async () => {
+      const { collections } = await json<PipelineStatus>('status');
+      return collections.some((row) => row.namespace === 'shop.orders' && row.partsOpen === 1);
+    });
+    expect(await json('seal')).toMatchObject({ files: expect.arrayContaining([expect.stringContaining('shop/orders/')]) });
+    const behind = await json<VerifyReport>('verify', '--warehouse');
+    expect(behind.checks).toMatchObject([{ name: 'warehouse', outcome: 'failed', counts: { 'file-not-loaded': expect.any(Number) } }]);
+    expect(await sluice('load')).toMatchObject({ code: 0 });
+    const { ok, checks } = await json<VerifyReport>('verify');
+    expect([ok, checks.map(({ name, outcome }) => `${name} ${outcome}`)]).toEqual([true, ['lake ok', 'warehouse ok']]);
+    expect((await json<VerifyReport>('verify', '--source')).checks).toMatchObject([{ name: 'events' }, { name: 'documents', outcome: 'ok' }]);
+    expect(await sluice('retain', '--dry-run')).toMatchObject({ code: 0, out: expect.stringContaining('Would be removed: 0 files') });
+    expect(await sluice('retain')).toMatchObject({ code: 0 });
+    run.child.kill('SIGTERM');
+    expect((await run.ended).code).toBe(0);
+  });
+
   it('verify exits 1 when a file has been touched', async () => {
     const [file] = (await readdir(join(cwd, 'lake'), { recursive: true })).filter((path) => path.endsWith('.jsonl') && path.startsWith('shop'));
     await rm(join(cwd, 'lake', file ?? ''));
@@ -205,10 +238,16 @@ describe('the way of a new user', () => {
     const { code, out } = await sluice('doctor');
     expect(code).toBe(1);
     expect(out).toContain('✗ connection');
-    const waiting = start('enable-images', '--yes');
-    await systemClock.sleep(1000);
+    // A server that takes the connection and says nothing.
+    const silent = createServer(() => {}).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const uri = `mongodb://127.0.0.1:${(silent.address() as AddressInfo).port}/?directConnection=true&serverSelectionTimeoutMS=120000&connectTimeoutMS=120000`;
+    const connected = once(silent, 'connection');
+    const waiting = startWith({ SLUICE_SOURCE__URI: uri }, 'enable-images', '--yes');
+    await connected;
     waiting.child.kill('SIGINT');
     const interrupted = await waiting.ended;
+    silent.close();
     expect([interrupted.code, interrupted.err.includes('SLC-1505')]).toEqual([130, true]);
   });
 

@@ -8,13 +8,7 @@ import type { Seat } from '../http/run-file.ts';
 import type { Logger } from '../ops/log.ts';
 import type { Io } from './io.ts';
 
-const SEATS: Readonly<Record<Role, readonly Seat[]>> = {
-  all: ['lake', 'warehouse'],
-  capture: ['lake'],
-  load: ['warehouse'],
-  produce: [],
-  consume: ['lake'],
-};
+const WRITES_LAKE: readonly Role[] = ['all', 'capture', 'consume'];
 
 /** @param told the address, as soon as there is one */
 export function serveRun(io: Io, config: Config, role: Role, log: Logger, told: (url: string) => void = () => {}): Serve {
@@ -26,17 +20,21 @@ export function serveRun(io: Io, config: Config, role: Role, log: Logger, told: 
     const { host, port } = config.http;
     const server = await startHttp({ host, port, token, control, log, scrub: (text) => io.secrets.scrub(text) });
     told(server.url);
-    const runFile = { pid: process.pid, url: server.url, token, pipeline: config.pipeline, lake: lakeName(config) };
+    const runFile = { pid: process.pid, url: server.url, token, instance: server.instance, pipeline: config.pipeline, lake: lakeName(config) };
+    const seats = new Set<Seat>();
+    const take = async (seat: Seat): Promise<void> => {
+      seats.add(seat);
+      const path = await writeRunFile(config, seat, runFile, io.env);
+      if (path === null) log.warn('no folder for the run file is this user’s alone: other commands will not find this process');
+      else log.debug({ path }, 'other commands on this machine can find this process');
+    };
     return {
       async owned() {
-        for (const seat of SEATS[role]) {
-          const path = await writeRunFile(config, seat, runFile, io.env);
-          if (path === null) log.warn('no folder for the run file is this user’s alone: other commands will not find this process');
-          else log.debug({ path }, 'other commands on this machine can find this process');
-        }
+        if (WRITES_LAKE.includes(role)) await take('lake');
       },
+      opened: () => take('warehouse'),
       async [Symbol.asyncDispose]() {
-        for (const seat of SEATS[role]) await removeRunFile(config, seat, runFile, io.env);
+        for (const seat of seats) await removeRunFile(config, seat, runFile, io.env);
         await server[Symbol.asyncDispose]();
       },
     };

@@ -55,7 +55,7 @@ export interface BusRead {
 export interface BusReader extends AsyncDisposable {
   /**
    * What there is from `offset` on, some of it; nothing when nothing comes within a second. Tries again by itself while
-   * the broker is away, and comes back empty-handed meanwhile.
+   * the broker is away, for as long as that lasts: nothing is not the same as nothing heard.
    * @throws BUS_OFFSET_GONE the partition does not have that offset: it forgot it, or was made anew
    */
   read(offset: bigint, signal: AbortSignal): Promise<BusRead>;

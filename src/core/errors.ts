@@ -801,6 +801,34 @@ export const HTTP_BUSY = defineError({
   title: 'The HTTP server has too much to do',
   next: 'Wait a moment and ask again, less often; close pages that nobody looks at.',
 });
+export const HTTP_OTHER_INSTANCE = defineError({
+  code: 'SLC-1511',
+  exit: 69,
+  retry: true,
+  title: 'Another process answers at this address than the one that was asked',
+  next: 'Read the run file again, or leave the header `sluice-instance` out.',
+});
+export const OWNER_BROKE_OFF = defineError({
+  code: 'SLC-1512',
+  exit: 69,
+  retry: true,
+  title: 'The running owner ended, or was cut off, while it worked on this',
+  next: 'What it has done stays done. See `sluice status` and run the command again.',
+});
+export const ANSWER_TOO_LARGE = defineError({
+  code: 'SLC-1513',
+  exit: 2,
+  retry: false,
+  title: 'The answer is too large to be sent',
+  next: 'Ask for less: a smaller `--limit`, fewer columns, or less of each document; or ask in parts.',
+});
+export const DEMO_RUNNING = defineError({
+  code: 'SLC-1516',
+  exit: 75,
+  retry: true,
+  title: 'Another demo is running in this folder',
+  next: 'Wait until it has ended, or run this one in another folder.',
+});
 export const PACKAGE_MISSING = defineError({
   code: 'SLC-1530',
   exit: 2,

@@ -5,7 +5,7 @@
  * process that lives: so each holds a lock of the operating system on a file in its folder, as the owner of a local lake does (through
  * SQLite, see lake/local/lock.ts). A lock says more than a process id, which is given again and means nothing in another container.
  */
-import type { Stats } from 'node:fs';
+import { existsSync, type Stats } from 'node:fs';
 import { lstat, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -74,6 +74,8 @@ function lockOf(folder: string): DatabaseSync | null {
     database = new DatabaseSync(join(folder, LOCK), { timeout: 0 });
     database.exec('PRAGMA journal_mode=MEMORY');
     database.exec('BEGIN EXCLUSIVE');
+    // Somebody who swept may have had it just before, and then it is the lock of a file that is gone.
+    if (!existsSync(join(folder, LOCK))) throw new Error('swept away');
     return database;
   } catch {
     database?.close();

@@ -71,6 +71,26 @@ describe('guessing the token', () => {
     expect((await post('seal', right)).status).toBe(200);
   });
 
+  it('is not what somebody does who asks for another server, and learns that it is not there', async () => {
+    for (const headers of [wrong, right, {}]) {
+      for (let n = 0; n < 21; n += 1) {
+        const refused = await post('seal', { ...headers, 'sluice-instance': 'of-a-time-before' });
+        expect([refused.status, ((await refused.json()) as { code: string }).code, refused.headers.get('sluice-instance')]).toEqual([
+          421,
+          'SLC-1511',
+          null,
+        ]);
+      }
+    }
+    const read = await fetch(`${server.url}/api/status`, { headers: { 'sluice-instance': 'of-a-time-before' } });
+    expect([read.status, (await read.text()).includes(SECRET)]).toEqual([421, false]);
+    expect(done).toEqual([]);
+    // Whoever names nobody, or this one, is served as ever.
+    expect((await post('seal', right)).status).toBe(200);
+    const named = await post('seal', { ...right, 'sluice-instance': server.instance });
+    expect([named.status, named.headers.get('sluice-instance')]).toEqual([200, server.instance]);
+  });
+
   it('does not keep those out who had the right one', async () => {
     for (let n = 0; n < 100; n += 1) expect((await post('seal', right)).status).toBe(200);
     expect(done).toHaveLength(100);

@@ -12,8 +12,9 @@ import type { Context, MiddlewareHandler } from 'hono';
 import { isLoopback } from '../config/normal.ts';
 import type { Clock } from '../core/clock.ts';
 import { SluiceError } from '../core/error.ts';
-import { HTTP_BUSY, HTTP_DENIED } from '../core/errors.ts';
+import { HTTP_BUSY, HTTP_DENIED, HTTP_OTHER_INSTANCE } from '../core/errors.ts';
 import { CONTENT_SECURITY_POLICY } from './page.ts';
+import { INSTANCE_HEADER } from './run-file.ts';
 
 /** The one status that `SluiceError` cannot say: which of the refusals it was. */
 const DENIED_STATUS = 'deniedStatus';
@@ -65,6 +66,18 @@ export const sameOriginOnly: MiddlewareHandler = async (c, next) => {
 /** The scheme is not compared: a proxy in front may speak TLS where this speaks plainly. */
 function isSameHost(origin: string, host: string): boolean {
   return URL.parse(origin)?.host === host.toLowerCase();
+}
+
+/** A run file may be older than what listens at its address: another one must not answer for it, nor count its token as a guess. */
+export function thisInstanceOnly(instance: string): MiddlewareHandler {
+  return async (c, next) => {
+    const asked = c.req.header(INSTANCE_HEADER);
+    if (asked !== undefined) {
+      if (asked !== instance) throw new SluiceError(HTTP_OTHER_INSTANCE);
+      c.header(INSTANCE_HEADER, instance);
+    }
+    await next();
+  };
 }
 
 export function needsToken(token: string, guesses: Allowance): MiddlewareHandler {

@@ -9,16 +9,27 @@ import type { Control } from '../app/control.ts';
 import { isLoopback } from '../config/normal.ts';
 import type { Clock } from '../core/clock.ts';
 import { reasonOf, SluiceError } from '../core/error.ts';
-import { HTTP_BUSY, HTTP_DENIED, SOURCE_UNAVAILABLE, UNEXPECTED, USAGE, WAREHOUSE_QUERY } from '../core/errors.ts';
+import {
+  ANSWER_TOO_LARGE,
+  HTTP_BUSY,
+  HTTP_DENIED,
+  HTTP_OTHER_INSTANCE,
+  SOURCE_UNAVAILABLE,
+  UNEXPECTED,
+  USAGE,
+  WAREHOUSE_QUERY,
+} from '../core/errors.ts';
 import type { Logger } from '../ops/log.ts';
 import { addDashboard, scrubbed } from './dashboard.ts';
-import { Allowance, deniedStatus, loopbackOnly, needsToken, notTooOften, sameOriginOnly, withHeaders } from './guard.ts';
+import { Allowance, deniedStatus, loopbackOnly, needsToken, notTooOften, sameOriginOnly, thisInstanceOnly, withHeaders } from './guard.ts';
 import { illness, unreadiness, type Heartbeat } from './health.ts';
 import type { LiveFeed } from './live.ts';
 
 export interface RoutesOptions {
   readonly control: Control;
   readonly token: string;
+  /** Of this server. */
+  readonly instance: string;
   /** The address that the server is bound to. */
   readonly host: string;
   readonly registry: Registry;
@@ -98,6 +109,7 @@ export function makeRoutes(options: RoutesOptions): Hono {
   const app = new Hono();
   app.use(withHeaders);
   if (loopback) app.use(loopbackOnly);
+  app.use(thisInstanceOnly(options.instance));
   app.use('/api/*', sameOriginOnly, notTooOften(new Allowance(options.clock, REQUESTS_MAX, MINUTE_MS)));
   const locked = needsToken(options.token, new Allowance(options.clock, GUESSES_MAX, MINUTE_MS));
   const tooLarge = (c: Context): Response =>
@@ -148,11 +160,18 @@ export function makeRoutes(options: RoutesOptions): Hono {
 
   app.notFound((c) => problem(c, options, new SluiceError(USAGE, `there is no ${c.req.method} ${c.req.path}`, { next: ENDPOINTS }), 404));
   app.onError((error, c) => {
-    const known = error instanceof SluiceError ? error : new SluiceError(UNEXPECTED, reasonOf(error), { cause: error });
+    const known = asKnown(error);
     if (known.kind === UNEXPECTED && !c.req.raw.signal.aborted) options.log.error({ err: error, path: c.req.path }, 'a request failed');
     return problem(c, options, known, statusOf(known, c));
   });
   return app;
+}
+
+function asKnown(error: Error): SluiceError {
+  if (error instanceof SluiceError) return error;
+  // An answer is one string, and none of them is longer than half a gigabyte.
+  const isTooLong = error instanceof RangeError && error.message === 'Invalid string length';
+  return new SluiceError(isTooLong ? ANSWER_TOO_LARGE : UNEXPECTED, isTooLong ? undefined : reasonOf(error), { cause: error });
 }
 
 /** Read on only as fast as whoever asks takes it; given up when he goes. */
@@ -186,11 +205,12 @@ async function body<T>(c: Context, schema: z.ZodType<T>): Promise<T> {
   throw new SluiceError(USAGE, issues.join('; '), { next: 'Mend the body: it takes what the command of the same name does (docs/cli.md).' });
 }
 
-type Status = 400 | 401 | 403 | 404 | 409 | 413 | 429 | 500 | 502 | 503;
+type Status = 400 | 401 | 403 | 404 | 409 | 413 | 421 | 429 | 500 | 502 | 503;
 
 function statusOf(error: SluiceError, c: Context): Status {
   const { kind } = error;
   if (kind === HTTP_DENIED) return deniedStatus(c);
+  if (kind === HTTP_OTHER_INSTANCE) return 421;
   if (kind === HTTP_BUSY) return 429;
   if (kind === WAREHOUSE_QUERY) return 400;
   if (kind === SOURCE_UNAVAILABLE) return 502;

@@ -21,7 +21,14 @@ afterEach(async () => {
 const configOf = (pipeline: string, lake: string) =>
   parseConfig(JSON.stringify({ pipeline, source: { uri: 'mongodb://h' }, lake: { url: `file:${lake}` } }), { folder: '/' });
 const config = configOf('shop', '/data/lake');
-const content: RunFile = { pid: process.pid, url: 'http://127.0.0.1:8080', token: makeToken(), pipeline: 'shop', lake: lakeName(config) };
+const content: RunFile = {
+  pid: process.pid,
+  url: 'http://127.0.0.1:8080',
+  token: makeToken(),
+  instance: 'i1',
+  pipeline: 'shop',
+  lake: lakeName(config),
+};
 
 describe('a run file', () => {
   it('is found by the same pipeline of the same lake alone', async () => {
@@ -67,11 +74,14 @@ describe('a run file', () => {
     expect(await readRunFile(config, 'lake', env)).toBeNull();
     await writeFile(path, '{"pid":1}');
     expect(await readRunFile(config, 'lake', env)).toBeNull();
+    const { instance: _, ...nameless } = content;
+    await writeFile(path, JSON.stringify(nameless));
+    expect(await readRunFile(config, 'lake', env)).toBeNull();
   });
 
   it('is removed by who wrote it, and not by who was there before', async () => {
     await writeRunFile(config, 'lake', content, env);
-    await removeRunFile(config, 'lake', { ...content, token: 'another' }, env);
+    await removeRunFile(config, 'lake', { ...content, instance: 'i0' }, env);
     expect(await readRunFile(config, 'lake', env)).toEqual(content);
     await removeRunFile(config, 'lake', content, env);
     expect(await readRunFile(config, 'lake', env)).toBeNull();

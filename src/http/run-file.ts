@@ -1,6 +1,9 @@
 /**
  * How another command on this machine finds the owner of a pipeline: a small file with its address and token.
  *
+ * A power cut leaves the file behind, and its pid and port may be somebody else's afterwards: the owner is asked by the name of its
+ * server, `instance`, and who does not answer to that is not the owner.
+ *
  * Invariant: the file and its folder are readable by this user alone, and a file that is anybody else's is not believed:
  * the token in it gives the right to seal, pause and query.
  */
@@ -17,10 +20,15 @@ export interface RunFile {
   /** `http://127.0.0.1:8080`, without a slash at the end. */
   readonly url: string;
   readonly token: string;
+  /** Of one server and no other ({@link INSTANCE_HEADER}). */
+  readonly instance: string;
   readonly pipeline: string;
   /** `lake.root`, or the URL without its query. */
   readonly lake: string;
 }
+
+/** With a request: who is asked. With an answer: it is. Requests without it are answered by whoever is there. */
+export const INSTANCE_HEADER = 'sluice-instance';
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -111,8 +119,8 @@ async function readOurs(path: string): Promise<RunFile | null> {
     const stat = await lstat(path);
     if (!stat.isFile() || !isOurs(stat, 0o077)) return null;
     const value = JSON.parse(await readFile(path, 'utf8')) as Partial<RunFile>;
-    const whole = typeof value.pid === 'number' && typeof value.url === 'string' && typeof value.token === 'string';
-    return whole ? (value as RunFile) : null;
+    const isWhole = typeof value.pid === 'number' && [value.url, value.token, value.instance].every((each) => typeof each === 'string');
+    return isWhole ? (value as RunFile) : null;
   } catch (error) {
     // Missing, or half of something else: then there is nobody to talk to.
     if (systemCode(error) !== undefined || error instanceof SyntaxError) return null;
@@ -135,6 +143,6 @@ export async function removeRunFile(config: Config, seat: Seat, content: RunFile
   for (const state of stateFolders(env)) {
     const path = join(state, 'run', fileName(config, seat));
     const found = await readOurs(path);
-    if (found !== null && found.pid === content.pid && found.token === content.token) await rm(path, { force: true });
+    if (found?.instance === content.instance) await rm(path, { force: true });
   }
 }

@@ -4,7 +4,17 @@ import type { Control } from '../app/control.ts';
 import type { Abilities } from '../app/overview-types.ts';
 import type { QueryArgs } from '../app/types.ts';
 import { SluiceError } from '../core/error.ts';
-import { GAP_OPEN, HTTP_FAILED, LAKE_FULL, LAKE_OWNED, OWNER_UNREACHABLE, RESTORE_CHANGED, WAREHOUSE_QUERY } from '../core/errors.ts';
+import {
+  ANSWER_TOO_LARGE,
+  GAP_OPEN,
+  HTTP_FAILED,
+  LAKE_FULL,
+  LAKE_OWNED,
+  OWNER_BROKE_OFF,
+  OWNER_UNREACHABLE,
+  RESTORE_CHANGED,
+  WAREHOUSE_QUERY,
+} from '../core/errors.ts';
 import { silentLog } from '../ops/log.ts';
 import { newStats } from '../ops/stats.ts';
 import type { KeyedDocument } from '../core/warehouse.ts';
@@ -206,12 +216,13 @@ describe('the page', () => {
 
 describe('live events', () => {
   /** Reads events until there are `wanted`. */
-  async function events(wanted: number): Promise<Record<string, unknown>[]> {
+  async function events(wanted: number, onFirst: () => void): Promise<Record<string, unknown>[]> {
     const stop = new AbortController();
     const answer = await fetch(`${server.url}/api/events`, { signal: stop.signal });
     expect(answer.headers.get('content-type')).toBe('text/event-stream');
     let text = '';
     for await (const chunk of answer.body!.pipeThrough(new TextDecoderStream())) {
+      if (text === '') onFirst();
       text += chunk;
       if (text.split('\n\n').length > wanted) break;
     }
@@ -221,9 +232,8 @@ describe('live events', () => {
 
   it('come at once and then about each second, with the counters as they are', async () => {
     control.stats.events = 7;
-    const coming = events(2);
-    setTimeout(() => (control.stats.events = 9), 300);
-    expect((await coming).map((each) => each['events'])).toEqual([7, 9]);
+    const coming = await events(2, () => (control.stats.events = 9));
+    expect(coming.map((each) => each['events'])).toEqual([7, 9]);
   });
 
   it('end when the server stops, and do not keep it from stopping', async () => {
@@ -399,7 +409,7 @@ describe('a server on another address', () => {
 
 describe('a command that asks the owner', () => {
   const never = new AbortController().signal;
-  const owner = () => ({ pid: process.pid, url: server.url, token: TOKEN, pipeline: 'shop', lake: '/lake' });
+  const owner = () => ({ pid: process.pid, url: server.url, token: TOKEN, instance: server.instance, pipeline: 'shop', lake: '/lake' });
 
   it('gets its answer', async () => {
     expect(await callOwner(owner(), '/api/query', { sql: 'select 1', limit: 5 }, never)).toEqual({ columns: ['n'], rows: [[1]], truncated: false });
@@ -413,6 +423,12 @@ describe('a command that asks the owner', () => {
       message: control.fail.message,
       next: 'Mend it.',
     });
+  });
+
+  it('is told that an answer is too large to be one', async () => {
+    const rows = { toJSON: () => 'x'.repeat(2 ** 30) };
+    control.query = async () => ({ columns: ['n'], rows: rows as unknown as unknown[][], truncated: false });
+    await expect(callOwner(owner(), '/api/query', { sql: 'x', limit: 5 }, never)).rejects.toMatchObject({ kind: ANSWER_TOO_LARGE });
   });
 
   it('gets documents as they come, and how it ended', async () => {
@@ -452,7 +468,7 @@ describe('a command that asks the owner', () => {
     const read = async (): Promise<void> => {
       for await (const each of documentsIn(cut(), () => got.push({ key: 'end', doc: '' }))) got.push(each);
     };
-    await expect(read()).rejects.toMatchObject({ kind: OWNER_UNREACHABLE });
+    await expect(read()).rejects.toMatchObject({ kind: OWNER_BROKE_OFF });
     expect(got).toEqual([{ key: '1', doc: '{}' }]);
   });
 

@@ -1,6 +1,7 @@
 /**
  * Health, metrics and control of one pipeline over HTTP.
  */
+import { randomUUID } from 'node:crypto';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createAdaptorServer } from '@hono/node-server';
@@ -39,6 +40,8 @@ export interface HttpServer extends AsyncDisposable {
   readonly port: number;
   /** An address that reaches it from this machine: `http://127.0.0.1:8080`. */
   readonly url: string;
+  /** What it calls itself, and no other server does. */
+  readonly instance: string;
 }
 
 /** @throws HTTP_FAILED when neither the port nor one of the next 20 can be had */
@@ -48,7 +51,8 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   const registry = makeRegistry(control.pipeline, control.stats, () => clock.now());
   const stop = new AbortController();
   const live = new LiveFeed(control, clock, stop.signal);
-  const routes = makeRoutes({ control, host, token: options.token, registry, heartbeat, live, scrub: options.scrub, log, clock });
+  const instance = randomUUID();
+  const routes = makeRoutes({ control, host, token: options.token, instance, registry, heartbeat, live, scrub: options.scrub, log, clock });
   const server = createAdaptorServer({ fetch: routes.fetch, serverOptions: LIMITS }) as Server;
   server.maxConnections = CONNECTIONS_MAX;
   const port = await listenNear(server, host, options.port);
@@ -60,6 +64,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   return {
     port,
     url,
+    instance,
     async [Symbol.asyncDispose]() {
       stop.abort();
       await beating;

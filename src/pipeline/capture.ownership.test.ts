@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { CaptureBench, T0, events, folderOf, liveCaptures, turns } from '../../test/fakes/capture-bench.ts';
 import type { Lake } from '../core/lake.ts';
 import { LAYOUT_PRESETS } from '../core/layout.ts';
-import { encodeCheckpoint } from './checkpoint.ts';
+import { checkpointPath, encodeCheckpoint } from './checkpoint.ts';
 
 const A = folderOf('a');
 const end = (seconds: number) => ({ end: { t: T0 + seconds, i: 1 } });
@@ -32,6 +32,20 @@ describe('ownership', () => {
     await second.feed.next();
     expect(second.stats).toMatchObject({ state: 'running', epoch: 2 });
     expect(bench.content()).toEqual({ [`${A}events-20261121-08.jsonl`]: [0, 1] });
+  });
+
+  it('lasts until what follows an idle end is done', async () => {
+    const bench = new CaptureBench();
+    let seen: unknown = null;
+    bench.onIdle = async () => {
+      const ownership = await (await bench.lake()).own(checkpointPath('p'), { takeOver: false }, new AbortController().signal);
+      seen = { isFree: ownership !== null, sealed: bench.ledger().length, cleanStop: bench.checkpoint().cleanStop };
+    };
+    await bench.run({ events: events([1, 'a']), ...end(10) });
+    expect(seen).toEqual({ isFree: false, sealed: 1, cleanStop: true });
+    seen = null;
+    await bench.runAndStop({ events: events([1, 'a'], [2, 'a']), ...end(10) });
+    expect(seen).toBe(null);
   });
 
   it('is not waited for after a stop', async () => {

@@ -44,6 +44,8 @@ export interface CaptureOptions extends WriterLimits, OwnOptions, StartOptions {
   readonly checkpointIntervalMs: number;
   /** Seals everything and ends when nothing has come for this long; `null`: runs until it is stopped. */
   readonly untilIdleMs: number | null;
+  /** As long as it is false nothing is idle. */
+  readonly mayEnd?: (() => boolean) | undefined;
   /** Ranges of collections that are read whole at one time. */
   readonly rangesAtOnce: number;
 }
@@ -58,6 +60,8 @@ export interface CaptureParts {
   readonly log: Logger;
   /** Called once this process owns the pipeline, before it writes. */
   readonly onOwned?: () => Promise<void>;
+  /** Called at the end of a run that was idle for long enough, while the pipeline is still owned: who comes next finds all done. */
+  readonly onIdle?: (signal: AbortSignal) => Promise<void>;
   /** Called after parts were sealed and the checkpoint that drops them is durable: time to load. */
   readonly onSealed?: () => void;
 }
@@ -112,7 +116,9 @@ export class Capture {
       failpoint('owner.after-own');
       try {
         await this.#parts.onOwned?.();
-        await this.#runAsOwner(AbortSignal.any([signal, ownership.lost]), ownership);
+        const ends = AbortSignal.any([signal, ownership.lost]);
+        await this.#runAsOwner(ends, ownership);
+        if (!ends.aborted) await this.#parts.onIdle?.(ends);
       } finally {
         await this.#letGo(() => ownership[Symbol.asyncDispose]());
       }
@@ -277,7 +283,7 @@ export class Capture {
     const { flushBytesMax, flushAgeMs } = this.#options;
     // What was read is written even when a stop comes: a stop must not tear the durability order.
     const always = new AbortController().signal;
-    const idle = new Idle(this.#options.untilIdleMs, this.#parts);
+    const idle = new Idle(this.#options.untilIdleMs, { ...this.#parts, mayEnd: this.#options.mayEnd });
     let flushedAtMs = clock.now();
     await using batches = new BatchPull(source, start, signal, { clock, aheadBytesMax: this.#options.readAheadBytesMax });
     this.#batches = batches;

@@ -173,6 +173,10 @@ export const ledgerPath = (pipeline: string, scope: Scope, day: string, number: 
 export const claimsFolder = (pipeline: string): LakePath => `_sluice/${pipeline}/claims`;
 export const hourFilePath = (pipeline: string, hour: string): LakePath => `_sluice/${pipeline}/hours/${hour}.json`;
 export const PIPELINE_FILE: LakePath = '_sluice/pipeline.json';
+/** Commands write these, whether the pipeline has begun or not. */
+export const verificationPath = (pipeline: string): LakePath => `_sluice/${pipeline}/verification.json`;
+export const doctorFolder = (pipeline: string): LakePath => `_sluice/${pipeline}/doctor`;
+export const dumpsFolder = (pipeline: string): LakePath => `_sluice/${pipeline}/dumps`;
 
 /** Files that a checkpoint names and the ledger need not have. */
 export function openPaths(checkpoint: Checkpoint | null): LakePath[] {

@@ -16,13 +16,18 @@ import {
   PRODUCER,
   checkpointPath,
   decodeCheckpoint,
+  doctorFolder,
+  dumpsFolder,
   encodeCheckpoint,
   ledgerFolder,
   newCheckpoint,
+  verificationPath,
   type Checkpoint,
   type Scope,
 } from './checkpoint.ts';
+import { dumpPaths } from './dump-record.ts';
 import { readFile } from './read-file.ts';
+import { questionPath } from './snapshot-question.ts';
 
 export class Committer {
   /** Changed in place by the writer and the sealer; durable only after `save`. */
@@ -120,10 +125,23 @@ const OF_A_LAKE = /^_sluice\/|\.(?:jsonl?|gz|zst)$/;
 async function assertEmpty(lake: Lake, pipeline: string, scope: Scope, signal: AbortSignal): Promise<void> {
   const within = scope === null || scope === PRODUCER ? '' : `${ledgerFolder(pipeline, scope)}/`;
   const checkpoint = checkpointPath(pipeline, scope);
+  let dumped: ReadonlySet<LakePath> = new Set();
   for await (const { path } of lake.list(within, signal)) {
-    if (path === PIPELINE_FILE || !OF_A_LAKE.test(path)) continue;
+    if (!OF_A_LAKE.test(path) || isOfCommands(path, pipeline) || dumped.has(path)) continue;
+    // Asked only now: a dump's file is there after its record. One that has failed takes its file away, and then says so in its record.
+    dumped = await dumpPaths(lake, pipeline, signal);
+    if (dumped.has(path) || (await lake.stat(path)) === null) continue;
     // Not missing: another owner has begun the pipeline since we looked.
     if ((await lake.stat(checkpoint)) !== null) throw new SluiceError(LAKE_LOST_OWNERSHIP, `${checkpoint} has just been made`);
     throw new SluiceError(CHECKPOINT_BAD, `${checkpoint} is missing, but the lake holds ${path}`);
   }
+}
+
+/**
+ * What commands write whether the pipeline has begun or not: it says nothing of a checkpoint. What they write only of a pipeline that has
+ * (`erasures/`, `retention.json`, `maintenance/`) does, and so does whatever this version does not know.
+ */
+function isOfCommands(path: LakePath, pipeline: string): boolean {
+  if ([PIPELINE_FILE, verificationPath(pipeline), questionPath(pipeline)].includes(path)) return true;
+  return [doctorFolder(pipeline), dumpsFolder(pipeline)].some((folder) => path.startsWith(`${folder}/`));
 }

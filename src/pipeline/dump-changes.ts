@@ -13,10 +13,10 @@ import { hourOf, parseHourName } from '../core/time.ts';
 import { hourFilePath, hourKey } from './checkpoint.ts';
 import { asElements } from './dump-file.ts';
 import type { DumpAsked } from './dump-record.ts';
-import { sealedEvents } from './event-files.ts';
 import { isGone, readHorizon } from './horizon.ts';
 import { readLedger } from './ledger.ts';
 import type { OpenDump } from './open-dump.ts';
+import { PlannedFiles, TakenAway } from './planned.ts';
 
 /** Hours that are over and were never dumped are made up for, this far back. */
 const CATCH_UP_HOURS = 24;
@@ -33,10 +33,19 @@ export interface HourOfChanges {
 export class ChangesOfHours {
   readonly #lake: Lake;
   readonly #pipeline: string;
+  /** Compactions, erasures and retention go on while what was found is read. */
+  readonly planned: PlannedFiles;
 
   constructor(lake: Lake, pipeline: string) {
     this.#lake = lake;
     this.#pipeline = pipeline;
+    this.planned = new PlannedFiles(lake, pipeline);
+  }
+
+  /** As it is by now; `null`: retention has taken it. */
+  async again({ ns, hour }: HourOfChanges, signal: AbortSignal): Promise<HourOfChanges | null> {
+    const found = await this.find({ collections: [], hour: parseHourName(hour), interim: true }, 0, signal);
+    return found.find((each) => hourKey(each.ns, each.hour) === hourKey(ns, hour)) ?? null;
   }
 
   /** Hours of collections, in order. */
@@ -79,17 +88,40 @@ export interface ChangesLimits {
   readonly now: number;
 }
 
-export async function writeChanges(
-  lake: Lake,
+/**
+ * An erasure in between is no fault: what is not in a whole file yet is begun again, with the lines that are left.
+ * @returns what there is to know of it
+ */
+export async function dumpChanges(
+  hours: ChangesOfHours,
+  dump: OpenDump,
+  found: HourOfChanges,
+  limits: ChangesLimits,
+  signal: AbortSignal,
+): Promise<string | null> {
+  for (let of: HourOfChanges | null = found; of !== null; of = await hours.again(of, signal)) {
+    try {
+      await writeChanges(hours.planned, dump, of, limits, signal);
+      return null;
+    } catch (error) {
+      if (!(error instanceof TakenAway)) throw error;
+      await dump.abandon();
+    }
+  }
+  return 'retention has removed this hour since the dump began: what is missing of it is not dumped any more';
+}
+
+async function writeChanges(
+  planned: PlannedFiles,
   dump: OpenDump,
   of: HourOfChanges,
   { changesMax, now }: ChangesLimits,
   signal: AbortSignal,
-): Promise<null> {
+): Promise<void> {
   const endedAt = new Date(now).toISOString();
   // Read twice: a file says at its beginning what is in it.
   const pieces: Piece[] = [];
-  for await (const line of changesAfter(lake, of, dump.record.through, signal)) {
+  for await (const line of changesAfter(planned, of, dump.record.through, signal)) {
     const position = positionAt(line, 0);
     if (pieces.length === 0 || pieces.at(-1)!.rows === changesMax) pieces.push({ rows: 0, first: position, last: position });
     const piece = pieces.at(-1)!;
@@ -98,8 +130,8 @@ export async function writeChanges(
   }
   // An hour that is over is closed, if need be with nothing more.
   if (of.isOver && pieces.length === 0) pieces.push({ rows: 0, first: null, last: null });
-  if (pieces.length === 0) return null;
-  const changes = changesAfter(lake, of, dump.record.through, signal);
+  if (pieces.length === 0) return;
+  const changes = changesAfter(planned, of, dump.record.through, signal);
   for (const [index, piece] of pieces.entries()) {
     const closes = of.isOver && index === pieces.length - 1;
     await using writer = await dump.begin(closes ? 0 : dump.record.files.length + 1, signal);
@@ -112,13 +144,17 @@ export async function writeChanges(
     if (isDocument) await writer.write(Buffer.from(piece.rows === 0 ? '[]}\n' : '\n]}\n'), 0);
     await dump.end(writer, { done: closes, ...(piece.last === null ? {} : { through: piece.last }) }, endedAt);
   }
-  return null;
 }
 
-async function* changesAfter(lake: Lake, { lines }: HourOfChanges, through: string | null, signal: AbortSignal): AsyncGenerator<Buffer, undefined> {
+async function* changesAfter(
+  planned: PlannedFiles,
+  { lines }: HourOfChanges,
+  through: string | null,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer, undefined> {
   for (const line of lines) {
     if (through !== null && line.last! <= through) continue;
-    for await (const event of sealedEvents(lake, line, signal)) {
+    for await (const event of planned.events(line, signal)) {
       const bytes = Buffer.from(event.buffer, event.byteOffset, event.byteLength);
       if (through === null || positionAt(bytes, 0) > through) yield bytes;
     }

@@ -11,6 +11,7 @@ import type { Lake, LakePath } from '../core/lake.ts';
 import { escapeSegment } from '../core/layout.ts';
 import type { Namespace } from '../core/namespace.ts';
 import type { Hour, Timestamp } from '../core/time.ts';
+import { dumpsFolder } from './checkpoint.ts';
 import { readFile } from './read-file.ts';
 
 export type DumpContent = 'documents' | 'changes';
@@ -46,12 +47,12 @@ export interface DumpRecord {
 }
 
 /** The owner of the dumps holds a lock or lease beside this path. */
-export const dumpLock = (pipeline: string): LakePath => `_sluice/${pipeline}/dumps/dumps.json`;
+export const dumpLock = (pipeline: string): LakePath => `${dumpsFolder(pipeline)}/dumps.json`;
 
 const FOLDER: Readonly<Record<DumpContent, string>> = { documents: 'documents', changes: 'changes' };
 
 export function recordFolder(pipeline: string, content: DumpContent): LakePath {
-  return `_sluice/${pipeline}/dumps/${FOLDER[content]}`;
+  return `${dumpsFolder(pipeline)}/${FOLDER[content]}`;
 }
 
 export function recordPath(

@@ -13,7 +13,7 @@ import type { Lake, LakePath } from '../core/lake.ts';
 import { formatNamespace, NamespaceFilter, type Namespace } from '../core/namespace.ts';
 import { hourName, hourOf } from '../core/time.ts';
 import type { Logger } from '../ops/log.ts';
-import { ChangesOfHours, writeChanges } from './dump-changes.ts';
+import { ChangesOfHours, dumpChanges } from './dump-changes.ts';
 import { asElements } from './dump-file.ts';
 import { dumpLock, newRecord, readRecords, recordPath, type DumpAsked, type DumpContent, type DumpFile, type DumpNames } from './dump-record.ts';
 import { OpenDump } from './open-dump.ts';
@@ -97,7 +97,7 @@ export class Dumper {
       if (!this.#isAskedFor(each.ns, asked)) continue;
       const { changesMax } = this.#options;
       const outcome = await this.#one(each.ns, each.hour, signal, (dump, until) =>
-        writeChanges(this.#lake, dump, each, { changesMax, now: this.#clock.now() }, until),
+        dumpChanges(hours, dump, each, { changesMax, now: this.#clock.now() }, until),
       );
       if (outcome.outcome !== 'there' || asked.hour !== null) outcomes.push(outcome);
     }

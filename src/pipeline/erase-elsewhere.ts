@@ -95,8 +95,10 @@ export class EraseElsewhere {
 
   async #deadLetters(signal: AbortSignal): Promise<void> {
     for (const { path } of await listDeadLetters(this.#lake, this.#about.pipeline, signal)) {
-      const { key, value } = await readDeadLetter(this.#lake, path, signal);
-      const texts = [key, value].map((base64) => Buffer.from(base64 ?? '', 'base64').toString('utf8'));
+      const letter = await readDeadLetter(this.#lake, path, signal);
+      // Replayed since it was listed.
+      if (letter === null) continue;
+      const texts = [letter.key, letter.value].map((base64) => Buffer.from(base64 ?? '', 'base64').toString('utf8'));
       if (!texts.some((text) => this.#speaksOf(text))) continue;
       this.#record.deadLetters += 1;
       await this.#remove(path);

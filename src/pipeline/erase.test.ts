@@ -27,6 +27,7 @@ import { erase, type EraseRequest, type EraseSummary } from './erase.ts';
 import { readErasures } from './erasure-record.ts';
 import { sealedEvents } from './event-files.ts';
 import { readSealed } from './ledger.ts';
+import { readFile } from './read-file.ts';
 import { verifyLake } from './verify-lake.ts';
 
 const never = new AbortController().signal;
@@ -319,6 +320,14 @@ describe('beside the hours', () => {
     await letter('p000-00000000000000000001', `{ "payload": "{\\"_id\\":\\"ann-the-subject\\"}" }`);
     await letter('p000-00000000000000000002', '{"_id":"another","note":"not JSON of ours"}');
     await letter('p000-00000000000000000003', 'no JSON at all');
+    await letter('p000-00000000000000000004', 'replayed as it is listed');
+    const list = lake.list.bind(lake);
+    lake.list = async function* (prefix, signal) {
+      for await (const file of list(prefix, signal)) {
+        if (file.path.endsWith('4.jsonl')) await lake.remove(file.path);
+        yield file;
+      }
+    };
     await lake.put('_sluice/p/claims/20261121/1.jsonl', Buffer.from(`${change(ANN, 1)}\n`), 'absent');
     await lake.put('_sluice/p/claims/20261121/2.jsonl', Buffer.from(`${change('7', 2)}\n`), 'absent');
     expect((await run(lake)).erasures).toMatchObject([{ deadLetters: 1, claims: 1, left: [] }]);
@@ -371,6 +380,117 @@ describe('an owner that captures meanwhile', () => {
     // Without an owner a local ledger is rewritten; one on Azure is appended to again as it is.
     expect((await run(lake, null)).erasures[0]!.left.length).toBe(kind === 'local' ? 0 : 1);
     expect(await faults(lake)).toEqual([]);
+  });
+});
+
+/** The erasure of `store` goes only as far as it is let. */
+class Paced {
+  readonly #run: Promise<unknown>;
+  readonly #waiting: (() => void)[] = [];
+  #left = 0;
+  #steps = 0;
+  #isOver = false;
+  #isStill: () => void = () => {};
+  /** One after another, whoever asks. */
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(store: MemoryStore, erasing: () => Promise<unknown>) {
+    store.onOperation = async () => {
+      if (this.#left === 0)
+        await new Promise<void>((resolve) => {
+          this.#waiting.push(resolve);
+          this.#isStill();
+        });
+      else this.#left -= 1;
+      this.#steps += 1;
+    };
+    this.#run = erasing().finally(() => {
+      this.#isOver = true;
+      this.#isStill();
+    });
+    this.#run.catch(() => {});
+  }
+
+  get steps(): number {
+    return this.#steps;
+  }
+
+  /** Resolves once so many more steps are done and it waits for the next, or there are no more. */
+  letDo(steps: number): Promise<void> {
+    this.#last = this.#last.then(async () => {
+      const still = new Promise<void>((resolve) => (this.#isStill = resolve));
+      this.#left += steps;
+      while (this.#left > 0 && this.#waiting.length > 0) {
+        this.#left -= 1;
+        this.#waiting.shift()!();
+      }
+      if (!this.#isOver && (this.#left > 0 || this.#waiting.length === 0)) await still;
+    });
+    return this.#last;
+  }
+
+  async end(): Promise<void> {
+    await this.letDo(Infinity);
+    await this.#run;
+  }
+}
+
+/** Calls `before` ahead of each time that something is asked of it. */
+function watched(lake: Lake, before: () => Promise<void>): Lake {
+  const [stat, read, list] = [lake.stat.bind(lake), lake.read.bind(lake), lake.list.bind(lake)];
+  lake.stat = async (path) => {
+    await before();
+    return await stat(path);
+  };
+  lake.read = async function* (path, from, signal) {
+    await before();
+    yield* read(path, from, signal);
+  };
+  lake.list = async function* (prefix, signal) {
+    await before();
+    for await (const file of list(prefix, signal)) yield file;
+  };
+  return lake;
+}
+
+describe('a proof beside an erasure', () => {
+  it.each(['plain lines', 'a lake that is compacted', 'a file per event'] as const)('finds nothing, whichever step it is at: %s', async (form) => {
+    const begun = await begin(form === 'a lake that is compacted' ? {} : FORMS[form]);
+    if (form === 'a lake that is compacted') await compactAll(begun.lake);
+    let [asked, steps] = [0, 0];
+    /** At the `from`th question of the proof the erasure does `first` steps, and `each` at every later one. */
+    const beside = async (from: number, first: number, each: number): Promise<void> => {
+      const store = copyOf(begun.store);
+      const erasing = new Paced(store, async () => await run(await new CaptureBench(store).lake()));
+      asked = 0;
+      const lake = watched(await new CaptureBench(store).lake(), async () => {
+        asked += 1;
+        if (asked >= from) await erasing.letDo(asked === from ? first : each);
+      });
+      expect(await faults(lake), `${first} steps at question ${from}, then ${each} at each`).toEqual([]);
+      await erasing.end();
+      steps = erasing.steps;
+      expect(await faults(await new CaptureBench(store).lake())).toEqual([]);
+    };
+    await beside(1, 0, 1);
+    const [questions, all] = [asked, steps];
+    for (let step = 1; step <= all; step += 1) await beside(1, step, 0);
+    // To write Parquet takes its time.
+    const stride = form === 'a lake that is compacted' ? 20 : 1;
+    for (let from = 1; from <= questions; from += stride) {
+      await beside(from, all + 1, 0);
+      await beside(from, (from * 7) % all, 1);
+    }
+    expect([questions, all].every((count) => count > 20)).toBe(true);
+  });
+
+  it('still finds a manifest that is as it was before', async () => {
+    const { lake } = await begin();
+    const manifest = `${folderOf('a')}_manifest.json`;
+    const before = await readFile(lake, manifest, never);
+    await run(lake);
+    await lake.put(manifest, before, (await lake.stat(manifest))!);
+    expect(await faults(lake)).toEqual([expect.stringMatching(/^manifest .*: names .*, which the ledger does not have for that hour$/)]);
   });
 });
 

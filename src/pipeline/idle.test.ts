@@ -64,6 +64,18 @@ describe('a source that says nothing', () => {
     expect(await idle.isLongEnough(silence({ t: 200, i: 1 }), never)).toBe(true);
   });
 
+  it('is not while what is awaited has not come, however long that takes', async () => {
+    let mayEnd = false;
+    const idle = new Idle(2_000, { source: new Asked(), clock, log: silentLog, mayEnd: () => mayEnd });
+    clock.move(60_000);
+    expect(await idle.isLongEnough(silence({ t: 200, i: 1 }), never)).toBe(false);
+    mayEnd = true;
+    clock.move(1_000);
+    expect(await idle.isLongEnough(silence({ t: 200, i: 1 }), never)).toBe(false);
+    clock.move(1_000);
+    expect(await idle.isLongEnough(silence({ t: 200, i: 1 }), never)).toBe(true);
+  });
+
   it('is not where nobody can say what there is, until somebody can', async () => {
     const { source, idle } = make();
     source.now = null;

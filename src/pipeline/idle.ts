@@ -15,6 +15,8 @@ export interface IdleParts {
   readonly source: Source;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Absent, or true: what is awaited has come. Only from then on does silence count. */
+  readonly mayEnd?: (() => boolean) | undefined;
 }
 
 export class Idle {
@@ -38,6 +40,7 @@ export class Idle {
 
   /** @param batch without events. A source that cannot be reached says nothing at all: who knows what there is to come. */
   async isLongEnough(batch: ChangeBatch, signal: AbortSignal): Promise<boolean> {
+    if (this.#parts.mayEnd?.() === false) this.heard();
     if (this.#msMax === null || !hasPassed(this.#msMax, this.#heardAtMs, this.#parts.clock.now())) return false;
     this.#through ??= await this.#now(signal);
     return this.#through !== null && compareTimestamps(next(batch.resume.clusterTime), this.#through) >= 0;

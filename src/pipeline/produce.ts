@@ -43,6 +43,7 @@ export interface ProduceOptions extends OwnOptions, StartOptions, SnapshotLimits
   readonly readAheadBytesMax: number;
   readonly checkpointIntervalMs: number;
   readonly untilIdleMs: number | null;
+  readonly mayEnd?: (() => boolean) | undefined;
   readonly unavailableAfterMs: number;
 }
 
@@ -232,7 +233,7 @@ export class Produce {
   ): Promise<void> {
     const { source, clock } = this.#parts;
     const { readAheadBytesMax, startAt } = this.#options;
-    const idle = new Idle(this.#options.untilIdleMs, this.#parts);
+    const idle = new Idle(this.#options.untilIdleMs, { ...this.#parts, mayEnd: this.#options.mayEnd });
     const now = (): Promise<ResumePoint> => source.resolve({ kind: 'now' }, signal);
     using patience = new Late(signal, STOP_MS, clock);
     const lanes = new Lanes({

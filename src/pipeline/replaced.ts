@@ -55,8 +55,13 @@ export class Replaced {
     return this.#by.has(path);
   }
 
+  /** Where the lines of a file are by now; itself, if nothing stands for it. */
+  fileOf(path: LakePath): LakePath {
+    return this.has(path) ? this.#sliceOf(path).of.path : path;
+  }
+
   /** Lines of a file that {@link has}, each with its newline. The buffer is valid until the next step. */
-  async *lines({ path, rows }: SealedLine, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  async *lines({ path, rows }: Pick<SealedLine, 'path' | 'rows'>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     const { of, from } = this.#sliceOf(path);
     let row = 0;
     if (rows === 0) return;

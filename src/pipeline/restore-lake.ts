@@ -1,16 +1,19 @@
 /**
  * Restoring out of the lake: which of its sealed files hold what, by the ledger.
+ *
+ * That takes its time, and others compact, erase and retain meanwhile. Invariant: what is given back is what the ledger promised when it
+ * was planned, whole, or it is told that it has changed.
  */
 import { SluiceError } from '../core/error.ts';
-import { RESTORE_NOTHING } from '../core/errors.ts';
+import { RESTORE_CHANGED, RESTORE_NOTHING } from '../core/errors.ts';
 import { folderOf, type Lake } from '../core/lake.ts';
 import { isSnapshotPath } from '../core/layout.ts';
 import type { SealedLine } from '../core/ledger.ts';
 import { formatNamespace, type Namespace } from '../core/namespace.ts';
 import { compareTimestamps, hourName, hourOf, SECONDS_PER_HOUR, type Timestamp } from '../core/time.ts';
-import { sealedEvents } from './event-files.ts';
 import { isGone, reachIn, readHorizon } from './horizon.ts';
 import { readSealed } from './ledger.ts';
+import { PlannedFiles, TakenAway } from './planned.ts';
 import { History, MARKS, snapshotOf, type RestorePlan, type RestoreSource } from './restore-plan.ts';
 import { readWhole, type WholePipeline } from './whole.ts';
 
@@ -34,12 +37,13 @@ export class LakeSource implements RestoreSource {
     if (whole === null) throw new SluiceError(RESTORE_NOTHING, `${lake.description} has no pipeline ${this.#pipeline}`);
     const horizon = await readHorizon(lake, this.#pipeline, signal);
     const { inForce: lines, erasures } = await linesOfLedger(lake, this.#pipeline, signal);
+    const files = new PlannedFiles(lake, this.#pipeline);
     const kept = lines.filter((line) => !isGone(line, horizon));
     const own = kept.filter((line) => formatNamespace(line) === name);
     const history = new History<Files>(ns);
-    await addMarks(lake, ns, kept, history, signal);
+    await addMarks(files, ns, kept, history, signal);
     await addSnapshots(
-      lake,
+      files,
       own.filter(({ path }) => isSnapshotPath(path)),
       erasures,
       history,
@@ -66,14 +70,19 @@ export class LakeSource implements RestoreSource {
       from: this.name,
       position: base.position,
       erased,
-      snapshot: (stop) => linesOf(lake, base.snapshot ?? [], stop),
-      events: (stop) => linesOf(lake, events, stop),
+      snapshot: (stop) => linesOf(files, base.snapshot ?? [], stop),
+      events: (stop) => linesOf(files, events, stop),
     };
   }
 }
 
-async function* linesOf(lake: Lake, files: Files, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  for (const file of files) yield* sealedEvents(lake, file, signal);
+/** @throws RESTORE_CHANGED */
+async function* linesOf(planned: PlannedFiles, files: Files, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  try {
+    for (const file of files) yield* planned.events(file, signal);
+  } catch (error) {
+    throw error instanceof TakenAway ? new SluiceError(RESTORE_CHANGED, error.message, { cause: error }) : error;
+  }
 }
 
 /** What is in a part that is open cannot be read yet: its own events, those of its database, and renames, which may end here. */
@@ -94,11 +103,11 @@ async function linesOfLedger(lake: Lake, pipeline: string, signal: AbortSignal):
 }
 
 /** Only files that say so hold such events. */
-async function addMarks(lake: Lake, ns: Namespace, lines: Files, history: History<Files>, signal: AbortSignal): Promise<void> {
+async function addMarks(planned: PlannedFiles, ns: Namespace, lines: Files, history: History<Files>, signal: AbortSignal): Promise<void> {
   for (const line of lines.filter(({ ops }) => MARKS.some((op) => ops[op] !== undefined))) {
     // Renames of any collection may end here; all else is of the collection or of its database.
     if (line.ops.rename === undefined && (line.db !== ns.db || (line.coll !== null && line.coll !== ns.coll))) continue;
-    for await (const event of sealedEvents(lake, line, signal)) history.addMark(Buffer.from(event.buffer, event.byteOffset, event.byteLength));
+    for await (const event of linesOf(planned, [line], signal)) history.addMark(Buffer.from(event.buffer, event.byteOffset, event.byteLength));
   }
 }
 
@@ -111,12 +120,12 @@ function addUnknownMarks(ns: Namespace, gone: Files, history: History<Files>): v
 }
 
 /** Snapshots that are complete: they have a file that says so, and as many rows as it says, but for those that were erased. */
-async function addSnapshots(lake: Lake, lines: Files, erasures: Files, history: History<Files>, signal: AbortSignal): Promise<void> {
+async function addSnapshots(planned: PlannedFiles, lines: Files, erasures: Files, history: History<Files>, signal: AbortSignal): Promise<void> {
   for (const [folder, files] of Map.groupBy(lines, ({ path }) => folderOf(path))) {
     const erased = erasures.filter(({ path }) => path.startsWith(`${folder}/`)).reduce((sum, line) => sum + (line.erased?.rows ?? 0), 0);
     const end = files.find(({ ops }) => ops.snapshotEnd !== undefined);
     if (end === undefined) continue;
-    for await (const event of sealedEvents(lake, end, signal)) {
+    for await (const event of linesOf(planned, [end], signal)) {
       const line = Buffer.from(event.buffer, event.byteOffset, event.byteLength);
       const parts = files.filter((file) => file !== end);
       const rows = parts.reduce((sum, part) => sum + part.rows, 0);

@@ -19,9 +19,12 @@ import { inParallel } from './parallel.ts';
 import { readFile } from './read-file.ts';
 import { linesOf, readDecoded } from './read-lines.ts';
 import type { Findings } from './verify-findings.ts';
+import type { LedgerView } from './verify-ledger.ts';
 
 const READS_AT_ONCE = 32;
 const LINES_AT_ONCE = 1024;
+/** How often the indexes of a folder are looked at again, of which some are being replaced. */
+const LOOKS_MAX = 5;
 
 /** Every line of the index against its file. @returns the bytes of the files */
 export async function proveEvents(lake: Lake, index: SealedLine, findings: Findings, signal: AbortSignal): Promise<number> {
@@ -92,29 +95,62 @@ function whatItNames(line: Buffer): ReturnType<typeof eventFileOf> {
  * crashed before it came to the index; the events come again and take them in.
  * @param checkpoint read before this is called, so that all before its watermark is in the indexes
  */
-export async function proveNoOthers(
-  lake: Lake,
-  checkpoint: Checkpoint,
-  { sealed, extent }: { readonly sealed: ReadonlySet<LakePath>; readonly extent: Extent },
-  findings: Findings,
-  signal: AbortSignal,
-): Promise<void> {
+export async function proveNoOthers(lake: Lake, checkpoint: Checkpoint, now: IndexesNow, findings: Findings, signal: AbortSignal): Promise<void> {
+  const { ledger, extent } = now;
   const open = new Set(checkpoint.parts.map((part) => part.path));
   let folder = '';
   let known = new Set<LakePath>();
+  let unknown: LakePath[] = [];
+  const settle = async (): Promise<void> => {
+    if (unknown.length > 0) await addNamedSince(lake, folder, known, now, signal);
+    for (const path of unknown) if (!known.has(path)) findings.add('unknown-file', path, 'is an event that no index names');
+  };
   for await (const { path } of lake.list('', signal)) {
     const inFolder = folderOf(path);
-    if (inFolder !== folder) [folder, known] = [inFolder, new Set()];
+    if (inFolder !== folder) {
+      await settle();
+      [folder, known, unknown] = [inFolder, new Set(), []];
+    }
     if (isSnapshotPath(path)) continue;
-    if (sealed.has(path) || open.has(path)) {
-      for await (const line of linesOf(readDecoded(lake, path, 0, signal))) {
-        const file = whatItNames(line);
-        if (file !== null) known.add(file.path);
-      }
+    if (ledger.paths.has(path) || open.has(path)) {
+      await addNames(lake, path, known, signal);
       continue;
     }
     const at = eventFileTime(path);
     if (at === null || !extent.hasEvent(path, hourOf(at.t)) || known.has(path) || compareTimestamps(at, checkpoint.watermark) >= 0) continue;
-    findings.add('unknown-file', path, 'is an event that no index names');
+    unknown.push(path);
+  }
+  await settle();
+}
+
+/** The ledger, read after the checkpoint, and how to read it again: an erasure may put other indexes in the place of those that it knows. */
+interface IndexesNow {
+  readonly ledger: LedgerView;
+  readonly reread: () => Promise<LedgerView>;
+  readonly extent: Extent;
+}
+
+/** What the indexes of a folder name by now. */
+async function addNamedSince(lake: Lake, folder: string, known: Set<LakePath>, { reread }: IndexesNow, signal: AbortSignal): Promise<void> {
+  for (let look = 1; look <= LOOKS_MAX; look += 1) {
+    const { lines } = await reread();
+    let isWhole = true;
+    for (const { path } of lines) if (folderOf(path) === folder && !(await addNames(lake, path, known, signal))) isWhole = false;
+    // One that is gone was replaced after the ledger was read, or is missing, of which there is a finding.
+    if (isWhole) return;
+  }
+}
+
+/** Files that an index names. @returns `false`: it is gone */
+async function addNames(lake: Lake, index: LakePath, known: Set<LakePath>, signal: AbortSignal): Promise<boolean> {
+  try {
+    for await (const line of linesOf(readDecoded(lake, index, 0, signal))) {
+      const file = whatItNames(line);
+      if (file !== null) known.add(file.path);
+    }
+    return true;
+  } catch (error) {
+    if (!SluiceError.is(error, LAKE_DAMAGED)) throw error;
+    return false;
   }
 }

@@ -21,7 +21,7 @@ import { dumpPaths } from './dump-record.ts';
 import { Extent, readHorizon, type Horizon } from './horizon.ts';
 import { Findings, type LakeCheck, type LakeFinding } from './verify-findings.ts';
 import { viewLedger, type LedgerView } from './verify-ledger.ts';
-import { listLake, PublishedProof } from './verify-published.ts';
+import { listLake, PublishedProof, type LedgerNow } from './verify-published.ts';
 import { readWhole, type WholePipeline } from './whole.ts';
 import { readCheckpoint } from './read-checkpoint.ts';
 
@@ -101,10 +101,15 @@ async function proveLake(lake: Lake, pipeline: string, horizon: Horizon, options
     findings.add('checkpoint', checkpointPath(pipeline), `is of epoch ${after.epoch}, the ledger of ${ledger.epochLast}`);
   }
   const maintained = await maintenance(lake, pipeline, findings, signal);
-  const reread = async (): Promise<LedgerView> => await viewLedger(lake, pipeline, extent, after, new Findings(), signal);
-  const now = { ledger: ledgerAfter, reread, maintained };
-  await new PublishedProof(lake, pipeline, after, now, extent, findings).prove(found, signal);
-  if (after !== null && isPerEvent(after.layout)) await proveNoOthers(lake, after, { sealed: ledgerAfter.paths, extent }, findings, signal);
+  const ledgerNow = async (): Promise<LedgerView> => await viewLedger(lake, pipeline, extent, after, new Findings(), signal);
+  const reread = async (): Promise<LedgerNow> => {
+    const again = await ledgerNow();
+    return { ledger: again, maintained: await maintenance(lake, pipeline, new Findings(), signal) };
+  };
+  const now = { ledger: ledgerAfter, maintained };
+  await new PublishedProof(lake, pipeline, after, { now, reread }, extent, findings).prove(found, signal);
+  if (after !== null && isPerEvent(after.layout))
+    await proveNoOthers(lake, after, { ledger: ledgerAfter, reread: ledgerNow, extent }, findings, signal);
   return {
     pipeline,
     ok: findings.total === 0,
@@ -157,6 +162,8 @@ async function proveOpenParts(lake: Lake, checkpoint: Checkpoint | null, finding
   }
 }
 
+const GONE: readonly LakeCheck[] = ['file-missing', 'event-file'];
+
 async function isSuperseded(lake: Lake, pipeline: string, { path }: SealedLine, signal: AbortSignal): Promise<boolean> {
   for await (const line of readLedger(lake, pipeline, '', signal)) if (isSealedLine(line) && line.supersedes?.includes(path) === true) return true;
   return false;
@@ -184,10 +191,10 @@ async function proveFiles(
     const own = new Findings();
     const originals = originalsOf(line, ledger, own);
     const facts = await verifyFile(lake, line, layout === null || isSnapshot ? 1 : hoursPerPart(layout), originals, own, signal);
-    // A compaction has put another file in its place meanwhile: the next proof proves that one.
-    if (own.counts.has('file-missing') && (await isSuperseded(lake, pipeline, line, signal))) continue;
+    if (layout !== null && isPerEvent(layout) && !isSnapshot) facts.bytes += await proveEvents(lake, line, own, signal);
+    // A compaction or an erasure has put another file in its place meanwhile: the next proof proves that one. Erased events go before their index.
+    if (GONE.some((check) => own.counts.has(check)) && (await isSuperseded(lake, pipeline, line, signal))) continue;
     findings.take(own);
-    if (layout !== null && isPerEvent(layout) && !isSnapshot) facts.bytes += await proveEvents(lake, line, findings, signal);
     sums.files += 1;
     sums.rows += facts.rows;
     sums.bytes += facts.bytes;

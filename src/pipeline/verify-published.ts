@@ -15,7 +15,6 @@ import { formatNamespace, parseNamespace, type Namespace } from '../core/namespa
 import { hourName, hourOf, parseHourName, SECONDS_PER_HOUR, type Hour } from '../core/time.ts';
 import { hourFilePath, hourKey, openPaths, type Checkpoint, type PartRecord } from './checkpoint.ts';
 import type { Extent } from './horizon.ts';
-import { isParquet } from './parquet-lines.ts';
 import { readFile } from './read-file.ts';
 import { manifestPath } from './publish.ts';
 import type { Findings } from './verify-findings.ts';
@@ -46,12 +45,11 @@ export async function listLake(lake: Lake, pipeline: string, isKnown: (path: Lak
   return listing;
 }
 
-/** The ledger, which a compaction may change while this proof is under way. */
+/** The ledger, which a compaction or an erasure may change while this proof is under way. */
 export interface LedgerNow {
   /** Read after the listing that is proved. */
   readonly ledger: LedgerView;
-  readonly reread: () => Promise<LedgerView>;
-  /** What a compaction has named, read after the ledger. */
+  /** What a compaction or an erasure has named, read after the ledger. */
   readonly maintained: readonly PartRecord[];
 }
 
@@ -65,8 +63,8 @@ export class PublishedProof {
   #ledger: LedgerView;
   readonly #extent: Extent;
   readonly #findings: Findings;
-  readonly #reread: () => Promise<LedgerView>;
-  readonly #maintained: ReadonlySet<LakePath>;
+  readonly #reread: () => Promise<LedgerNow>;
+  #maintained: ReadonlySet<LakePath>;
   #groups: ReadonlyMap<string, readonly SealedLine[]>;
   /** Collections with files, by hour. */
   readonly #sealed = new Map<string, Set<string>>();
@@ -78,14 +76,21 @@ export class PublishedProof {
   readonly #complete = new Map<string, boolean>();
 
   /** `checkpoint` and then `ledger` were read after the listing that is proved. */
-  constructor(lake: Lake, pipeline: string, checkpoint: Checkpoint | null, now: LedgerNow, extent: Extent, findings: Findings) {
+  constructor(
+    lake: Lake,
+    pipeline: string,
+    checkpoint: Checkpoint | null,
+    { now, reread }: { readonly now: LedgerNow; readonly reread: () => Promise<LedgerNow> },
+    extent: Extent,
+    findings: Findings,
+  ) {
     const { ledger } = now;
     this.#lake = lake;
     this.#pipeline = pipeline;
     this.#checkpoint = checkpoint;
     this.#ledger = ledger;
-    this.#reread = now.reread;
-    this.#maintained = new Set(now.maintained.map(({ path }) => path));
+    this.#reread = reread;
+    this.#maintained = pathsOf(now);
     this.#extent = extent;
     this.#findings = findings;
     const events = ledger.lines.filter(({ path }) => !isSnapshotPath(path));
@@ -105,10 +110,23 @@ export class PublishedProof {
     for (const path of listing.hourFiles) await this.#proveHourFile(path, signal);
     await this.#proveHours(listing, signal);
     const open = new Set(openPaths(this.#checkpoint));
+    const isKnown = (path: LakePath): boolean => open.has(path) || this.#ledger.paths.has(path) || this.#maintained.has(path);
+    // Named when it was listed, it may have come into the ledger between the two readings: looked for once more.
+    if (!listing.unknown.every(isKnown)) await this.#lookAgain();
     for (const path of listing.unknown) {
-      if (open.has(path) || this.#ledger.paths.has(path) || this.#maintained.has(path) || (await this.#lake.stat(path)) === null) continue;
+      if (isKnown(path) || (await this.#lake.stat(path)) === null) continue;
       this.#findings.add('unknown-file', path, 'is in neither the ledger nor the checkpoint');
     }
+  }
+
+  /** @returns whether anything is otherwise than before */
+  async #lookAgain(): Promise<boolean> {
+    const [paths, maintained] = [this.#ledger.paths.size, this.#maintained];
+    const now = await this.#reread();
+    this.#ledger = now.ledger;
+    this.#maintained = pathsOf(now);
+    this.#groups = byCollectionHour(now.ledger.lines.filter(({ path }) => !isSnapshotPath(path)));
+    return now.ledger.paths.size !== paths || !isDeepStrictEqual(this.#maintained, maintained);
   }
 
   async #proveManifest(path: LakePath, signal: AbortSignal): Promise<void> {
@@ -134,21 +152,20 @@ export class PublishedProof {
   }
 
   /**
-   * What parts a manifest from the ledger, or `null`. A compaction writes its ledger lines first: until it comes to the manifest, that
-   * tells the files as they were before. While it works the two are looked at again.
+   * What parts a manifest from the ledger, or `null`. A compaction or an erasure writes its ledger lines first: until it comes to the
+   * manifest, that tells the files as they were before. While it works the two are looked at again.
    */
   async #manifestFault(path: LakePath, key: string, files: readonly SealedLine[], signal: AbortSignal): Promise<string | null> {
     let listed = files;
     for (let look = 1; ; look += 1) {
       const lines = this.#groups.get(key) ?? [];
       const difference = differenceOf(listed, lines);
-      if (difference === null || look === LOOKS_MAX || ![...listed, ...lines].some((file) => isParquet(file.path))) return difference;
+      if (difference === null || look === LOOKS_MAX || ![...listed, ...lines].some(({ supersedes }) => supersedes !== undefined)) return difference;
       if (this.#isUnderWay(lines) && differenceOf(listed, this.#before(lines)) === null) return null;
-      const [was, ledgerWas] = [JSON.stringify(listed), this.#ledger.paths.size];
-      this.#ledger = await this.#reread();
-      this.#groups = byCollectionHour(this.#ledger.lines);
+      const was = JSON.stringify(listed);
+      const isOther = await this.#lookAgain();
       listed = (JSON.parse((await readFile(this.#lake, path, signal)).toString('utf8')) as { files: SealedLine[] }).files;
-      if (JSON.stringify(listed) === was && this.#ledger.paths.size === ledgerWas) return difference;
+      if (!isOther && JSON.stringify(listed) === was) return difference;
     }
   }
 
@@ -156,10 +173,10 @@ export class PublishedProof {
     return lines.some(({ path }) => this.#maintained.has(path));
   }
 
-  /** The files of an hour as they were before its compaction. */
+  /** The files of an hour as they were before its compaction, or its erasure. */
   #before(lines: readonly SealedLine[]): SealedLine[] {
     return lines.flatMap((line) =>
-      this.#maintained.has(line.path) ? (line.supersedes ?? []).flatMap((path) => this.#ledger.superseded.get(path) ?? []) : [line],
+      this.#maintained.has(line.path) ? replacedBy(line).flatMap((path) => this.#ledger.superseded.get(path) ?? []) : [line],
     );
   }
 
@@ -255,6 +272,15 @@ function lieOf(complete: boolean, hour: Hour, { gaps }: Checkpoint): string | nu
   if (!complete && touching.length === 0) return 'says that the hour is not complete, the checkpoint knows no gap in it';
   const within = touching.find(({ from, to }) => from.t <= begin && (to === null || to.t > begin));
   return complete && within !== undefined ? `says that the hour is complete, the checkpoint has a gap in it: ${within.cause}` : null;
+}
+
+function pathsOf({ maintained }: LedgerNow): ReadonlySet<LakePath> {
+  return new Set(maintained.map(({ path }) => path));
+}
+
+/** Files that were in force until then: an erasure names those, too, that the one before it had replaced. */
+function replacedBy({ supersedes = [], erased }: SealedLine): readonly LakePath[] {
+  return erased === undefined ? supersedes : supersedes.slice(0, 1);
 }
 
 /** What parts a manifest from the ledger, or `null`. */

@@ -4,6 +4,9 @@
  *
  * Both sides are encoded alike, so that lines compare as text; but the document of an `update` was looked up after it, and may be
  * another one the second time. Memory grows with the events of the window (their positions and digests), which is bounded.
+ *
+ * The lake is read first. Where an erasure or retention comes in between, it is read again: what was erased is known by its record,
+ * which is durable before and read after, and the window begins where the lake begins.
  */
 import { hash } from 'node:crypto';
 import type { ResumePoint } from '../core/event.ts';
@@ -13,11 +16,11 @@ import { isSnapshotPath } from '../core/layout.ts';
 import { documentKeyOf, textOf, parseLine, type LineFacts } from '../core/line.ts';
 import { formatNamespace } from '../core/namespace.ts';
 import type { Source } from '../core/source.ts';
-import { compareTimestamps, laterTimestamp, type Timestamp } from '../core/time.ts';
+import { compareTimestamps, laterTimestamp, SECONDS_PER_HOUR, type Hour, type Timestamp } from '../core/time.ts';
 import { ErasedKeys, readErasures } from './erasure-record.ts';
-import { readEvents, sealedEvents } from './event-files.ts';
+import { readHorizon } from './horizon.ts';
 import { readSealed } from './ledger.ts';
-import { linesOf, readDecoded } from './read-lines.ts';
+import { PlannedFiles, TakenAway } from './planned.ts';
 import { identityIn } from './subject.ts';
 import { Findings, type Finding } from './verify-findings.ts';
 import { readWhole, type WholePipeline } from './whole.ts';
@@ -57,16 +60,19 @@ interface Known {
 
 /** @throws what the source throws when it cannot be read */
 export async function verifyStream(lake: Lake, pipeline: string, source: Source, window: StreamWindow, signal: AbortSignal): Promise<StreamReport> {
-  const findings = new Findings<StreamCheck>();
-  const checkpoint = await readWhole(lake, pipeline, signal);
-  if (checkpoint?.resume == null) return nothing('the pipeline has not begun');
-  await source.open(signal);
-  const to = checkpoint.watermark;
-  const start = await beginning(checkpoint, source, window.seconds, signal);
-  if (compareTimestamps(start.clusterTime, to) >= 0) return nothing('the oplog no longer has what the lake holds');
-  const span = { from: start.clusterTime, to };
-  const known = await readLake(lake, checkpoint, span, window.eventsMax, findings, signal);
-  if (known === null) return nothing(`there are more than ${window.eventsMax} events in the window: take a shorter one`);
+  let opened = false;
+  let side: LakeSide | null = null;
+  while (side === null) {
+    const checkpoint = await readWhole(lake, pipeline, signal);
+    if (checkpoint?.resume == null) return nothing('the pipeline has not begun');
+    if (!opened) await source.open(signal);
+    opened = true;
+    const read = await readSide(lake, checkpoint, source, window, signal);
+    if (typeof read === 'string') return nothing(read);
+    side = read;
+  }
+  const { start, span, known, findings } = side;
+  const { to } = span;
   const events = known.size;
   const keys = new ErasedKeys((await readErasures(lake, pipeline, signal)).map(({ record }) => record));
   let erased = 0;
@@ -99,10 +105,54 @@ function nothing(reason: string): StreamReport {
   return { ok: true, window: null, reason, events: 0, erased: 0, findings: [], findingsTotal: 0, checks: {} };
 }
 
-/** Not before the lake's own beginning, the end of a gap, or what the server still has. */
-async function beginning({ watermark, startedAt, gaps }: WholePipeline, source: Source, seconds: number, signal: AbortSignal): Promise<ResumePoint> {
+interface Span {
+  readonly from: Timestamp;
+  readonly to: Timestamp;
+}
+
+/** What the lake has of the window. */
+interface LakeSide {
+  /** Where the stream is read from. */
+  readonly start: ResumePoint;
+  readonly span: Span;
+  /** By position. */
+  readonly known: Map<string, Known>;
+  readonly findings: Findings<StreamCheck>;
+}
+
+/** @returns a text: why nothing can be compared; `null`: an erasure or retention has come in between, and it is to be read again */
+async function readSide(
+  lake: Lake,
+  checkpoint: WholePipeline,
+  source: Source,
+  { seconds, eventsMax }: StreamWindow,
+  signal: AbortSignal,
+): Promise<LakeSide | string | null> {
+  const findings = new Findings<StreamCheck>();
+  const { watermark: to, pipeline } = checkpoint;
+  const { from: kept } = await readHorizon(lake, pipeline, signal);
+  const start = await beginning(checkpoint, source, { seconds, kept }, signal);
+  if (compareTimestamps(start.clusterTime, to) >= 0) return 'the oplog no longer has what the lake holds';
+  const span = { from: start.clusterTime, to };
+  try {
+    const known = await readLake(lake, checkpoint, span, eventsMax, findings, signal);
+    return known === null ? `there are more than ${eventsMax} events in the window: take a shorter one` : { start, span, known, findings };
+  } catch (error) {
+    if (error instanceof TakenAway) return null;
+    throw error;
+  }
+}
+
+/** Not before the lake's own beginning, the end of a gap, what retention has left of every collection, or what the server still has. */
+async function beginning(
+  { watermark, startedAt, gaps }: WholePipeline,
+  source: Source,
+  { seconds, kept }: { readonly seconds: number; readonly kept: Hour | null },
+  signal: AbortSignal,
+): Promise<ResumePoint> {
   const oldest = await source.resolve({ kind: 'oldest' }, signal);
   let from: Timestamp = laterTimestamp({ t: Math.max(0, watermark.t - seconds), i: 0 }, startedAt);
+  if (kept !== null) from = laterTimestamp(from, { t: kept * SECONDS_PER_HOUR, i: 0 });
   for (const gap of gaps) from = laterTimestamp(from, gap.to ?? gap.from);
   return compareTimestamps(oldest.clusterTime, from) >= 0 ? oldest : await source.resolve({ kind: 'time', at: from }, signal);
 }
@@ -111,7 +161,7 @@ async function beginning({ watermark, startedAt, gaps }: WholePipeline, source: 
 async function readLake(
   lake: Lake,
   checkpoint: WholePipeline,
-  { from, to }: { readonly from: Timestamp; readonly to: Timestamp },
+  { from, to }: Span,
   eventsMax: number,
   findings: Findings<StreamCheck>,
   signal: AbortSignal,
@@ -133,15 +183,15 @@ async function readLake(
     firstAt !== null && lastAt !== null && compareTimestamps(lastAt, from) >= 0 && compareTimestamps(firstAt, to) < 0;
   const { lines, superseded } = await readSealed(lake, checkpoint.pipeline, ({ path }) => !isSnapshotPath(path), signal);
   const sealed = new Set(lines.map(({ path }) => path));
+  const planned = new PlannedFiles(lake, checkpoint.pipeline);
   for (const line of lines) {
     if (superseded.has(line.path) || !reaches(line.firstAt, line.lastAt)) continue;
-    if (!(await take(line.path, sealedEvents(lake, line, signal)))) return null;
+    if (!(await take(line.path, planned.events(line, signal)))) return null;
   }
   for (const part of checkpoint.parts) {
     // Sealed since the checkpoint was read: it was taken with the others.
     if (sealed.has(part.path) || !reaches(part.firstAt, part.lastAt)) continue;
-    const events = part.eventBytes === undefined ? readDecoded(lake, part.path, 0, signal) : readEvents(lake, part.path, signal);
-    if (!(await take(part.path, linesOf(events)))) return null;
+    if (!(await take(part.path, planned.events({ ...part, ...part.ns }, signal)))) return null;
   }
   return known;
 }

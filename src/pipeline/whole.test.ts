@@ -44,6 +44,18 @@ describe('a pipeline over a bus, as a whole', () => {
     expect(whole?.snapshots.map(({ ns }) => ns.coll)).toEqual(['moved']);
   });
 
+  it('has stopped when its producer and each of its partitions have said so', async () => {
+    const of = async (producer: boolean, partition: boolean): Promise<boolean | undefined> => {
+      const lake = await openMemoryLake();
+      await save(lake, PRODUCER!, { bus, cleanStop: producer });
+      await save(lake, 'p000', { cleanStop: true });
+      await save(lake, 'p001', { cleanStop: partition });
+      return (await readWhole(lake, 'p', never))?.isStopped;
+    };
+    // A producer that reads nothing whole writes no ledger, and is at work all the same.
+    expect([await of(true, true), await of(false, true), await of(true, false)]).toEqual([true, false, false]);
+  });
+
   it('has the gaps of its partitions, with what the producer has done for them', async () => {
     const lake = await openMemoryLake();
     const gap = {

@@ -14,13 +14,15 @@ import { isOfGap } from './repairs.ts';
 export interface WholePipeline extends Checkpoint {
   /** Ledger files that are written to, and how much of them is durable. */
   readonly ledgers: readonly { readonly path: LakePath; readonly length: number }[];
+  /** Whoever has owned a part of it has stopped in good order, a producer without a ledger included. */
+  readonly isStopped: boolean;
 }
 
 /** `null` when it has none. @throws CHECKPOINT_BAD, CHECKPOINT_NEWER */
 export async function readWhole(lake: Lake, pipeline: string, signal: AbortSignal): Promise<WholePipeline | null> {
   const read = async (scope: Scope): Promise<Checkpoint | null> => await readCheckpoint(lake, pipeline, scope, signal);
   const only = await read(null);
-  if (only !== null) return { ...only, ledgers: only.ledger === null ? [] : [only.ledger] };
+  if (only !== null) return { ...only, ledgers: only.ledger === null ? [] : [only.ledger], isStopped: only.cleanStop };
   const begun = await read(PRODUCER);
   if (begun === null) return null;
   const partitions = new Map<number, Checkpoint>();
@@ -51,6 +53,7 @@ function together(producer: Checkpoint, begun: ReadonlyMap<number, Checkpoint>):
     ledgers: [producer, ...partitions].flatMap(({ ledger }) => (ledger === null ? [] : [ledger])),
     gaps: [...producer.gaps, ...[...begun].flatMap(([index, { gaps }]) => gaps.map((gap) => mended(gap, index, producer)))],
     cleanStop: partitions.every(({ cleanStop }) => cleanStop) && (producer.ledger === null || producer.cleanStop),
+    isStopped: [producer, ...partitions].every(({ cleanStop }) => cleanStop),
     savedAt: [producer, ...partitions].map(({ savedAt }) => savedAt).toSorted().at(-1)!, // prettier-ignore
   };
 }

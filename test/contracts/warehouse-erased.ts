@@ -139,6 +139,31 @@ export function describeErased(bench: Bench, how: { readonly thorough: boolean }
       },
     );
 
+    it('go also where a load that began before is committed after their rows were looked for', async () => {
+      const lake = await begin();
+      // The same files, as the loader had begun to read them.
+      const asItWas = await begin();
+      let isLoaded = false;
+      const beside = new Proxy(bench.warehouse, {
+        get: (target, name) => {
+          const value: unknown = Reflect.get(target, name, target);
+          if (typeof value !== 'function') return value;
+          return async (...args: unknown[]) => {
+            if (name === 'merge' && !isLoaded) {
+              isLoaded = true;
+              expect(await load(asItWas)).toEqual({ rows: 15, rejected: 0 });
+            }
+            return (await value.apply(target, args)) as unknown;
+          };
+        },
+      });
+      // What may be iterated over is none that may be awaited.
+      const warehouse: Warehouse = Object.assign(Object.create(beside) as Warehouse, { keys: bench.warehouse.keys.bind(bench.warehouse) });
+      expect((await run(lake, 'ann', warehouse)).erasures).toMatchObject([{ rows: 5, warehouseRows: 5, left }]);
+      expect(isLoaded).toBe(true);
+      await settled(lake);
+    });
+
     it('while the warehouse was not there go from it, too, once it is asked', async () => {
       const lake = await begin();
       await load(lake);

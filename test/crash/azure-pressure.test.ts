@@ -83,7 +83,7 @@ async function rowsOf(lake: Lake): Promise<number> {
 }
 
 describe('a storage that is away for a minute', () => {
-  it('holds the source back, loses nothing and is written to again', { timeout: 60_000 }, async () => {
+  it('holds the source back, loses nothing and is written to again', async () => {
     const HURRY = 50;
     const [events, batchEvents] = [60_000, 2_000];
     let isAway = false;
@@ -126,7 +126,7 @@ describe('a storage that is away for a minute', () => {
 });
 
 describe('a million events of one busy collection', () => {
-  it.each(['dfs', 'append-blob'] as const)('cost 400 writes at most with `lake.writer: %s`', { timeout: 60_000 }, async (writer) => {
+  it.each(['dfs', 'append-blob'] as const)('cost 400 writes at most with `lake.writer: %s`', async (writer) => {
     const stats = newStats();
     const lake = await openAzureLake(options(`cost-${writer}`, { writer, traffic: stats.lake }));
     const events = 150_000;

@@ -14,6 +14,8 @@ import { readStatus } from '../../src/app/status.ts';
 import { KafkaBus } from '../../src/bus/kafka/kafka.ts';
 import type { Config } from '../../src/config/config.ts';
 import { systemClock } from '../../src/core/clock.ts';
+import { SluiceError } from '../../src/core/error.ts';
+import { BUS_OFFSET_GONE } from '../../src/core/errors.ts';
 import { silentLog } from '../../src/ops/log.ts';
 import { PRODUCER } from '../../src/pipeline/checkpoint.ts';
 import { KafkaBroker, whyNoKafka } from '../kafka.ts';
@@ -33,7 +35,7 @@ const DOCUMENTS = 600;
 const COLLECTIONS = ['a', 'b'] as const;
 const PARTITIONS = 2;
 /** A run that only ends may leave what it has mended to the next one: that needs every partition to be past it. */
-const ROUNDS_MAX = 6;
+const ROUNDS_MAX = 8;
 interface Numbered extends Document {
   readonly _id: number;
 }
@@ -105,7 +107,12 @@ describe.skipIf(absent !== null)('producers and consumers that die while collect
   async function finish(config: Config, db: string): Promise<void> {
     for (let round = 0; round < ROUNDS_MAX; round += 1) {
       await mark(client, db, 'a');
-      await new PipelineRun(config, { role: 'all', untilIdleMs: 200 }).done;
+      try {
+        await new PipelineRun(config, { role: 'all', untilIdleMs: 200 }).done;
+      } catch (error) {
+        // Messages that were lost before the gap of those before them was mended end a run; the next one goes on after them.
+        if (!SluiceError.is(error, BUS_OFFSET_GONE)) throw error;
+      }
       const { gaps, snapshots } = await readStatus(config, { log: silentLog }, never);
       if (snapshots.length === 0 && gaps.every(({ repaired }) => repaired !== null)) return;
     }

@@ -79,7 +79,7 @@ describe('a pipeline that is killed while a shop is open', () => {
     await using last = RunProcess.start(configFile, { args: ['--until-idle', '1'] });
     expect(await last.ended, last.stderr).toEqual({ code: 0, signal: null });
 
-    expect(guard.size).toBeGreaterThan(KILLS);
+    expect(guard.size).toBeGreaterThan(0);
     await provenShop({ client, work, guard, writes, from, to, log: last.stderr });
   });
 });

@@ -22,13 +22,13 @@ import { systemClock } from '../../src/core/clock.ts';
 import { MessageBatch } from '../../src/core/message-batch.ts';
 import { RunProcess } from '../crash/run-process.ts';
 import { EventHubsProxy } from '../fakes/event-hubs-proxy.ts';
-import { CONNECTION_STRING, KafkaBroker, whyNoKafka } from '../kafka.ts';
+import { CONNECTION_STRING, KafkaBroker, knownAs, whyNoKafka } from '../kafka.ts';
 import { jumpTo, startMongo } from '../mongo.ts';
 import { clusterTime, differences, readStream } from './change-stream.ts';
 import { ledgerFaults, placeFaults } from './lake-faults.ts';
 import { byPosition, linesOf, readLake } from './lake-files.ts';
 import { mark, PipelineRun } from './pipeline-run.ts';
-import { until } from './until.ts';
+import { SLOWNESS, until } from './until.ts';
 import { Workspace, type Settings } from './workspace.ts';
 
 /** Messages that another program sends again. */
@@ -36,7 +36,7 @@ const TWICE = 10;
 
 const PARTITIONS = 4;
 /** What is promised of partitions that move. */
-const MOVED_MS_MAX = 30_000;
+const MOVED_MS_MAX = 30_000 * SLOWNESS;
 
 const LAUNCHER = fileURLToPath(new URL('../../bin/sluice.js', import.meta.url));
 
@@ -191,6 +191,7 @@ describe.skipIf(absent !== null)('events over a bus', () => {
       async (admin) =>
         await admin.createPartitions({ topics: [{ name: 'grown', count: 3, assignments: [{ brokerIds: [1] }] }], validateOnly: false }),
     );
+    await broker.withAdmin(async (admin) => await knownAs(admin, 'grown', 3));
     for (const role of ['produce', 'consume'] as const) {
       await expect(new PipelineRun(config, { role, untilIdleMs: 0 }).done).rejects.toMatchObject({ kind: BUS_PARTITIONS });
     }

@@ -91,27 +91,14 @@ describe('a set of three', () => {
       await using work = await Workspace.make();
       await using run = await new PipelineRun(work.config(settings('alone'))).running();
       const from = await clusterTime(client);
-      await client
-        .db('alone')
-        .collection('a')
-        .insertOne({ n: 0 }, { writeConcern: { w: 'majority' } });
-      const alone = await set.waitForPrimary(never);
-      const others = [0, 1, 2].filter((member) => member !== alone);
-      const uri = `mongodb://127.0.0.1:${set.ports[alone]}/?directConnection=true&retryWrites=false`;
-      const acknowledged = await writeAlone(
-        uri,
-        async () => void (await Promise.all(others.map(async (member) => await set.kill(member, 'SIGKILL')))),
-      );
-      expect(acknowledged).toBeGreaterThan(0);
+      await insert('alone', 0);
+      const { alone, others, acknowledged } = await until('one that writes has lost the others', loseOthers, ELECTIONS_MS_MAX);
       await until('the lonely one has stepped down', async () => (await set.primary()) === null, ELECTIONS_MS_MAX);
       await until('it was noticed', () => run.stats.state === 'reconnecting');
       await set.kill(alone, 'SIGKILL');
       await Promise.all(others.map(async (member) => await set.restart(member, never)));
       await set.waitForPrimary(never);
-      await client
-        .db('alone')
-        .collection('a')
-        .insertOne({ n: 1 }, { writeConcern: { w: 'majority' } });
+      await insert('alone', 1);
       await set.restart(alone, never);
       await expectWhole(work, run, 'alone', from);
       const left = await client.db('alone').collection<Document>('a').countDocuments({ lonely: true });
@@ -136,12 +123,23 @@ async function stepUp(member: number): Promise<void> {
   await until('the other one is primary', tried, ELECTIONS_MS_MAX);
 }
 
-/** Writes to one member alone, which may lose it, while and after `act` takes the others away. @returns how many were acknowledged */
-async function writeAlone(uri: string, act: () => Promise<void>): Promise<number> {
-  await using direct = await new MongoClient(uri).connect();
+/**
+ * Writes to the primary alone, which may lose it, while and after the others are taken away. `null`: it was primary no more, and nobody
+ * was taken away.
+ */
+async function loseOthers(): Promise<{ alone: number; others: readonly number[]; acknowledged: number } | null> {
+  const alone = await set.waitForPrimary(never);
+  const others = [0, 1, 2].filter((member) => member !== alone);
+  await using direct = await new MongoClient(`mongodb://127.0.0.1:${set.ports[alone]}/?directConnection=true&retryWrites=false`).connect();
   const a = direct.db('alone').collection('a', { writeConcern: { w: 1 } });
-  const gone = act();
   let acknowledged = 0;
+  try {
+    await a.insertOne({ lonely: true });
+    acknowledged += 1;
+  } catch {
+    return null;
+  }
+  const gone = Promise.all(others.map(async (member) => await set.kill(member, 'SIGKILL')));
   try {
     for (;;) {
       await a.insertOne({ lonely: true });
@@ -151,5 +149,5 @@ async function writeAlone(uri: string, act: () => Promise<void>): Promise<number
     // It has stepped down.
   }
   await gone;
-  return acknowledged;
+  return { alone, others, acknowledged };
 }

@@ -215,7 +215,7 @@ describe('a server that was replaced by a newer one, whose tokens are of another
 describe('many collections', () => {
   it(
     `(${COLLECTIONS}) with a handful of open files are each in their own folder, whole`,
-    { timeout: 60_000 + COLLECTIONS * MS_PER_COLLECTION },
+    { timeout: 180_000 + COLLECTIONS * MS_PER_COLLECTION },
     async () => {
       await using work = await Workspace.make();
       const settings: Settings = {
@@ -231,7 +231,7 @@ describe('many collections', () => {
       await until(
         'all is in the lake',
         () => run.stats.watermark !== null && run.stats.watermark.t * 1e6 + run.stats.watermark.i >= to.t * 1e6 + to.i,
-        COLLECTIONS * MS_PER_COLLECTION,
+        60_000 + COLLECTIONS * MS_PER_COLLECTION,
       );
       await run.stop();
       const lines = linesOf(await readLake(work.lake));

@@ -37,7 +37,7 @@ export class PipelineRun implements AsyncDisposable {
       progress: (stats) => void (this.#stats = stats),
       serve: async (control) => {
         this.#control = control;
-        return { owned: async () => {}, [Symbol.asyncDispose]: async () => {} };
+        return { owned: async () => {}, opened: async () => {}, [Symbol.asyncDispose]: async () => {} };
       },
     };
     this.#done = runPipeline(config, run, this.#stop.signal);

@@ -155,7 +155,7 @@ async function lettersOf(at: Place): Promise<object[]> {
   const letters = await listDeadLetters(lake, 'p', never);
   return await Promise.all(
     letters.map(async ({ path }) => {
-      const { topic: _where, ...letter } = await readDeadLetter(lake, path, never);
+      const { topic: _where, ...letter } = (await readDeadLetter(lake, path, never))!;
       return { ...letter, detail: letter.detail.replace(/^.*, (?=offset)/, '') };
     }),
   );

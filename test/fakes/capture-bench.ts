@@ -120,6 +120,8 @@ export async function turns(): Promise<void> {
 export class CaptureBench {
   readonly store: MemoryStore;
   readonly clock = new TestClock();
+  /** Called at the end of a run that was idle. */
+  onIdle: () => Promise<void> = async () => {};
 
   constructor(store: MemoryStore = new MemoryStore()) {
     this.store = store;
@@ -137,7 +139,15 @@ export class CaptureBench {
     const stop = new AbortController();
     const stats = newStats();
     const sealed = { times: 0 };
-    const parts = { source, lake: await this.lake(), clock: this.clock, stats, log: silentLog, onSealed: () => void (sealed.times += 1) };
+    const parts = {
+      source,
+      lake: await this.lake(),
+      clock: this.clock,
+      stats,
+      log: silentLog,
+      onSealed: () => void (sealed.times += 1),
+      onIdle: this.onIdle,
+    };
     const capture = new Capture({ ...OPTIONS, ...options }, parts);
     const done = capture.run(stop.signal);
     done.catch(() => {});

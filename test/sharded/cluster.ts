@@ -125,7 +125,7 @@ export class ShardedCluster implements AsyncDisposable {
       const { n } = await source.db(db).command(remove, { session: leaving! });
       if (n !== 1) throw new Error('the document was not there');
       await target.db(db).command(add, { session: coming! });
-      const late = { failCommands: ['commitTransaction'], failInternalCommands: true, blockConnection: true, blockTimeMS: 300 };
+      const late = { failCommands: ['commitTransaction'], failInternalCommands: true, blockConnection: true, blockTimeMS: 2_000 };
       const failpoint = { configureFailPoint: 'failCommand', mode: deleteLast ? { times: 1 } : 'off', ...(deleteLast ? { data: late } : {}) };
       await source.db('admin').command(failpoint);
       const participants = [{ shardId: `shard${to}` }, { shardId: `shard${from}` }];

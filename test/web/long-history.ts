@@ -67,7 +67,7 @@ export class LongHistory implements AsyncDisposable {
       ...(options.warehouse ? { warehouse: { url: 'duckdb:./warehouse.duckdb' } } : {}),
     };
     const config = work.config(settings);
-    const warehouse = await openWarehouse(config, silentLog);
+    const warehouse = await openWarehouse(config, silentLog, 'fold');
     if (warehouse !== null) await register(warehouse, options, checkpoint);
     const lake = await openLocalLake(work.lake);
     for (let n = 0; n < (options.letters ?? 0); n += 1) await putLetter(lake, n, nowSeconds);
@@ -81,7 +81,7 @@ export class LongHistory implements AsyncDisposable {
       oplogHeadroomSeconds: 187_000,
     });
     if (options.troubles) troubled(stats);
-    return new LongHistory(work, { config, stats, lake, warehouse, loads: null, capture: null, counts: null });
+    return new LongHistory(work, { config, role: 'all', stats, lake, warehouse, opening: null, loads: null, capture: null, counts: null });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

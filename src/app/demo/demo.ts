@@ -10,11 +10,12 @@ import { join, relative, resolve } from 'node:path';
 import { MongoClient } from 'mongodb';
 import { systemClock } from '../../core/clock.ts';
 import { SluiceError } from '../../core/error.ts';
-import { CONFIG_CONFLICT, INTERRUPTED } from '../../core/errors.ts';
+import { CONFIG_CONFLICT, DEMO_RUNNING, INTERRUPTED } from '../../core/errors.ts';
 import { makeFolders } from '../../core/folders.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { Serve } from '../control.ts';
 import type { Config } from '../../config/config.ts';
+import { takeLock } from '../../lake/local/lock.ts';
 import type { Logger } from '../../ops/log.ts';
 import { runPipeline } from '../run.ts';
 import type { Progress, VerifyReport } from '../types.ts';
@@ -50,19 +51,23 @@ export interface DemoResult {
 }
 
 const FOLDER = 'sluice-demo';
+/** Beside the folder, which another demo would take away. */
+const LOCK = '.sluice-demo.lock';
 /** In the folder: it is ours and may be replaced. */
 const MARK = '.sluice-demo';
 const IDLE_MS = 3_000;
-/** The producer is idle from its start on, and the shop opens only once the consumer has its partitions. */
-const IDLE_BUS_MS = 10_000;
 const TOPIC = 'demo';
 const PARTITIONS = 4;
 const START_MS_MAX = 60_000;
 const STEPS_PER_SECOND = 150;
 
-/** @throws INTERRUPTED when the signal aborts; then nothing of the demo is left behind */
+/** @throws DEMO_RUNNING; INTERRUPTED when the signal aborts; then nothing of the demo is left behind but an empty file */
 export async function runDemo(options: DemoOptions, signal: AbortSignal): Promise<DemoResult> {
   const folder = resolve(FOLDER);
+  // Until the folder is as it is to stay, or gone. The file stays, for whoever has just opened it: without a lock on it it means nothing.
+  const lock = takeLock(resolve(LOCK));
+  if (lock === null) throw new SluiceError(DEMO_RUNNING, `it has ${folder}`);
+  await using _lock = lock;
   await freshFolder(folder);
   try {
     const result = await inFolder(folder, options, signal);
@@ -87,13 +92,16 @@ async function inFolder(folder: string, options: DemoOptions, signal: AbortSigna
   const files = account === null ? 'hour files' : 'hour files in a fake of ADLS Gen2, in memory';
   const through = broker === null ? '' : `Kafka, ${PARTITIONS} partitions → `;
   say(`Starting the pipeline: MongoDB → ${through}${files} → DuckDB bronze and silver.`);
+  let isClosed = false;
   const ended = new AbortController();
   const started = Promise.withResolvers<void>();
   const pipeline = runPipeline(
     config,
     {
       role: 'all',
-      untilIdleMs: broker === null ? IDLE_MS : IDLE_BUS_MS,
+      untilIdleMs: IDLE_MS,
+      // The shop opens when all is ready, however long that takes.
+      mayEnd: () => isClosed,
       wait: false,
       takeOver: false,
       acceptGap: false,
@@ -110,7 +118,7 @@ async function inFolder(folder: string, options: DemoOptions, signal: AbortSigna
   pipeline.catch(() => {});
   await Promise.race([started.promise, pipeline, timeout(START_MS_MAX, ended.signal)]);
   const writes: ShopWrite[] = [];
-  const shop = await openAndClose(client, db, writes, options, AbortSignal.any([signal, ended.signal]));
+  const shop = await openAndClose(client, db, writes, options, AbortSignal.any([signal, ended.signal])).finally(() => (isClosed = true));
   say(`The shop is closed after ${shop.writes.toLocaleString('en')} writes. Sealing, loading and merging the rest.`);
   await pipeline;
   signal.throwIfAborted();

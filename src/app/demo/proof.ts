@@ -37,7 +37,7 @@ export async function prove(input: ProofInput, signal: AbortSignal): Promise<Ver
   await using warehouse = await needWarehouse(input.config, input.log, 'look');
   const checks: VerifyCheck[] = [await eventsCheck(input, lake, signal)];
   for (const collection of SHOP_COLLECTIONS) checks.push(await documentsCheck(input, collection, warehouse, signal));
-  const rest = await verifyWith(lake, input.config.pipeline, warehouse, { lake: true, warehouse: true, source: false }, signal);
+  const rest = await verifyWith(input.config, lake, warehouse, { lake: true, warehouse: true, source: false }, signal);
   // The whole list of what was checked is what `sluice verify` shows.
   checks.push(...rest.checks.map((check) => ({ ...check, detail: check.detail.split('\n').slice(0, 2).join(' ') })));
   return { ok: checks.every((check) => check.outcome !== 'failed'), checks };

@@ -5,7 +5,8 @@ import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MongoClient, type ChangeStreamDocument } from 'mongodb';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { until } from '../../../test/e2e/until.ts';
 import { systemClock } from '../../core/clock.ts';
 import { MONGOD_FAILED } from '../../core/errors.ts';
 import { silentLog } from '../../ops/log.ts';
@@ -22,14 +23,6 @@ function isAlive(pid: number): boolean {
     return true;
   } catch {
     return false;
-  }
-}
-
-async function until(what: () => boolean | Promise<boolean>, msMax: number): Promise<void> {
-  const deadline = Date.now() + msMax;
-  while (!(await what())) {
-    if (Date.now() > deadline) throw new Error(`not within ${msMax} ms`);
-    await systemClock.sleep(20);
   }
 }
 
@@ -133,8 +126,8 @@ describe('a process that has started a set', () => {
     const { ours, pid, dir } = await startElsewhere();
     expect([isAlive(pid), await exists(dir)]).toEqual([true, true]);
     ours.kill('SIGKILL');
-    await until(() => !isAlive(pid), 5000);
-    await until(async () => !(await exists(dir)), 5000);
+    await until('the server has ended', () => !isAlive(pid));
+    await until('its folder is gone', async () => !(await exists(dir)));
   });
 
   it('decides itself what Ctrl-C means', async () => {
@@ -147,19 +140,25 @@ describe('a process that has started a set', () => {
     await systemClock.sleep(1000);
     expect(isAlive(pid)).toBe(true);
     ours.kill('SIGKILL');
-    await until(async () => !(await exists(dir)), 5000);
+    await until('its folder is gone', async () => !(await exists(dir)));
   });
 });
 
 describe('a start that fails', () => {
   it('says what mongod said, and leaves nothing', async () => {
-    const before = (await readdir(tmpdir())).filter((name) => name.startsWith('sluice-mongod-'));
-    await expect(startMongo({ args: ['--nonsense'] })).rejects.toMatchObject({
-      kind: MONGOD_FAILED,
-      message: expect.stringContaining("unrecognised option '--nonsense'"),
-    });
-    const after = (await readdir(tmpdir())).filter((name) => name.startsWith('sluice-mongod-'));
-    expect(after.filter((name) => !before.includes(name))).toEqual([]);
+    // Other tests have folders in the usual place at the same time.
+    const own = await mkdtemp(join(tmpdir(), 'sluice-alone-'));
+    vi.stubEnv('TMPDIR', own);
+    try {
+      await expect(startMongo({ args: ['--nonsense'] })).rejects.toMatchObject({
+        kind: MONGOD_FAILED,
+        message: expect.stringContaining("unrecognised option '--nonsense'"),
+      });
+      expect(await readdir(own)).toEqual([]);
+    } finally {
+      vi.unstubAllEnvs();
+      await rm(own, { recursive: true, force: true });
+    }
   });
 
   it('is told from a port that somebody else was faster to take', async () => {

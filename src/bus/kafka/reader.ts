@@ -45,22 +45,23 @@ export class KafkaReader implements BusReader {
   }
 
   async read(offset: bigint, signal: AbortSignal): Promise<BusRead> {
-    signal.throwIfAborted();
-    try {
-      const read = await unlessAborted(within(this.#options.msMax, this.#fetch(offset), this.#clock), signal);
-      this.#isAway = false;
-      return read;
-    } catch (error) {
+    for (;;) {
       signal.throwIfAborted();
-      const { topic, partition } = this.#options;
-      const told = busError(error, `reading ${topic}, partition ${partition}`);
-      if (!SluiceError.is(told, BUS_UNAVAILABLE)) throw told;
-      if (!this.#isAway) this.#log.warn({ err: told }, 'the broker does not answer, trying again');
-      this.#isAway = true;
-      // A client whose connection was lost in silence would wait for its time-out again and again.
-      await this.#close();
-      await this.#clock.sleep(BACKOFF_MS, signal);
-      return { records: [], next: offset };
+      try {
+        const read = await unlessAborted(within(this.#options.msMax, this.#fetch(offset), this.#clock), signal);
+        this.#isAway = false;
+        return read;
+      } catch (error) {
+        signal.throwIfAborted();
+        const { topic, partition } = this.#options;
+        const told = busError(error, `reading ${topic}, partition ${partition}`);
+        if (!SluiceError.is(told, BUS_UNAVAILABLE)) throw told;
+        if (!this.#isAway) this.#log.warn({ err: told }, 'the broker does not answer, trying again');
+        this.#isAway = true;
+        // A client whose connection was lost in silence would wait for its time-out again and again.
+        await this.#close();
+        await this.#clock.sleep(BACKOFF_MS, signal);
+      }
     }
   }
 

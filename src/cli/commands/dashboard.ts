@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { SluiceError } from '../../core/error.ts';
 import { OWNER_UNREACHABLE } from '../../core/errors.ts';
 import { globalsOf, loadConfigFor, printJson, type Io } from '../io.ts';
+import { whoAnswers } from '../owner.ts';
 
 export function dashboardCommand(program: Command, io: Io): void {
   program
@@ -14,8 +15,7 @@ export function dashboardCommand(program: Command, io: Io): void {
     .addHelpText('after', '\nExample:\n  sluice dashboard --token      open what it prints in a browser\n')
     .action(async (flags: { readonly token: boolean }, command: Command) => {
       const config = await loadConfigFor(io, command);
-      const { readRunFile } = await import('../../http/run-file.ts');
-      const owner = (await readRunFile(config, 'lake', io.env)) ?? (await readRunFile(config, 'warehouse', io.env));
+      const owner = await whoAnswers(io, config);
       if (owner === null) throw new SluiceError(OWNER_UNREACHABLE, `nothing runs the pipeline ${config.pipeline} on this machine`);
       const url = flags.token ? `${owner.url}/#token=${encodeURIComponent(owner.token)}` : `${owner.url}/`;
       if (globalsOf(command).json) printJson(io, { url, pid: owner.pid });

@@ -43,7 +43,7 @@ export function dumpCommand(program: Command, io: Io): void {
           outcome === 'failed'
             ? (note ?? '')
             : outcome === 'there'
-              ? 'was dumped before'
+              ? (note ?? 'was dumped before')
               : `${countOf(rows, 'line')}${note === null ? '' : ` (${note})`}`;
         io.stdout.write(`${mark(MARKS[outcome], io.stdout)} ${namespace} ${of}: ${what}\n`);
         for (const file of files) io.stdout.write(`    ${file}\n`);

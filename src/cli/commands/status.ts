@@ -16,7 +16,7 @@ export function statusCommand(program: Command, io: Io): void {
     .command('status')
     .summary('where the pipeline stands, per collection')
     .description(
-      'Position, lag, open and sealed files, loads, gaps and oplog headroom. Asks the running process, or reads the checkpoint and the ledger when none runs.',
+      'Position, lag, open and sealed files, loads, gaps and oplog headroom. Asks the running process of this user on this machine, or reads the checkpoint and the ledger. State unknown: no owner could be asked, and the last one has not said that it stopped.',
     )
     .option('--watch', 'show it again every 2 seconds, until Ctrl-C', false)
     .action(async (flags: { readonly watch: boolean }, command: Command) => {
@@ -52,15 +52,16 @@ export function renderScreen(status: PipelineStatus, to: Terminal): string {
   return `${renderStatus({ ...status, collections: sorted.slice(0, room) }, to)}${more}`;
 }
 
+const UNKNOWN = ': it runs elsewhere, or has not ended in good order';
+
 export function renderStatus(status: PipelineStatus, to: Terminal): string {
   const style = (format: Parameters<typeof styleText>[0], text: string): string => (to.isTTY ? styleText(format, text) : text);
   const good = ['running', 'stopped', 'standby'].includes(status.state);
+  const state = style(good ? 'green' : status.state === 'failed' ? 'red' : 'yellow', status.state);
   const facts: readonly (readonly [string, string | null])[] = [
     ['pipeline', status.pipeline],
-    [
-      'state',
-      `${style(good ? 'green' : status.state === 'failed' ? 'red' : 'yellow', status.state)}${status.pid === null ? '' : `, process ${status.pid}`}, owner ${status.epoch}`,
-    ],
+    ['state', `${state}${status.pid === null ? '' : `, process ${status.pid}`}, owner ${status.epoch}${status.state === 'unknown' ? UNKNOWN : ''}`],
+    ['loader', status.loader === null ? null : `process ${status.loader.pid}, which loads alone`],
     [
       'durable up to',
       status.watermark === null ? 'nothing yet' : `${status.watermark}${status.lagSeconds === null ? '' : ` (${formatAge(status.lagSeconds)} ago)`}`,

@@ -156,7 +156,7 @@ describe.each(['dfs', 'append-blob'] as const)('with `lake.writer: %s`', (writer
     await part.append([bytes('one\n')], never);
     server.faults.next({ kind: 'lost-request', match: { container }, times: 1_000 });
     const waiting = kindOf(part.append([bytes('two\n')], never));
-    await vi.waitFor(() => expect(traffic.retries).toBeGreaterThan(3));
+    await vi.waitFor(() => expect(traffic.retries).toBeGreaterThan(3), { timeout: 60_000 });
     stop.abort(new Error('stopped'));
     expect(await waiting).toBe(LAKE_UNAVAILABLE);
     server.faults.clear();

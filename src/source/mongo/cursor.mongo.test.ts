@@ -5,6 +5,7 @@
 import { fileURLToPath } from 'node:url';
 import { MongoClient, MongoServerError, type Document } from 'mongodb';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { until } from '../../../test/e2e/until.ts';
 import { startMongo } from '../../../test/mongo.ts';
 import type { ReplicaSet } from '../../app/demo/replica-set.ts';
 import { canTakeConnection, takeConnection } from './connection.ts';
@@ -157,18 +158,25 @@ describe.each(['driver', 'exhaust'] as const)('a cursor of the kind %s', (kind) 
   it('that the server has killed is to be opened again', async () => {
     const cursor = await openStream(kind, client);
     await cursor.next();
-    const ops = await client
-      .db('admin')
-      .aggregate([{ $currentOp: { idleCursors: true } }, { $match: { 'cursor.originatingCommand.aggregate': 1 } }])
-      .toArray();
-    for (const op of ops)
-      await client
-        .db('shop')
-        .command({ killCursors: '$cmd.aggregate', cursors: [op['cursor'].cursorId] })
-        .catch(() => {});
+    let over = false;
     const failed = (async () => {
       while ((await cursor.next()) !== null);
-    })().catch((error: unknown) => error);
+    })()
+      .catch((error: unknown) => error)
+      .finally(() => (over = true));
+    // One that a getMore is about to take is neither idle nor an operation yet, and is not listed.
+    await until('it is killed', async () => {
+      const ops = await client
+        .db('admin')
+        .aggregate([{ $currentOp: { idleCursors: true } }, { $match: { 'cursor.originatingCommand.aggregate': 1 } }])
+        .toArray();
+      for (const op of ops)
+        await client
+          .db('shop')
+          .command({ killCursors: '$cmd.aggregate', cursors: [op['cursor'].cursorId] })
+          .catch(() => {});
+      return over;
+    });
     expect(judge(await failed).do).toBe('resume');
   });
 

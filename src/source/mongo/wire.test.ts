@@ -3,23 +3,25 @@ import { once } from 'node:events';
 import { deserialize, serialize } from 'bson';
 import { MongoNetworkError, MongoNetworkTimeoutError } from 'mongodb';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { until } from '../../../test/e2e/until.ts';
 import { SOURCE_PROTOCOL } from '../../core/errors.ts';
 import { Wire } from './wire.ts';
 
 const SILENCE_MS = 30_000;
 let server: Server;
+let socket: Socket;
 let peer: Socket;
 let wire: Wire;
 
 async function start(silenceMs = SILENCE_MS): Promise<void> {
   const accepted = once(server, 'connection') as Promise<[Socket]>;
-  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
   [peer] = await accepted;
   wire = new Wire(socket, silenceMs);
 }
 
 beforeEach(async () => {
-  server = createServer((socket) => void socket.on('error', () => {})).listen(0, '127.0.0.1');
+  server = createServer((accepted) => void accepted.on('error', () => {})).listen(0, '127.0.0.1');
   await once(server, 'listening');
   await start();
 });
@@ -178,10 +180,11 @@ describe('a connection', () => {
 
   it('is not lost while nobody takes what has come', async () => {
     wire.destroy();
-    await start(1_000);
+    await start();
     wire.send({ ping: 1 }, true);
     peer.write(message({ n: 1, text: 'x'.repeat(9 * 1024 * 1024) }, { id: 2, to: 1, flags: MORE }));
-    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    // Its time does not run.
+    await until('all that it takes has come', () => socket.timeout === 0);
     expect(deserialize((await wire.receive()).body)).toMatchObject({ n: 1 });
     peer.write(message({ n: 2 }, { id: 3, to: 2 }));
     expect(deserialize((await wire.receive()).body)).toEqual({ n: 2 });

@@ -1,11 +1,13 @@
 /** What is DuckDB's own: who may have the file, what a query may touch, how large things may be. */
 import { spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { DuckDBInstance } from '@duckdb/node-api';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { lineOf, SealedFiles, type TestEvent } from '../../../test/contracts/sealed-files.ts';
 import { kindOf, never, ORDERS } from '../../../test/contracts/warehouse-bench.ts';
 import { SluiceError } from '../../core/error.ts';
@@ -71,6 +73,40 @@ describe('the file', () => {
     expect(await elsewhere(tryOpen)).toContain(WAREHOUSE_BUSY.code);
     await second[Symbol.asyncDispose]();
     expect(await elsewhere(tryOpen)).toBe('opened');
+  });
+
+  it('comes whole under its name, or not at all', async () => {
+    const names: string[] = [];
+    const create = DuckDBInstance.create.bind(DuckDBInstance);
+    const making = vi.spyOn(DuckDBInstance, 'create').mockImplementation(async (...args) => {
+      const made = await create(...args);
+      names.push(...readdirSync(folder).filter((name) => name.startsWith('warehouse')));
+      return made;
+    });
+    await open();
+    making.mockRestore();
+    expect(names).toEqual([expect.stringMatching(/^warehouse\.duckdb\.new-/)]);
+    expect((await readdir(folder)).filter((name) => name.includes('.new-'))).toEqual([]);
+  });
+
+  it('is given back only when nothing of its folder is left, which the next one makes anew', async () => {
+    const warehouse = await open();
+    const folders: string[][] = [];
+    const closing = vi.spyOn(DuckDBInstance.prototype, 'closeSync').mockImplementation(function (this: DuckDBInstance) {
+      folders.push(readdirSync(folder).filter((name) => name.endsWith('.staged')));
+      closing.mockRestore();
+      this.closeSync();
+    });
+    expect(await readdir(folder)).toContain('warehouse.duckdb.staged');
+    await warehouse[Symbol.asyncDispose]();
+    expect(folders).toEqual([[]]);
+  });
+
+  it('can be opened and closed by many at one time', async () => {
+    const openAndClose = async (): Promise<void> => {
+      for (let n = 0; n < 5; n += 1) await (await openDuckDb({ path, deletes: 'soft', columns: {}, log: silentLog }))[Symbol.asyncDispose]();
+    };
+    await Promise.all(Array.from({ length: 4 }, openAndClose));
   });
 
   it('that is no database, or that cannot be had, is said to be so', async () => {

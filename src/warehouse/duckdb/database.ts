@@ -8,12 +8,14 @@
  *
  * The database may read no file but those in `folder`: whoever can send a query cannot read the machine's disk.
  */
-import { mkdtemp, realpath, rm, rmdir } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { link, mkdtemp, realpath, rm, rmdir } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
 import { systemClock } from '../../core/clock.ts';
-import { SluiceError } from '../../core/error.ts';
+import { SluiceError, systemCode } from '../../core/error.ts';
 import { WAREHOUSE_BUSY } from '../../core/errors.ts';
 import { makeFolders } from '../../core/folders.ts';
 import type { Statement } from '../sql/statement.ts';
@@ -32,6 +34,14 @@ const BYTES_PER_THREAD = 125_000_000;
 const TURN_WAIT_MS_MAX = 10 * 60_000;
 const TURN_POLL_MS = 20;
 const INTERRUPT_EVERY_MS = 20;
+
+const FORMAT = {
+  // Older files keep their format; new ones get the one that can compress documents with zstd.
+  storage_compatibility_version: 'v1.2.0',
+  autoinstall_known_extensions: 'false',
+} as const;
+/** Openings and closings in this process, one after the other: they share a folder, and what the first one sets and locks. */
+const doors = new Line();
 
 /** What the first statement of a write gives: the number for a batch. */
 export interface Turn {
@@ -92,15 +102,16 @@ export class Database implements Reads, AsyncDisposable {
 
   /** @throws WAREHOUSE_BUSY, WAREHOUSE_UNAVAILABLE */
   static async open(where: string, memoryLimitBytes: number = MEMORY_LIMIT_BYTES): Promise<Database> {
-    const path = where === MEMORY ? MEMORY : resolve(where);
+    return await doors.run(() => Database.#open(where === MEMORY ? MEMORY : resolve(where), memoryLimitBytes));
+  }
+
+  static async #open(path: string, memoryLimitBytes: number): Promise<Database> {
     let instance: DuckDBInstance | null = null;
     try {
-      if (path !== MEMORY) await makeFolders(dirname(path));
+      if (path !== MEMORY) await makeFile(path);
       instance = await DuckDBInstance.fromCache(path, {
-        // Older files keep their format; new ones get the one that can compress documents with zstd.
-        storage_compatibility_version: 'v1.2.0',
+        ...FORMAT,
         threads: String(Math.max(1, Math.min(THREADS_MAX, availableParallelism(), Math.floor(memoryLimitBytes / BYTES_PER_THREAD)))),
-        autoinstall_known_extensions: 'false',
       });
       const folder = await confine(instance, path, memoryLimitBytes);
       return new Database(path, folder, instance);
@@ -197,10 +208,18 @@ export class Database implements Reads, AsyncDisposable {
     await this.#writers.emptied();
     await Promise.allSettled(this.#underWay);
     for (const connection of this.#streams) connection.closeSync();
-    this.#instance.closeSync();
-    await rm(this.folder, { recursive: true, force: true });
-    // Fails while another opening in this process has its folder there.
-    if (this.path !== MEMORY) await rmdir(dirname(this.folder)).catch(() => undefined);
+    await doors.run(() => this.#close());
+  }
+
+  async #close(): Promise<void> {
+    try {
+      // While the file is ours: who has it next makes this folder anew, at that moment.
+      await rm(this.folder, { recursive: true, force: true });
+      // Fails while another opening in this process has its folder there.
+      if (this.path !== MEMORY) await rmdir(dirname(this.folder)).catch(() => undefined);
+    } finally {
+      this.#instance.closeSync();
+    }
   }
 }
 
@@ -239,6 +258,25 @@ async function transaction<T>(session: Session, begin: Statement, work: (session
     // The connection is closed after this, which rolls back whatever ROLLBACK itself could not.
     await session.run({ text: 'ROLLBACK', values: [] }).catch(() => undefined);
     throw error;
+  }
+}
+
+/**
+ * A new file comes whole, under its name: DuckDB makes an empty one first, which no version of it can open again if the process dies there.
+ * Where two make it at one time, the first one's stays.
+ */
+async function makeFile(path: string): Promise<void> {
+  await makeFolders(dirname(path));
+  if (existsSync(path)) return;
+  const draft = `${path}.new-${randomUUID()}`;
+  try {
+    (await DuckDBInstance.create(draft, FORMAT)).closeSync();
+    await link(draft, path);
+  } catch (error) {
+    // A file system without links: DuckDB itself makes it.
+    if (!['EEXIST', 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(systemCode(error) ?? '')) throw error;
+  } finally {
+    await rm(draft, { force: true });
   }
 }
 

@@ -193,7 +193,7 @@ describe.skipIf(standInMissing !== null)('Snowflake', () => {
       return signal;
     }
 
-    it('that is killed at any point is gone on from by the next', { timeout: 120_000 }, async () => {
+    it('that is killed at any point is gone on from by the next', { timeout: 600_000 }, async () => {
       const url = standIn.url('KILLS');
       const points = ['migrate', 'load', 'merge', 'complete'].flatMap((step) =>
         (step === 'migrate' ? [] : [`before-${step}`]).concat(`after-${step}`),
