@@ -2,6 +2,8 @@
  * `sluice compact`: beside a running pipeline or without one. DuckDB is loaded when there is something to compact.
  */
 import { systemClock } from '../core/clock.ts';
+import { SluiceError } from '../core/error.ts';
+import { WAREHOUSE_EMPTY } from '../core/errors.ts';
 import type { LakePath } from '../core/lake.ts';
 import type { Config } from '../config/config.ts';
 import { compact, type CompactionProgress } from '../pipeline/compaction.ts';
@@ -45,8 +47,14 @@ async function loadedOf(paths: readonly LakePath[], query: CompactOptions['query
     const some = paths.slice(at, at + PATHS_PER_QUESTION);
     const list = some.map((path) => `'${path.replaceAll("'", "''")}'`).join(', ');
     // A path of the lake holds no backslash, which Snowflake would take for an escape (layout.ts).
-    const { rows } = await query({ sql: `SELECT DISTINCT path FROM sluice.load_ledger WHERE path IN (${list})`, limit: some.length, asOf: null });
-    for (const [path] of rows) known.add(String(path));
+    const sql = `SELECT DISTINCT path FROM sluice.load_ledger WHERE path IN (${list})`;
+    try {
+      const { rows } = await query({ sql, limit: some.length, asOf: null });
+      for (const [path] of rows) known.add(String(path));
+    } catch (error) {
+      // Nothing is loaded: all of it waits.
+      if (!SluiceError.is(error, WAREHOUSE_EMPTY)) throw error;
+    }
   }
   return known;
 }

@@ -104,13 +104,20 @@ export async function openLake(config: Config, { log, stats, stop }: LakeUse): P
   return openLocalLake(config.lake.root);
 }
 
-/** `null` when the configuration has none. Migrated and ready. */
-export async function openWarehouse(config: Config, log: Logger): Promise<Warehouse | null> {
+/**
+ * What somebody opens the warehouse for. `fold`: to write silver, which gets the columns that are configured here. `note`: to write other
+ * things; tables are made and brought up. `look`: to read, which changes nothing, not even where there is nothing yet.
+ */
+export type WarehouseUse = 'fold' | 'note' | 'look';
+
+/** `null` when the configuration has none. @throws WAREHOUSE_EMPTY, WAREHOUSE_OLDER to look at, and whatever opening it throws */
+export async function openWarehouse(config: Config, log: Logger, use: WarehouseUse): Promise<Warehouse | null> {
   const { warehouse } = config;
   if (warehouse === null) return null;
-  const opened = warehouse.kind === 'duckdb' ? await duckDb(warehouse, log) : await snowflake(warehouse, config, log);
+  const opened = warehouse.kind === 'duckdb' ? await duckDb(warehouse, log, use === 'look') : await snowflake(warehouse, config, log);
   try {
-    await opened.migrate();
+    if (use === 'look') await opened.assertMigrated();
+    else await opened.migrate({ columns: use === 'fold' });
   } catch (error) {
     await opened[Symbol.asyncDispose]();
     throw error;
@@ -118,9 +125,9 @@ export async function openWarehouse(config: Config, log: Logger): Promise<Wareho
   return opened;
 }
 
-async function duckDb({ path, deletes, columns, memoryLimitBytes }: DuckdbConfig, log: Logger): Promise<Warehouse> {
+async function duckDb({ path, deletes, columns, memoryLimitBytes }: DuckdbConfig, log: Logger, existing: boolean): Promise<Warehouse> {
   const { openDuckDb } = await import('../warehouse/duckdb/duckdb.ts');
-  return openDuckDb({ path, deletes, columns, memoryLimitBytes, log });
+  return openDuckDb({ path, existing, deletes, columns, memoryLimitBytes, log });
 }
 
 async function snowflake({ url, auth, deletes, columns }: SnowflakeConfig, config: Config, log: Logger): Promise<Warehouse> {

@@ -16,7 +16,7 @@ export async function discoverCollections(
   options: CommandOptions,
   signal: AbortSignal,
 ): Promise<DiscoverSummary> {
-  await using warehouse = await needWarehouse(config, options.log);
+  await using warehouse = await needWarehouse(config, options.log, 'note');
   return await discoverWith(config, warehouse, args, signal);
 }
 

@@ -14,9 +14,9 @@ let folder: string;
 beforeEach(async () => void (folder = await mkdtemp(join(tmpdir(), 'sluice-doctor-'))));
 afterEach(() => rm(folder, { recursive: true }));
 
-async function doctor(): Promise<Check[]> {
+async function doctor(url = 'duckdb:w.duckdb'): Promise<Check[]> {
   const uri = 'mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=50';
-  const text = JSON.stringify({ pipeline: 'shop', source: { uri }, lake: { url: 'file:lake' }, warehouse: { url: 'duckdb:w.duckdb' } });
+  const text = JSON.stringify({ pipeline: 'shop', source: { uri }, lake: { url: 'file:lake' }, warehouse: { url } });
   return await runDoctor(parseConfig(text, { folder }), { log: silentLog }, never);
 }
 
@@ -27,16 +27,9 @@ describe('doctor', () => {
   it('looks at the lake and the warehouse also when the source does not answer, and leaves no scratch file', async () => {
     const checks = await doctor();
     expect(failures(checks)).toEqual(['source connection']);
-    expect(checks.map((check) => check.name)).toEqual([
-      'connection',
-      'folder',
-      'create and append',
-      'conflict',
-      'lock',
-      'read',
-      'delete',
-      'open and migrate',
-    ]);
+    expect(checks.map((check) => check.name)).toEqual(['connection', 'folder', 'create and append', 'conflict', 'lock', 'read', 'delete', 'tables']);
+    expect(checks.at(-1)).toMatchObject({ outcome: 'ok', detail: expect.stringContaining('not made yet') as string });
+    expect(await readdir(folder)).toEqual(['lake']);
     expect(await readdir(join(folder, 'lake', '_sluice', 'shop', 'doctor'))).toEqual(['lock']);
   });
 
@@ -64,8 +57,15 @@ describe('doctor', () => {
     await writeFile(join(folder, 'lake'), 'a file, not a folder');
     await writeFile(join(folder, 'w.duckdb'), 'not a database'.repeat(1000));
     const checks = await doctor();
-    expect(failures(checks)).toEqual(['source connection', 'lake folder', 'warehouse open and migrate']);
+    expect(failures(checks)).toEqual(['source connection', 'lake folder', 'warehouse open']);
     for (const check of checks) expect((check.fix ?? '').length).toBeGreaterThan(20);
+  });
+
+  it('says that a warehouse that is not there yet could not be made', async () => {
+    await writeFile(join(folder, 'file'), '');
+    const checks = await doctor('duckdb:file/w.duckdb');
+    expect(failures(checks)).toEqual(['source connection', 'warehouse tables']);
+    expect(checks.at(-1)).toMatchObject({ fix: expect.stringContaining('write access') as string });
   });
 });
 

@@ -2,14 +2,16 @@
  * `sluice doctor`: tries everything that the configuration names, as the pipeline would use it.
  */
 import { randomUUID } from 'node:crypto';
+import { dirname } from 'node:path';
 import { systemClock } from '../core/clock.ts';
 import { reasonOf, SluiceError } from '../core/error.ts';
-import { LAKE_CONFLICT, WAREHOUSE_BUSY } from '../core/errors.ts';
+import { LAKE_CONFLICT, WAREHOUSE_BUSY, WAREHOUSE_EMPTY, WAREHOUSE_OLDER, WAREHOUSE_UNAVAILABLE } from '../core/errors.ts';
 import type { Lake } from '../core/lake.ts';
 import type { Config } from '../config/config.ts';
 import type { Logger } from '../ops/log.ts';
 import { doctorFolder } from '../pipeline/checkpoint.ts';
 import { openBus, openLake, openWarehouse } from './compose.ts';
+import { probeFolder } from './probe.ts';
 import type { Check } from './types.ts';
 
 type Area = Check['area'];
@@ -143,16 +145,35 @@ function lakeSteps(lake: Lake, folder: string, path: string, signal: AbortSignal
   ];
 }
 
+/** Looks at it, and changes nothing: a loader may be at work there, with another configuration. */
 async function checkWarehouse(config: Config, log: Logger): Promise<Check[]> {
   if (config.warehouse === null) return [];
   try {
-    await using warehouse = await openWarehouse(config, log);
-    return [fine('warehouse', 'open and migrate', warehouse?.description ?? '')];
+    await using warehouse = await openWarehouse(config, log, 'look');
+    return [fine('warehouse', 'open', warehouse?.description ?? ''), fine('warehouse', 'tables', 'they are those that this version knows')];
   } catch (error) {
     // The owner has it open, which is as it should be.
-    if (SluiceError.is(error, WAREHOUSE_BUSY))
-      return [{ area: 'warehouse', name: 'open and migrate', outcome: 'skipped', detail: error.message, fix: null }];
-    return [problem('warehouse', 'open and migrate', error)];
+    if (SluiceError.is(error, WAREHOUSE_BUSY)) return [{ area: 'warehouse', name: 'open', outcome: 'skipped', detail: error.message, fix: null }];
+    if (SluiceError.is(error, WAREHOUSE_EMPTY)) return [await tablesToMake(config.warehouse)];
+    // No failure: the next start brings them up.
+    if (SluiceError.is(error, WAREHOUSE_OLDER))
+      return [{ area: 'warehouse', name: 'tables', outcome: 'skipped', detail: error.message, fix: error.next }];
+    return [problem('warehouse', 'open', error)];
+  }
+}
+
+/** Whether they can be made is told as far as that can be known without making anything. */
+async function tablesToMake(warehouse: NonNullable<Config['warehouse']>): Promise<Check> {
+  const made = 'the first `sluice run` or `sluice load` makes them';
+  if (warehouse.kind !== 'duckdb')
+    return fine('warehouse', 'tables', `not made yet, as far as this role can see: ${made}, and shows whether the role may`);
+  try {
+    await probeFolder(dirname(warehouse.path));
+    return fine('warehouse', 'tables', `not made yet: ${made}, in ${warehouse.path}`);
+  } catch (error) {
+    const cause = error instanceof SluiceError && error.cause !== undefined ? error.cause : error;
+    const next = 'Give the user that runs sluice write access to the folder in `warehouse.url`.';
+    return problem('warehouse', 'tables', new SluiceError(WAREHOUSE_UNAVAILABLE, `${warehouse.path}: ${reasonOf(cause)}`, { cause, next }));
   }
 }
 

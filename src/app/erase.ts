@@ -26,7 +26,7 @@ interface EraseWith {
 
 export async function erasePipeline(config: Config, args: EraseArgs, { log }: CommandOptions, signal: AbortSignal): Promise<EraseSummary> {
   await using lake = await openLake(config, { log });
-  await using warehouse = await openWarehouse(config, log);
+  await using warehouse = await openWarehouse(config, log, args.dryRun ? 'look' : 'fold');
   return await eraseWith(config, args, { lake, warehouse, clock: systemClock, log }, signal);
 }
 

@@ -11,25 +11,25 @@ import type { Config } from '../config/config.ts';
 import type { Logger } from '../ops/log.ts';
 import { newStats, type PipelineStats } from '../ops/stats.ts';
 import { Loader } from '../pipeline/loader.ts';
-import { openLake, openWarehouse } from './compose.ts';
+import { openLake, openWarehouse, type WarehouseUse } from './compose.ts';
 import type { CollectionsArgs, CommandOptions, HourRange, LoadArgs, LoadSummary, MergeArgs, MergeSummary, PauseSummary } from './types.ts';
 
 const FILES_PER_LOAD_MAX = 1_000;
 
 export async function loadSealed(config: Config, args: LoadArgs, options: CommandOptions, signal: AbortSignal): Promise<LoadSummary> {
   await using lake = await openLake(config, options);
-  await using warehouse = await needWarehouse(config, options.log);
+  await using warehouse = await needWarehouse(config, options.log, 'fold');
   return await loadWith(lake, warehouse, { pipeline: config.pipeline, hours: args.hours, log: options.log, stats: newStats() }, signal);
 }
 
 export async function mergeCollections(config: Config, args: MergeArgs, options: CommandOptions, signal: AbortSignal): Promise<MergeSummary> {
-  await using warehouse = await needWarehouse(config, options.log);
+  await using warehouse = await needWarehouse(config, options.log, 'fold');
   return await mergeWith(warehouse, args, signal);
 }
 
 /** @throws CONFIG_CONFLICT without a warehouse in the configuration */
-export async function needWarehouse(config: Config, log: Logger): Promise<Warehouse> {
-  const warehouse = await openWarehouse(config, log);
+export async function needWarehouse(config: Config, log: Logger, use: WarehouseUse): Promise<Warehouse> {
+  const warehouse = await openWarehouse(config, log, use);
   if (warehouse === null)
     throw new SluiceError(CONFIG_CONFLICT, 'the configuration has no `warehouse`', { next: 'Add `warehouse: { url: duckdb:./warehouse.duckdb }`.' });
   return warehouse;

@@ -5,7 +5,7 @@ import type { CommandOptions, QueryArgs } from './types.ts';
 
 /** Reads the warehouse from a process of its own. @throws WAREHOUSE_BUSY while another has its file open */
 export async function queryWarehouse(config: Config, args: QueryArgs, options: CommandOptions, signal: AbortSignal): Promise<QueryResult> {
-  await using warehouse = await needWarehouse(config, options.log);
+  await using warehouse = await needWarehouse(config, options.log, 'look');
   return await queryWith(warehouse, args, signal);
 }
 

@@ -34,7 +34,8 @@ export async function restoreCollection(
 ): Promise<RestoreSummary> {
   const target = targetOf(args, cwd);
   await using lake = args.from === 'lake' ? await openLake(config, { log }) : null;
-  await using warehouse = args.from === 'warehouse' || target.kind === 'table' ? await needWarehouse(config, log) : null;
+  await using warehouse =
+    args.from === 'warehouse' || target.kind === 'table' ? await needWarehouse(config, log, target.kind === 'table' ? 'note' : 'look') : null;
   return await restoreInto(config, args, target, { lake, warehouse }, signal);
 }
 
@@ -116,7 +117,7 @@ async function withOther(
   if (!SluiceError.is(error, RESTORE_NOTHING, RESTORE_MOMENT) || config.warehouse === null) return error;
   try {
     // Somebody else may have it open, and then this is not known.
-    await using own = open === null ? await openWarehouse(config, silentLog) : null;
+    await using own = open === null ? await openWarehouse(config, silentLog, 'look') : null;
     await new BronzeSource((open ?? own)!).plan(ns, asOf, signal);
   } catch {
     signal.throwIfAborted();

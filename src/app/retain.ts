@@ -33,7 +33,7 @@ interface RetainWith {
 
 export async function retainPipeline(config: Config, args: RetainArgs, { log }: CommandOptions, signal: AbortSignal): Promise<RetainSummary> {
   await using lake = await openLake(config, { log });
-  await using warehouse = await openWarehouse(config, log);
+  await using warehouse = await openWarehouse(config, log, args.dryRun ? 'look' : 'note');
   return await retainWith(config, args, { lake, warehouse, clock: systemClock, log }, signal);
 }
 

@@ -86,12 +86,13 @@ export class RunControl implements Control {
 
   status(signal: AbortSignal): Promise<PipelineStatus> {
     const { config, lake, warehouse, stats, role } = this.#running;
+    const how = { log: this.#log, signal };
     // That it runs says nothing of who writes the lake.
-    if (role === 'load') return statusOf(config, lake, warehouse, { ...NO_OWNER, loader: { pid: process.pid } }, signal);
+    if (role === 'load') return statusOf(config, lake, warehouse, { ...NO_OWNER, loader: { pid: process.pid } }, how);
     const { writes, reads, lists } = stats.lake;
     const storage = config.lake.kind === 'local' ? null : { writes, reads, lists, writesPerMillionEvents: writesPerMillion(stats) };
     const owner = { state: stats.state, pid: process.pid };
-    return statusOf(config, lake, warehouse, { owner, loader: null, storage, oplogHeadroomSeconds: stats.oplogHeadroomSeconds }, signal);
+    return statusOf(config, lake, warehouse, { owner, loader: null, storage, oplogHeadroomSeconds: stats.oplogHeadroomSeconds }, how);
   }
 
   overview(): Promise<Overview> {

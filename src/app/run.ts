@@ -281,7 +281,7 @@ async function beginLoads(running: Running, options: RunOptions, clock: Clock, s
 async function openLoads(running: Running, options: RunOptions, clock: Clock): Promise<void> {
   const { config, stats, lake } = running;
   const { log } = options;
-  running.warehouse = await openWarehouse(config, log);
+  running.warehouse = await openWarehouse(config, log, 'fold');
   if (running.warehouse === null) return;
   const loader = new Loader(lake, running.warehouse, { pipeline: config.pipeline, filesPerLoadMax: FILES_PER_LOAD_MAX, clock, log, stats });
   // Who wants to end when all is loaded does not wait for a time of the day.

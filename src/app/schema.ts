@@ -10,7 +10,7 @@ import { needWarehouse } from './load.ts';
 import type { CommandOptions, RegistryReport, SchemaArgs, SchemaReport } from './types.ts';
 
 export async function readCollections(config: Config, options: CommandOptions): Promise<RegistryReport> {
-  await using warehouse = await needWarehouse(config, options.log);
+  await using warehouse = await needWarehouse(config, options.log, 'look');
   return await collectionsOf(warehouse);
 }
 
@@ -20,7 +20,7 @@ export async function collectionsOf(warehouse: Warehouse): Promise<RegistryRepor
 }
 
 export async function readSchemas(config: Config, args: SchemaArgs, options: CommandOptions, signal: AbortSignal): Promise<SchemaReport> {
-  await using warehouse = await needWarehouse(config, options.log);
+  await using warehouse = await needWarehouse(config, options.log, 'look');
   return await schemasOf(warehouse, args, signal);
 }
 

@@ -2,9 +2,8 @@
  * What `status` shows: read from the lake's checkpoint and ledger, so that it works beside a running owner and without
  * one; the warehouse adds its rows when this process may open it.
  */
-import { existsSync } from 'node:fs';
 import { SluiceError } from '../core/error.ts';
-import { WAREHOUSE_BUSY } from '../core/errors.ts';
+import { WAREHOUSE_BUSY, WAREHOUSE_EMPTY } from '../core/errors.ts';
 import type { Lake } from '../core/lake.ts';
 import { dataBytes, isSealedLine } from '../core/ledger.ts';
 import { formatNamespace, type Namespace } from '../core/namespace.ts';
@@ -12,6 +11,7 @@ import { headroomSeconds, type OplogState } from '../core/oplog.ts';
 import { hourName, type Timestamp } from '../core/time.ts';
 import type { CollectionRow, Warehouse } from '../core/warehouse.ts';
 import type { Config } from '../config/config.ts';
+import type { Logger } from '../ops/log.ts';
 import { newCheckpoint } from '../pipeline/checkpoint.ts';
 import { listDeadLetters } from '../pipeline/dead-letters.ts';
 import { readHorizon } from '../pipeline/horizon.ts';
@@ -37,19 +37,32 @@ export const NO_OWNER: Live = { owner: null, loader: null, storage: null, oplogH
 /** Of a pipeline that no process on this machine runs, as far as is known. */
 export async function readStatus(config: Config, options: CommandOptions, signal: AbortSignal): Promise<PipelineStatus> {
   await using lake = await openLake(config, options);
-  await using warehouse = await warehouseIfFree(config, options);
-  return await statusOf(config, lake, warehouse, NO_OWNER, signal);
+  await using warehouse = await warehouseIfReadable(config, options);
+  return await statusOf(config, lake, warehouse, NO_OWNER, { ...options, signal });
 }
 
-/** Status must not fail because somebody else has the warehouse's file open, nor make one where there is none. */
-async function warehouseIfFree(config: Config, options: CommandOptions): Promise<Warehouse | null> {
-  if (config.warehouse?.kind === 'duckdb' && !existsSync(config.warehouse.path)) return null;
+/** Status must not fail for a warehouse that is busy, away, of another version, or not for this login to read. */
+async function warehouseIfReadable(config: Config, { log }: CommandOptions): Promise<Warehouse | null> {
   try {
-    return await openWarehouse(config, options.log);
+    return await openWarehouse(config, log, 'look');
   } catch (error) {
-    if (!SluiceError.is(error, WAREHOUSE_BUSY)) throw error;
-    options.log.warn('another process has the warehouse open: its columns are left out');
+    // Before anything is loaded there is nothing to leave out.
+    if (!SluiceError.is(error, WAREHOUSE_EMPTY)) leftOut(error, log);
     return null;
+  }
+}
+
+function leftOut(error: unknown, log: Logger): void {
+  if (SluiceError.is(error, WAREHOUSE_BUSY)) log.warn('another process has the warehouse open: its columns are left out');
+  else log.warn({ err: error }, 'the warehouse could not be read: its columns are left out');
+}
+
+async function rowsOf(warehouse: Warehouse | null, log: Logger): Promise<readonly CollectionRow[]> {
+  try {
+    return (await warehouse?.collections()) ?? [];
+  } catch (error) {
+    leftOut(error, log);
+    return [];
   }
 }
 
@@ -58,7 +71,7 @@ export async function statusOf(
   lake: Lake,
   warehouse: Warehouse | null,
   { owner, loader, storage, oplogHeadroomSeconds }: Live,
-  signal: AbortSignal,
+  { log, signal }: CommandOptions & { readonly signal: AbortSignal },
 ): Promise<PipelineStatus> {
   const { pipeline } = config;
   // Beside the reading of files: a server that is away must not make the rest wait twice.
@@ -78,7 +91,7 @@ export async function statusOf(
     row.partsOpen += 1;
     if (part.lastAt !== null) row.lastEventAt = later(row.lastEventAt, iso(part.lastAt));
   }
-  for (const row of (await warehouse?.collections()) ?? []) addWarehouse(draft(collections, row.namespace), row);
+  for (const row of await rowsOf(warehouse, log)) addWarehouse(draft(collections, row.namespace), row);
   const { watermark } = checkpoint;
   return {
     pipeline,

@@ -23,7 +23,7 @@ const WINDOW_EVENTS_MAX = 2_000_000;
 export async function verifyPipeline(config: Config, args: VerifyArgs, options: CommandOptions, signal: AbortSignal): Promise<VerifyReport> {
   await using lake = await openLake(config, options);
   const wanted = args.warehouse || args.source || !args.lake;
-  await using warehouse = wanted ? await openWarehouse(config, options.log) : null;
+  await using warehouse = wanted ? await openWarehouse(config, options.log, 'look') : null;
   return await verifyAll(config, lake, warehouse, args, options, signal);
 }
 

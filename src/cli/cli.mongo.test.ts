@@ -102,7 +102,7 @@ describe('the way of a new user', () => {
     expect(checks.filter((check) => check.outcome !== 'ok')).toEqual([]);
     expect(ok).toBe(true);
     expect(checks.map((check) => `${check.area} ${check.name}`)).toEqual(
-      expect.arrayContaining(['source change stream', 'lake lock', 'lake delete', 'warehouse open and migrate']),
+      expect.arrayContaining(['source change stream', 'lake lock', 'lake delete', 'warehouse tables']),
     );
     expect((await readdir(join(cwd, 'lake', '_sluice', 'shop', 'doctor'))).filter((name) => name.endsWith('.jsonl'))).toEqual([]);
   });

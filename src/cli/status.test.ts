@@ -62,7 +62,7 @@ async function leave(cleanStop: boolean): Promise<void> {
 /** What a run of this role answers with, found as a run is found. */
 async function running(role: Role, work: () => Promise<void>): Promise<void> {
   await using lake = await openLake(config(), { log: silentLog });
-  await using warehouse = role === 'capture' ? null : await openWarehouse(config(), silentLog);
+  await using warehouse = role === 'capture' ? null : await openWarehouse(config(), silentLog, 'fold');
   await warehouse?.setStatus(ORDERS, 'PAUSED', null);
   const stats = Object.assign(newStats(), { state: 'running' });
   const control = new RunControl(

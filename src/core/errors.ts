@@ -402,6 +402,20 @@ export const WAREHOUSE_FAILED = defineError({
   title: 'The warehouse failed',
   next: 'See the message; bronze and its ledger commit together, so a repeated load is safe.',
 });
+export const WAREHOUSE_EMPTY = defineError({
+  code: 'SLC-1307',
+  exit: 2,
+  retry: false,
+  title: 'Nothing has been loaded into the warehouse yet',
+  next: 'Run `sluice load`, or `sluice run`: what loads makes the tables, what only looks makes none.',
+});
+export const WAREHOUSE_OLDER = defineError({
+  code: 'SLC-1308',
+  exit: 2,
+  retry: false,
+  title: 'The tables of the warehouse are those of an older sluice',
+  next: 'Run `sluice load`, or restart `sluice run`, with this version: what loads brings them up, what only looks leaves them as they are.',
+});
 export const AS_OF_UNKNOWN = defineError({
   code: 'SLC-1340',
   exit: 2,

@@ -167,8 +167,16 @@ export interface Warehouse extends AsyncDisposable {
   readonly atOnce: number;
   /** How often `complete_through` may be moved on while nothing is loaded: one that costs money while it is awake is left asleep. */
   readonly idleMarkMs: number;
-  /** Makes or upgrades schemas and tables. Called once before anything else. */
-  migrate(): Promise<void>;
+  /**
+   * Makes or upgrades schemas and tables, and the columns that the user has named. Called once before anything is written.
+   * @param how without `columns`, for who writes nothing into silver, those stay as they are; then what is up to date is not touched at all
+   */
+  migrate(how?: { readonly columns: boolean }): Promise<void>;
+  /**
+   * In the place of {@link migrate}, for who only reads: changes nothing.
+   * @throws WAREHOUSE_EMPTY there are no tables yet, WAREHOUSE_OLDER, WAREHOUSE_FAILED they are newer
+   */
+  assertMigrated(): Promise<void>;
   /** Which of these ledger paths are loaded already. */
   loaded(paths: readonly string[]): Promise<ReadonlySet<string>>;
   /** Rows and ledger commit together; a file that is already in the ledger is skipped. */

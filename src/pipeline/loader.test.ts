@@ -55,6 +55,8 @@ class FakeWarehouse implements Warehouse {
 
   async migrate(): Promise<void> {}
 
+  async assertMigrated(): Promise<void> {}
+
   async *keys(): AsyncGenerator<string> {}
 
   async countKeys(): Promise<number> {

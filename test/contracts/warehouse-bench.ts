@@ -12,6 +12,8 @@ export interface WarehouseOptions {
 export interface WarehouseUnderTest extends AsyncDisposable {
   /** Opens the storage, empty at first, and migrates it. Whatever was opened before is closed by then. */
   open(options?: WarehouseOptions): Promise<Warehouse>;
+  /** Opens it as a command does that only reads, also beside one that is open. @throws as {@link Warehouse.assertMigrated} */
+  look(options?: WarehouseOptions): Promise<Warehouse>;
   /** Runs statements past the warehouse, on its storage: to plant faults. */
   damage(...statements: readonly string[]): Promise<void>;
 }
@@ -31,6 +33,17 @@ export interface Bench {
   merge(ns: Namespace, rebuild?: boolean): Promise<number>;
   rows(sql: string): Promise<readonly (readonly unknown[])[]>;
   damage: WarehouseUnderTest['damage'];
+}
+
+/** The warehouse, closed again if it cannot be made ready. @param how as who loads, or as who only looks */
+export async function ready(opened: Warehouse, how: 'migrate' | 'assertMigrated'): Promise<Warehouse> {
+  try {
+    await opened[how]();
+    return opened;
+  } catch (error) {
+    await opened[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 /** What became of it: the kind of its error, or `done`. */

@@ -25,7 +25,7 @@ import * as made from '../../src/warehouse/sql/new-table.ts';
 import * as retention from '../../src/warehouse/sql/retention.ts';
 import * as registry from '../../src/warehouse/sql/registry.ts';
 import * as history from '../../src/warehouse/sql/schema-history.ts';
-import { createSchema } from '../../src/warehouse/sql/schema.ts';
+import { createSchema, raiseVersion } from '../../src/warehouse/sql/schema.ts';
 import { applyBaseline, emptySilver, endVanished, purgeDeleted, selectCurrent, selectRange, type Range } from '../../src/warehouse/sql/silver.ts';
 import { sql, text, type Statement } from '../../src/warehouse/sql/statement.ts';
 import type { ViewPlan } from '../../src/warehouse/sql/view-plan.ts';
@@ -103,7 +103,7 @@ export function statementsOf(dialect: Dialect, own: OwnStatements): Readonly<Rec
   const tables = catalog.tables(tableStem(ns, []));
   const { cleared, recover } = registry.clearFailures(catalog, ns, [line.path]);
   return {
-    schema: createSchema(dialect, catalog),
+    schema: [...createSchema(dialect, catalog), raiseVersion(catalog)],
     collection: [...createTables(dialect, tables, ns), createHistory(dialect, catalog, tables, ns)],
     columns: [
       ...addColumns(dialect, catalog, tables, named),

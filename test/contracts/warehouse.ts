@@ -12,6 +12,7 @@ import { never, type Bench, type WarehouseUnderTest } from './warehouse-bench.ts
 import { describeCompacted } from './warehouse-compacted.ts';
 import { describeErased } from './warehouse-erased.ts';
 import { describeLoading } from './warehouse-loading.ts';
+import { describeLooking } from './warehouse-looking.ts';
 import { describePlantedFaults, describeProof } from './warehouse-proof.ts';
 import { describeRetention } from './warehouse-retention.ts';
 import { describeReading } from './warehouse-reading.ts';
@@ -71,5 +72,6 @@ export function describeWarehouse(
     describeProof(bench);
     describeRetention(bench, how);
   });
+  describeLooking(name, make);
   if (how.thorough) describePlantedFaults(name, make);
 }

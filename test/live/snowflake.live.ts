@@ -8,11 +8,12 @@
  */
 import { randomUUID } from 'node:crypto';
 import { describe, it } from 'vitest';
+import type { Warehouse } from '../../src/core/warehouse.ts';
 import { silentLog } from '../../src/ops/log.ts';
 import { SnowflakeConnection, type SnowflakeAuth } from '../../src/warehouse/snowflake/connection.ts';
 import { openSnowflake } from '../../src/warehouse/snowflake/snowflake.ts';
 import { parseTarget } from '../../src/warehouse/snowflake/target.ts';
-import { never } from '../contracts/warehouse-bench.ts';
+import { never, ready, type WarehouseOptions } from '../contracts/warehouse-bench.ts';
 import { describeWarehouse } from '../contracts/warehouse.ts';
 
 const {
@@ -44,20 +45,12 @@ if (url === undefined || auth === null) {
   describeWarehouse('Snowflake, live', async () => {
     const database = `SLUICE_TEST_${randomUUID().replaceAll('-', '').toUpperCase()}`;
     await run(`CREATE DATABASE ${database}`);
+    const own = url.replace(/^(snowflake:\/\/[^/]+\/)[^?]+/, `$1${database}`);
+    const opened = ({ deletes = 'soft', columns = {} }: WarehouseOptions = {}): Warehouse =>
+      openSnowflake({ url: own, auth, pipeline: 'test', deletes, columns, log: silentLog });
     return {
-      open: async (options = {}) => {
-        const own = url.replace(/^(snowflake:\/\/[^/]+\/)[^?]+/, `$1${database}`);
-        const warehouse = openSnowflake({
-          url: own,
-          auth,
-          pipeline: 'test',
-          deletes: options.deletes ?? 'soft',
-          columns: options.columns ?? {},
-          log: silentLog,
-        });
-        await warehouse.migrate();
-        return warehouse;
-      },
+      open: (options) => ready(opened(options), 'migrate'),
+      look: (options) => ready(opened(options), 'assertMigrated'),
       // A backslash in a literal of Snowflake begins an escape.
       damage: (...statements) => run(`USE DATABASE ${database}`, ...statements.map((text) => text.replaceAll('\\', '\\\\'))),
       [Symbol.asyncDispose]: () => run(`DROP DATABASE IF EXISTS ${database}`),

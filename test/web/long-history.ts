@@ -67,7 +67,7 @@ export class LongHistory implements AsyncDisposable {
       ...(options.warehouse ? { warehouse: { url: 'duckdb:./warehouse.duckdb' } } : {}),
     };
     const config = work.config(settings);
-    const warehouse = await openWarehouse(config, silentLog);
+    const warehouse = await openWarehouse(config, silentLog, 'fold');
     if (warehouse !== null) await register(warehouse, options, checkpoint);
     const lake = await openLocalLake(work.lake);
     for (let n = 0; n < (options.letters ?? 0); n += 1) await putLetter(lake, n, nowSeconds);

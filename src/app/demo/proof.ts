@@ -34,7 +34,7 @@ const FINDINGS_MAX = 20;
 
 export async function prove(input: ProofInput, signal: AbortSignal): Promise<VerifyReport> {
   await using lake = await openLake(input.config, input);
-  await using warehouse = await needWarehouse(input.config, input.log);
+  await using warehouse = await needWarehouse(input.config, input.log, 'look');
   const checks: VerifyCheck[] = [await eventsCheck(input, lake, signal)];
   for (const collection of SHOP_COLLECTIONS) checks.push(await documentsCheck(input, collection, warehouse, signal));
   const rest = await verifyWith(input.config, lake, warehouse, { lake: true, warehouse: true, source: false }, signal);

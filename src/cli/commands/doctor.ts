@@ -8,7 +8,7 @@ export function doctorCommand(program: Command, io: Io): void {
     .command('doctor')
     .summary('check everything that the configuration names')
     .description(
-      'Tries the source, the lake and the warehouse as the pipeline would use them; says for each failure what to do. Exit 1 if any check fails.',
+      'Tries the source and the lake as the pipeline would use them, and looks at the warehouse, where it changes nothing; says for each failure what to do. Exit 1 if any check fails.',
     )
     .action(async (_flags: unknown, command: Command) => {
       const config = await loadConfigFor(io, command);

@@ -4,8 +4,9 @@
  * What it promises is in core/warehouse.ts; how: one transaction for a file's rows and its ledger line (loader.ts), one
  * for a piece of the merge and its mark (merger.ts), and every writer behind one row that it updates first (database.ts).
  */
+import { existsSync } from 'node:fs';
 import { SluiceError } from '../../core/error.ts';
-import { WAREHOUSE_FAILED } from '../../core/errors.ts';
+import { WAREHOUSE_EMPTY } from '../../core/errors.ts';
 import type { Namespace } from '../../core/namespace.ts';
 import type { NewTable, QueryResult, Warehouse } from '../../core/warehouse.ts';
 import { failpoint } from '../../ops/failpoint.ts';
@@ -13,9 +14,10 @@ import type { Logger } from '../../ops/log.ts';
 import { parseColumns } from '../sql/columns.ts';
 import { SCHEMAS } from '../sql/dialect.ts';
 import { catalogOf } from '../sql/names.ts';
-import { createSchema, SCHEMA_VERSION, selectSchemaExists, selectSchemaVersion, takeBatch } from '../sql/schema.ts';
+import { createSchema, raiseVersion, SCHEMA_VERSION, takeBatch } from '../sql/schema.ts';
 import { allEntries, refreshAll, type Context } from '../steps/collections.ts';
 import type { Intake } from '../steps/new-table.ts';
+import { knownVersion } from '../steps/schema-version.ts';
 import type { Session, Write } from '../steps/session.ts';
 import { SqlWarehouse } from '../steps/warehouse.ts';
 import { Database, MEMORY_LIMIT_BYTES } from './database.ts';
@@ -28,8 +30,10 @@ import { runQuery } from './query.ts';
 import { rebuildCollection, dropSpare } from './rebuild.ts';
 
 export interface DuckDbOptions {
-  /** File, made when it is missing, or `:memory:`. */
+  /** File, made when it is missing unless {@link existing}, or `:memory:`. */
   readonly path: string;
+  /** For who only looks: a file that is missing stays missing. */
+  readonly existing?: boolean;
   /** `soft`: deleted documents stay, with `is_current = false`. `hard`: they go once nothing older can come. */
   readonly deletes: 'soft' | 'hard';
   /** `db.coll` → column → `fullDocument.path.to.field TYPE`. */
@@ -39,8 +43,9 @@ export interface DuckDbOptions {
   readonly log: Logger;
 }
 
-/** @throws WAREHOUSE_COLUMNS, WAREHOUSE_BUSY, WAREHOUSE_UNAVAILABLE */
+/** @throws WAREHOUSE_COLUMNS, WAREHOUSE_BUSY, WAREHOUSE_UNAVAILABLE, WAREHOUSE_EMPTY */
 export async function openDuckDb(options: DuckDbOptions): Promise<Warehouse> {
+  if (options.existing === true && !existsSync(options.path)) throw new SluiceError(WAREHOUSE_EMPTY, `there is no file ${options.path}`);
   const catalog = catalogOf(duckDbDialect, SCHEMAS);
   const context: Context = {
     dialect: duckDbDialect,
@@ -67,20 +72,17 @@ class DuckDbWarehouse extends SqlWarehouse {
     this.#database = database;
   }
 
-  async migrate(): Promise<void> {
+  async migrate({ columns } = { columns: true }): Promise<void> {
     const { catalog, dialect } = this.context;
+    const before = await this.#database.read((session) => knownVersion(session, catalog));
+    if (before === SCHEMA_VERSION && !columns) return;
     const [first, ...rest] = createSchema(dialect, catalog);
     if (first === undefined) return;
     await this.#database.write(first, async (session) => {
-      const exists = ((await session.all<{ tables: number }>(selectSchemaExists(catalog)))[0]?.tables ?? 0) > 0;
-      const version = exists ? ((await session.all<{ version: number }>(selectSchemaVersion(catalog)))[0]?.version ?? 0) : 0;
-      if (version > SCHEMA_VERSION) {
-        throw new SluiceError(WAREHOUSE_FAILED, `its tables are of version ${version}, this sluice knows ${SCHEMA_VERSION}`, {
-          next: 'Run the newer version of sluice.',
-        });
-      }
+      const version = await knownVersion(session, catalog);
       await session.runAll(rest);
-      await refreshAll(session, this.context, version < SCHEMA_VERSION);
+      await refreshAll(session, this.context, { upgrade: version < SCHEMA_VERSION, columns });
+      await session.run(raiseVersion(catalog));
       // Of a rebuild that was cut short.
       for (const entry of await allEntries(session, this.context)) await session.run(dropSpare(this.context, entry));
       failpoint('warehouse.before-migrate-commit');

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe } from 'vitest';
 import { describeWarehouse } from '../../../test/contracts/warehouse.ts';
 import { standInMissing, startStandIn, type StandIn } from '../../../test/fakes/snowflake/stand-in.ts';
 import { silentLog } from '../../ops/log.ts';
-import { never } from '../../../test/contracts/warehouse-bench.ts';
+import { never, ready, type WarehouseOptions } from '../../../test/contracts/warehouse-bench.ts';
+import type { Warehouse } from '../../core/warehouse.ts';
 import { SnowflakeConnection } from './connection.ts';
 import { openSnowflake } from './snowflake.ts';
 import { parseTarget } from './target.ts';
@@ -24,19 +25,11 @@ describe.skipIf(standInMissing !== null)('on the stand-in', () => {
     async () => {
       const url = standIn.url(`W${randomUUID().replaceAll('-', '')}`);
       const auth = { kind: 'keyPair', user: 'SLUICE', privateKeyFile: standIn.privateKeyFile } as const;
+      const opened = ({ deletes = 'soft', columns = {} }: WarehouseOptions = {}): Warehouse =>
+        openSnowflake({ url, auth, pipeline: 'shop', deletes, columns, log: silentLog });
       return {
-        open: async (options = {}) => {
-          const warehouse = openSnowflake({
-            url,
-            auth,
-            pipeline: 'shop',
-            deletes: options.deletes ?? 'soft',
-            columns: options.columns ?? {},
-            log: silentLog,
-          });
-          await warehouse.migrate();
-          return warehouse;
-        },
+        open: (options) => ready(opened(options), 'migrate'),
+        look: (options) => ready(opened(options), 'assertMigrated'),
         damage: async (...statements) => {
           const connection = await SnowflakeConnection.open(parseTarget(url), auth, 'damage', never);
           // A backslash in a literal of Snowflake begins an escape.

@@ -6,7 +6,7 @@
  * DDL of Snowflake commits by itself: it is done before a transaction, and may be done twice.
  */
 import { SluiceError } from '../../core/error.ts';
-import { WAREHOUSE_FAILED, WAREHOUSE_REFUSED } from '../../core/errors.ts';
+import { WAREHOUSE_REFUSED } from '../../core/errors.ts';
 import type { Namespace } from '../../core/namespace.ts';
 import type { NewTable, QueryResult, Warehouse } from '../../core/warehouse.ts';
 import { failpoint } from '../../ops/failpoint.ts';
@@ -15,9 +15,10 @@ import { parseColumns } from '../sql/columns.ts';
 import { SCHEMAS } from '../sql/dialect.ts';
 import { mergeRange } from '../sql/silver.ts';
 import { catalogOf } from '../sql/names.ts';
-import { createSchema, SCHEMA_VERSION, selectSchemaExists, selectSchemaVersion } from '../sql/schema.ts';
+import { createSchema, raiseVersion, SCHEMA_VERSION } from '../sql/schema.ts';
 import { refreshAll, type Context } from '../steps/collections.ts';
 import { dropBeside, type Intake } from '../steps/new-table.ts';
+import { knownVersion } from '../steps/schema-version.ts';
 import type { Session, Write } from '../steps/session.ts';
 import { SqlWarehouse } from '../steps/warehouse.ts';
 import { createStage } from './bronze.ts';
@@ -77,20 +78,15 @@ class SnowflakeWarehouse extends SqlWarehouse {
     this.#log = log;
   }
 
-  async migrate(): Promise<void> {
+  async migrate({ columns } = { columns: true }): Promise<void> {
     const { catalog, dialect } = this.context;
-    const exists = (await this.#database.read((session) => session.all<{ tables: number }>(selectSchemaExists(catalog))))[0]?.tables ?? 0;
-    const version =
-      exists > 0 ? ((await this.#database.read((session) => session.all<{ version: number }>(selectSchemaVersion(catalog))))[0]?.version ?? 0) : 0;
-    if (version > SCHEMA_VERSION) {
-      throw new SluiceError(WAREHOUSE_FAILED, `its tables are of version ${version}, this sluice knows ${SCHEMA_VERSION}`, {
-        next: 'Run the newer version of sluice.',
-      });
-    }
+    const version = await this.#database.read((session) => knownVersion(session, catalog));
+    if (version === SCHEMA_VERSION && !columns) return;
     await this.#database.define(async (session) => {
       await session.runAll(createSchema(dialect, catalog));
       if (this.#database.target.stage === null) await session.run(createStage(catalog.schemas.sluice));
-      await refreshAll(session, this.context, version < SCHEMA_VERSION);
+      await refreshAll(session, this.context, { upgrade: version < SCHEMA_VERSION, columns });
+      await session.run(raiseVersion(catalog));
     });
     failpoint('warehouse.after-migrate-commit');
   }

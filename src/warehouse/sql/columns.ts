@@ -70,6 +70,16 @@ export function parseColumns(config: Readonly<Record<string, Readonly<Record<str
   return columns;
 }
 
+/** A column out of its {@link UserColumn.definition}; `null`: that is a comment of somebody else. */
+export function columnOf(name: string, definition: string): UserColumn | null {
+  try {
+    const column = parseColumn(name, name, definition);
+    return column.definition === definition ? column : null;
+  } catch {
+    return null;
+  }
+}
+
 function parseColumn(where: string, name: string, definition: string): UserColumn {
   const space = /\s+(?=[A-Za-z]+\s*(?:\(.*\))?$)/.exec(definition.trim());
   if (space === null) throw bad(where, `${JSON.stringify(definition)} has no type`);

@@ -8,13 +8,16 @@ import type { Dialect } from './dialect.ts';
 import type { Catalog } from './names.ts';
 import { sql, text, type Statement } from './statement.ts';
 
-/** Rises when a table changes its shape; `migrate` brings older ones up. */
+/**
+ * Rises when a table changes its shape, or a function or a view in a way that matters to who reads: `migrate` brings older ones up, and
+ * who only looks takes what is there.
+ */
 export const SCHEMA_VERSION = 5;
 
 /** A collection counts as stale when this much of its newest past is not loaded: an hour to be sealed, an hour to spare. */
 export const STALE_AFTER_SECONDS = 2 * 3600;
 
-/** Makes what is missing; views and functions are always made anew. */
+/** Makes what is missing; views and functions are always made anew. {@link raiseVersion} comes after it. */
 export function createSchema(dialect: Dialect, catalog: Catalog): readonly Statement[] {
   const { schemas } = catalog;
   return [
@@ -26,14 +29,18 @@ export function createSchema(dialect: Dialect, catalog: Catalog): readonly State
         schema_version INTEGER NOT NULL,
         last_batch BIGINT NOT NULL
       )`,
-    sql`INSERT INTO ${catalog.control} SELECT ${text(String(SCHEMA_VERSION))}, 0 WHERE NOT EXISTS (SELECT 1 FROM ${catalog.control})`,
+    sql`INSERT INTO ${catalog.control} SELECT 0, 0 WHERE NOT EXISTS (SELECT 1 FROM ${catalog.control})`,
     ...createLedger(catalog),
     ...createRegistry(catalog),
     ...createSchemaHistory(catalog),
     ...dialect.functions(schemas.sluice),
     createHealthView(dialect, catalog),
-    sql`UPDATE ${catalog.control} SET schema_version = ${text(String(SCHEMA_VERSION))} WHERE schema_version < ${text(String(SCHEMA_VERSION))}`,
   ];
+}
+
+/** The last of all that brings the tables up: who sees the version sees them whole, also where each statement commits by itself. */
+export function raiseVersion(catalog: Catalog): Statement {
+  return sql`UPDATE ${catalog.control} SET schema_version = ${text(String(SCHEMA_VERSION))} WHERE schema_version < ${text(String(SCHEMA_VERSION))}`;
 }
 
 function createLedger(catalog: Catalog): Statement[] {
@@ -208,7 +215,7 @@ export function takeBatch(catalog: Catalog): Statement {
 }
 
 export function selectSchemaVersion(catalog: Catalog): Statement {
-  return sql`SELECT schema_version AS version FROM ${catalog.control}`;
+  return sql`SELECT max(schema_version) AS version FROM ${catalog.control}`;
 }
 
 /** Whether `migrate` has ever run here. */

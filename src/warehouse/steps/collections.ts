@@ -5,7 +5,7 @@
 import { formatNamespace, type Namespace } from '../../core/namespace.ts';
 import type { CollectionRow } from '../../core/warehouse.ts';
 import { addColumns, createHistory, createTables, dropColumn, upgradeBronze } from '../sql/collection.ts';
-import type { UserColumn, UserColumns } from '../sql/columns.ts';
+import { columnOf, type UserColumn, type UserColumns } from '../sql/columns.ts';
 import type { Dialect } from '../sql/dialect.ts';
 import { selectViews } from '../sql/gold.ts';
 import { viewsAnew } from '../sql/learner.ts';
@@ -87,16 +87,23 @@ async function createObjects(session: Session, { dialect, catalog }: Context, ns
   if (ns.coll !== null) await session.run(createHistory(dialect, catalog, tables, ns));
 }
 
-/** Brings all collections up to what this version and configuration say. @param upgrade the views of an older version are made anew */
-export async function refreshAll(session: Session, context: Context, upgrade: boolean): Promise<void> {
+export interface Refresh {
+  /** They are of an older version: their views are made anew. */
+  readonly upgrade: boolean;
+  /** What the user has named becomes what the configuration says. */
+  readonly columns: boolean;
+}
+
+/** Brings all collections up to what this version and configuration say. */
+export async function refreshAll(session: Session, context: Context, { upgrade, columns }: Refresh): Promise<void> {
   const { dialect, catalog } = context;
   const made = (await allEntries(session, context)).filter((entry) => entry.last_batch > 0);
   if (upgrade) for (const entry of made) await session.runAll(upgradeBronze(tablesOf(context, entry)));
   const filled = made.filter((entry) => entry.coll !== null);
   if (filled.length === 0) return;
-  const comments = await columnsPresent(session, context, null);
+  const comments = columns ? await columnsPresent(session, context, null) : null;
   for (const entry of filled) {
-    await refreshColumns(session, context, entry, comments.get(entry.table_name.toLowerCase()) ?? []);
+    if (comments !== null) await refreshColumns(session, context, entry, comments.get(entry.table_name.toLowerCase()) ?? []);
     if (upgrade) await session.run(createHistory(dialect, catalog, tablesOf(context, entry), entry));
   }
   if (!upgrade) return;
@@ -118,6 +125,13 @@ async function columnsPresent(
 ): Promise<ReadonlyMap<string, readonly PresentColumn[]>> {
   const columns = await session.all<PresentColumn>(dialect.columnComments(catalog.schemas.silver, stem));
   return Map.groupBy(columns, (column) => column.table_name.toLowerCase());
+}
+
+/** The columns that silver has, as they were defined when they were filled, whatever is configured here. */
+export async function columnsMade(session: Session, context: Context, entry: Entry): Promise<readonly UserColumn[]> {
+  if (entry.coll === null) return [];
+  const present = [...(await columnsPresent(session, context, tablesOf(context, entry).stem)).values()].flat();
+  return present.flatMap(({ name, comment }) => columnOf(name, comment) ?? []);
 }
 
 /** @param present the user's columns that the table has, with their definitions */

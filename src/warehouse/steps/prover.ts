@@ -8,7 +8,7 @@ import type { Namespace } from '../../core/namespace.ts';
 import type { LoadedFile, LoadedLine, LoadRecord, WarehouseCheck, WarehouseFault } from '../../core/warehouse-proof.ts';
 import { countFaults, firstFaults, proofStatements, selectLoadedFiles, selectLoadedLines } from '../sql/proof.ts';
 import type { Statement } from '../sql/statement.ts';
-import { columnsOf, findEntry, tablesOf, type Context } from './collections.ts';
+import { columnsMade, findEntry, tablesOf, type Context } from './collections.ts';
 import type { Reads, Session } from './session.ts';
 
 interface FileRow {
@@ -59,7 +59,7 @@ export async function proveCollection(
     const entry = await findEntry(session, context, ns);
     if (entry === null || entry.last_batch === 0) return [];
     const faults: WarehouseFault[] = [];
-    const of = { ...context, entry, tables: tablesOf(context, entry), columns: columnsOf(context, ns) };
+    const of = { ...context, entry, tables: tablesOf(context, entry), columns: await columnsMade(session, context, entry) };
     for (const { check, faults: statement } of proofStatements(of)) {
       const fault = await ask(session, check, statement, examplesMax);
       if (fault !== null) faults.push(fault);

@@ -41,6 +41,7 @@ import { countKeys, eraseKeys, takeOver } from './eraser.ts';
 import { assertNew, Chunks, makeTable, type Intake } from './new-table.ts';
 import { loadedFiles, loadedLines, proveCollection } from './prover.ts';
 import { retainBronze, type RetainBronze } from './retention.ts';
+import { assertCurrent } from './schema-version.ts';
 import type { Reads, Session, Write } from './session.ts';
 
 /** Brings the rows of sealed files into bronze. */
@@ -69,13 +70,17 @@ export abstract class SqlWarehouse implements Warehouse {
 
   /** One transaction that no other writer can pass; `work` may run again from its start. */
   protected abstract write<T>(work: (session: Session) => Promise<T>, signal?: AbortSignal): Promise<T>;
-  abstract migrate(): Promise<void>;
+  abstract migrate(how?: { readonly columns: boolean }): Promise<void>;
   abstract query(sql: string, limit: number, signal: AbortSignal): Promise<QueryResult>;
   /** Makes silver of a collection again from bronze. @returns rows of bronze that were folded */
   protected abstract rebuild(ns: Namespace, write: Write, signal: AbortSignal): Promise<number>;
 
   /** Runs `work`, which makes a table: nothing of it stays when it fails. */
   protected abstract intake<T>(work: (session: Session, intake: Intake) => Promise<T>, table: NewTable, signal: AbortSignal): Promise<T>;
+
+  async assertMigrated(): Promise<void> {
+    await this.database.read((session) => assertCurrent(session, this.context.catalog, this.description));
+  }
 
   async loaded(paths: readonly string[]): Promise<ReadonlySet<string>> {
     return this.#loader.known(paths);

@@ -2,7 +2,7 @@
 import { formatNamespace } from '../../../core/namespace.ts';
 import { insertBaselines } from '../../sql/bronze.ts';
 import { createHistory, createTables, upgradeBronze } from '../../sql/collection.ts';
-import { createSchema } from '../../sql/schema.ts';
+import { createSchema, raiseVersion } from '../../sql/schema.ts';
 import { createIncoming, createStage } from '../bronze.ts';
 import { isClustered, locationOf } from './account.ts';
 import { catalog, dialect, id, inline, minuteOf, objectOf, text, type Plan, type PlannedCollection } from './plan.ts';
@@ -11,7 +11,7 @@ const FILES_MAX = 1000;
 const RECENT_HOURS = 48;
 
 export function schemas(plan: Plan): string[] {
-  return [...asLoader(plan), ...createSchema(dialect, catalog).map(inline)];
+  return [...asLoader(plan), ...[...createSchema(dialect, catalog), raiseVersion(catalog)].map(inline)];
 }
 
 export function asLoader(plan: Plan): string[] {

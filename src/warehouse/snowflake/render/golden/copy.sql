@@ -67,7 +67,7 @@ CREATE TABLE IF NOT EXISTS sluice.control (
   last_batch BIGINT NOT NULL
 );
 
-INSERT INTO sluice.control SELECT 5, 0 WHERE NOT EXISTS (SELECT 1 FROM sluice.control);
+INSERT INTO sluice.control SELECT 0, 0 WHERE NOT EXISTS (SELECT 1 FROM sluice.control);
 
 CREATE TABLE IF NOT EXISTS sluice.load_ledger (
   path VARCHAR PRIMARY KEY,
