@@ -12,7 +12,7 @@ const configOf = (more: object): Config =>
 describe('verify without a warehouse at hand', () => {
   it.each([
     [{}, 'the configuration has no warehouse'],
-    [{ warehouse: { url: 'duckdb:w.duckdb' } }, 'this process does not hold the warehouse'],
+    [{ warehouse: { url: 'duckdb:w.duckdb' } }, 'nothing has been loaded yet, or this process does not hold the warehouse'],
   ])('with %j says: %s', async (more, detail) => {
     await using lake = await openMemoryLake();
     await write(lake, makeSpec());

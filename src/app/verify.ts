@@ -2,6 +2,8 @@
  * `sluice verify`: the lake against its ledger and checkpoint, the warehouse against the lake, both against the source.
  */
 import { systemClock } from '../core/clock.ts';
+import { SluiceError } from '../core/error.ts';
+import { WAREHOUSE_EMPTY } from '../core/errors.ts';
 import type { Lake } from '../core/lake.ts';
 import type { Warehouse } from '../core/warehouse.ts';
 import type { Config } from '../config/config.ts';
@@ -23,8 +25,19 @@ const WINDOW_EVENTS_MAX = 2_000_000;
 export async function verifyPipeline(config: Config, args: VerifyArgs, options: CommandOptions, signal: AbortSignal): Promise<VerifyReport> {
   await using lake = await openLake(config, options);
   const wanted = args.warehouse || args.source || !args.lake;
-  await using warehouse = wanted ? await openWarehouse(config, options.log, 'look') : null;
+  await using warehouse = wanted ? await warehouseToProve(config, args, options) : null;
   return await verifyAll(config, lake, warehouse, args, options, signal);
+}
+
+/** One of which nothing is there yet is proved only by who asks for it. */
+async function warehouseToProve(config: Config, { warehouse }: VerifyArgs, { log }: CommandOptions): Promise<Warehouse | null> {
+  try {
+    return await openWarehouse(config, log, 'look');
+  } catch (error) {
+    if (warehouse || !SluiceError.is(error, WAREHOUSE_EMPTY)) throw error;
+    log.warn({ err: error }, 'the warehouse is not verified: nothing has been loaded into it');
+    return null;
+  }
 }
 
 /** What `verify` was asked for, the source included. */
@@ -61,7 +74,7 @@ export async function verifyWith(
 }
 
 function withoutWarehouse({ warehouse }: Config): string {
-  return warehouse === null ? 'the configuration has no warehouse' : 'this process does not hold the warehouse';
+  return warehouse === null ? 'the configuration has no warehouse' : 'nothing has been loaded yet, or this process does not hold the warehouse';
 }
 
 async function lakeCheck(lake: Lake, pipeline: string, signal: AbortSignal, onProgress?: (progress: VerifyProgress) => void): Promise<VerifyCheck> {
