@@ -81,6 +81,13 @@ describe('a command', () => {
     expect(await ask('/api/seal')).toEqual({ by: 'tenants' });
   });
 
+  it('does not wait for ever for what listens there and says nothing', async () => {
+    const server = createServer(() => {});
+    await found('lake', { url: await listening(server), instance: 'i1' });
+    expect(await ask('/api/seal')).toEqual({ by: 'the command' });
+    await closed(server);
+  });
+
   it('does not take anything else that listens there for the owner', async () => {
     const tokens: unknown[] = [];
     const server = createServer(({ headers }, response) => {

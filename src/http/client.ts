@@ -7,6 +7,7 @@ import { allErrors, ANSWER_TOO_LARGE, OWNER_BROKE_OFF, OWNER_UNREACHABLE } from 
 import { INSTANCE_HEADER, type RunFile } from './run-file.ts';
 
 const ANSWER_BYTES_MAX = 1024 * 1024 * 1024;
+const SILENCE_MS_MAX = 5_000;
 
 export type OwnerPath =
   | '/api/status'
@@ -58,12 +59,15 @@ export async function streamOwner(owner: RunFile, path: OwnerPath, body: object,
 
 /** Whether it is the owner who answers at its address, whom the run file names: it is of a time before, perhaps. */
 export async function answers(owner: RunFile, signal: AbortSignal): Promise<boolean> {
+  // What has the port now may be anything, and never say a word.
+  const patience = AbortSignal.timeout(SILENCE_MS_MAX);
   try {
-    const answer = await send({ owner, path: '/healthz', signal }, 'GET', {}, '');
+    const answer = await send({ owner, path: '/healthz', signal: AbortSignal.any([signal, patience]) }, 'GET', {}, '');
     answer.destroy();
     return isBy(owner, answer);
   } catch (error) {
-    if (SluiceError.is(error, OWNER_UNREACHABLE)) return false;
+    signal.throwIfAborted();
+    if (patience.aborted || SluiceError.is(error, OWNER_UNREACHABLE)) return false;
     throw error;
   }
 }
