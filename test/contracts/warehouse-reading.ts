@@ -80,6 +80,23 @@ export function describeReading(bench: Bench): void {
       expect(await bench.rows('select total from silver.shop__orders order by key')).toEqual([['12.345'], ['1']]);
     });
 
+    it('leave what somebody else has said of a column, or has added, as it is', async () => {
+      const columns = { 'shop.orders': { total: 'fullDocument.total BIGINT' } };
+      await bench.reopen({ columns });
+      await bench.take(ORDERS, [insert(1, '"k"', '{"total":1}')]);
+      await bench.damage(
+        'alter table silver.shop__orders add column mine varchar',
+        "comment on column silver.shop__orders.mine is 'whom to call'",
+        "comment on column silver.shop__orders.key is 'fullDocument._id VARCHAR'",
+        "update silver.shop__orders set mine = 'me'",
+      );
+      await bench.reopen({ columns });
+      expect(await bench.rows('select key, mine, total from silver.shop__orders')).toEqual([['"k"', 'me', 1]]);
+      expect(await bench.warehouse.prove(ORDERS, 5, never)).toEqual([]);
+      await bench.reopen({});
+      expect(await bench.rows('select key, mine from silver.shop__orders')).toEqual([['"k"', 'me']]);
+    });
+
     it.each([
       ['shop', { total: 'fullDocument.total BIGINT' }],
       ['shop.orders', { total: 'fullDocument.total' }],

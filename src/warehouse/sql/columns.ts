@@ -70,8 +70,9 @@ export function parseColumns(config: Readonly<Record<string, Readonly<Record<str
   return columns;
 }
 
-/** A column out of its {@link UserColumn.definition}; `null`: that is a comment of somebody else. */
+/** A column out of its comment, which is its {@link UserColumn.definition}; `null`: it is none of those that the user has named. */
 export function columnOf(name: string, definition: string): UserColumn | null {
+  if (SILVER_COLUMNS.some((column) => column === name.toLowerCase())) return null;
   try {
     const column = parseColumn(name, name, definition);
     return column.definition === definition ? column : null;

@@ -124,7 +124,9 @@ async function columnsPresent(
   stem: string | null,
 ): Promise<ReadonlyMap<string, readonly PresentColumn[]>> {
   const columns = await session.all<PresentColumn>(dialect.columnComments(catalog.schemas.silver, stem));
-  return Map.groupBy(columns, (column) => column.table_name.toLowerCase());
+  // What others say of a column, or have added themselves, is theirs.
+  const own = columns.filter(({ name, comment }) => columnOf(name, comment) !== null);
+  return Map.groupBy(own, (column) => column.table_name.toLowerCase());
 }
 
 /** The columns that silver has, as they were defined when they were filled, whatever is configured here. */
