@@ -37,11 +37,10 @@ interface Candidate {
 
 /** Gives such deletes in the `cursor` of a reply their name, in place. */
 export async function nameDepartures(client: MongoClient, cursor: Uint8Array): Promise<void> {
-  const batch = batchOf(cursor);
-  const { input: reply } = batch;
+  const reply = Buffer.from(cursor.buffer, cursor.byteOffset, cursor.byteLength);
   // Of nearly all replies that is all: transactions with deletes are rare.
   if (!reply.includes(SESSION) || !reply.includes(DELETE_TEXT)) return;
-  const byCollection = Map.groupBy(candidatesIn(batch), ({ ns }) => `${ns.db}.${ns.coll ?? ''}`);
+  const byCollection = Map.groupBy(candidatesIn(batchOf(reply)), ({ ns }) => `${ns.db}.${ns.coll ?? ''}`);
   for (const candidates of byCollection.values()) {
     for (let from = 0; from < candidates.length; from += IDS_MAX) {
       const some = candidates.slice(from, from + IDS_MAX);
