@@ -53,7 +53,8 @@ async function loadedOf(paths: readonly LakePath[], query: CompactOptions['query
       for (const [path] of rows) known.add(String(path));
     } catch (error) {
       // Nothing is loaded: all of it waits.
-      if (!SluiceError.is(error, WAREHOUSE_EMPTY)) throw error;
+      if (SluiceError.is(error, WAREHOUSE_EMPTY)) return known;
+      throw error;
     }
   }
   return known;
