@@ -1,8 +1,10 @@
-import { mkdtemp, readdir, realpath, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readdir, realpath, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { makeFolders } from './folders.ts';
+import { makeFolders, removeMarkedFolder } from './folders.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -39,5 +41,32 @@ describe('folders', () => {
     await writeFile(join(folder, 'file'), '');
     await expect(makeFolders(join(folder, 'file'))).rejects.toMatchObject({ code: 'EEXIST' });
     await expect(makeFolders(join(folder, 'file/below'))).rejects.toMatchObject({ code: 'ENOTDIR' });
+  });
+
+  it('go with all that is in them, the mark last; one that is gone is no error', async () => {
+    const path = join(folder, 'marked');
+    await mkdir(join(path, 'b/c'), { recursive: true });
+    for (const name of ['a', 'b/c/d', 'mark', 'z']) await writeFile(join(path, name), '');
+    await removeMarkedFolder(path, 'mark');
+    expect(await readdir(folder)).toEqual([]);
+    await removeMarkedFolder(path, 'mark');
+    await writeFile(join(folder, 'file'), '');
+    await expect(removeMarkedFolder(join(folder, 'file'), 'mark')).rejects.toMatchObject({ code: 'ENOTDIR' });
+  });
+
+  it('have their mark still when the process is killed as it takes them away', async () => {
+    const path = join(folder, 'marked');
+    await mkdir(path);
+    for (const name of [...Array.from({ length: 200 }, (_, n) => `a${n}`), 'mark', 'z']) await writeFile(join(path, name), '');
+    const script = `import { readdirSync } from 'node:fs';
+      import { removeMarkedFolder } from ${JSON.stringify(join(import.meta.dirname, 'folders.ts'))};
+      void removeMarkedFolder(${JSON.stringify(path)}, 'mark');
+      for (;;) {
+        if (readdirSync(${JSON.stringify(path)}).length < 100) process.kill(process.pid, 'SIGKILL');
+        await new Promise(setImmediate);
+      }`;
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', script], { stdio: ['ignore', 'ignore', 'inherit'] });
+    expect(await once(child, 'close')).toEqual([null, 'SIGKILL']);
+    expect(await readdir(path)).toContain('mark');
   });
 });

@@ -6,10 +6,11 @@
  * SQLite, see lake/local/lock.ts). A lock says more than a process id, which is given again and means nothing in another container.
  */
 import { existsSync, type Stats } from 'node:fs';
-import { lstat, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { lstat, mkdtemp, readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { removeMarkedFolder } from './folders.ts';
 
 const LOCK = 'lock';
 /** Whoever sweeps may have the lock for a moment, just after the folder was made. */
@@ -41,7 +42,7 @@ export class Scratch implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     // Still locked while it goes: nobody else must think of it as a leftover meanwhile.
-    await rm(this.folder, { recursive: true, force: true });
+    await removeMarkedFolder(this.folder, LOCK);
     this.#lock.close();
     held.delete(this.folder);
   }
@@ -57,7 +58,7 @@ export async function sweepScratch(kind: string): Promise<void> {
     if (!isOurs || held.has(folder)) continue;
     const lock = lockOf(folder);
     if (lock === null) continue;
-    await rm(folder, { recursive: true, force: true }).catch(() => {});
+    await removeMarkedFolder(folder, LOCK).catch(() => {});
     lock.close();
   }
 }

@@ -3,26 +3,22 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { until } from '../../../test/e2e/until.ts';
 
 const LAUNCHER = fileURLToPath(new URL('../../../bin/sluice.js', import.meta.url));
 const NOBODY = 'mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=50';
 
 let cwd: string;
-let silent: Server;
+const silent = new Set<Server>();
 const sockets = new Set<Socket>();
 const children = new Set<ChildProcess>();
 beforeEach(async () => {
   cwd = await mkdtemp(join(tmpdir(), 'sluice-demo-test-'));
-  silent = createServer((socket) => void sockets.add(socket.on('error', () => {})));
-  await once(silent.listen(0, '127.0.0.1'), 'listening');
 });
 afterEach(async () => {
   for (const child of children) {
@@ -31,7 +27,8 @@ afterEach(async () => {
   }
   for (const socket of sockets) socket.destroy();
   sockets.clear();
-  silent.close();
+  for (const server of silent) server.close();
+  silent.clear();
   await rm(cwd, { recursive: true });
 });
 
@@ -48,11 +45,18 @@ function demo(uri: string): { readonly child: ChildProcess; readonly ended: Prom
   return { child, ended };
 }
 
-/** Of a demo that is in the middle, in a folder without anything of one before. */
+/** Of a demo whose folder is as it should be, and that waits for a server of its own. */
 async function heldUp(): Promise<ReturnType<typeof demo>> {
-  const running = demo(`mongodb://127.0.0.1:${(silent.address() as AddressInfo).port}/?directConnection=true`);
-  const has = (name: string): boolean => existsSync(join(cwd, 'sluice-demo', name));
-  await until('the demo has made its folder', () => has('sluice.yaml') && !has('of-the-first'));
+  const server = createServer((socket) => {
+    sockets.add(socket.on('error', () => {}));
+    server.emit('asked');
+  });
+  silent.add(server);
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const asked = once(server, 'asked');
+  const running = demo(`mongodb://127.0.0.1:${(server.address() as AddressInfo).port}/?directConnection=true`);
+  const failed = running.ended.then(({ err }) => Promise.reject(new Error(err)));
+  await Promise.race([asked, failed]);
   return running;
 }
 
@@ -70,9 +74,16 @@ describe('the folder of a demo', () => {
     first.child.kill('SIGKILL');
     await first.ended;
     const third = await heldUp();
+    expect(await readdir(join(cwd, 'sluice-demo'))).not.toContain('of-the-first');
     third.child.kill('SIGKILL');
     await third.ended;
     expect((await demo(NOBODY).ended).err).not.toContain('SLC-1516');
+    expect(await readdir(cwd)).not.toContain('sluice-demo');
+  });
+
+  it('that is empty is taken: one that was killed before it had marked it leaves such a one', async () => {
+    await mkdir(join(cwd, 'sluice-demo'));
+    expect((await demo(NOBODY).ended).err).not.toContain('was not made by the demo');
     expect(await readdir(cwd)).not.toContain('sluice-demo');
   });
 

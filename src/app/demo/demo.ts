@@ -5,13 +5,13 @@
  * the pipeline then runs dry, seals, loads and merges, and proof.ts compares what everybody has.
  */
 import { existsSync } from 'node:fs';
-import { rm, writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { MongoClient } from 'mongodb';
 import { systemClock } from '../../core/clock.ts';
 import { SluiceError } from '../../core/error.ts';
 import { CONFIG_CONFLICT, DEMO_RUNNING, INTERRUPTED } from '../../core/errors.ts';
-import { makeFolders } from '../../core/folders.ts';
+import { makeFolders, removeMarkedFolder } from '../../core/folders.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { Serve } from '../control.ts';
 import type { Config } from '../../config/config.ts';
@@ -74,7 +74,7 @@ export async function runDemo(options: DemoOptions, signal: AbortSignal): Promis
     if (signal.aborted) throw new SluiceError(INTERRUPTED, 'the demo has been cleaned up');
     return result;
   } catch (error) {
-    await rm(folder, { recursive: true, force: true });
+    await removeMarkedFolder(folder, MARK);
     if (signal.aborted && !SluiceError.is(error)) throw new SluiceError(INTERRUPTED, 'the demo has been cleaned up', { cause: error });
     throw error;
   }
@@ -161,12 +161,16 @@ async function startServer(folder: string, options: DemoOptions, signal: AbortSi
   return { uri: set.uri, isOurs: true, [Symbol.asyncDispose]: () => set.stop() };
 }
 
-/** The folder of the last demo is replaced; a folder of that name that is not ours is left alone. */
+/**
+ * The folder of the last demo is replaced; a folder of that name that is not ours is left alone. An empty one can be taken:
+ * a demo that is killed before it has marked its folder, or as it takes it away, leaves such a one.
+ */
 async function freshFolder(folder: string): Promise<void> {
-  if (existsSync(folder) && !existsSync(join(folder, MARK))) {
+  const mayTake = existsSync(join(folder, MARK)) || !existsSync(folder) || (await readdir(folder).catch(() => null))?.length === 0;
+  if (!mayTake) {
     throw new SluiceError(CONFIG_CONFLICT, `${folder} exists and was not made by the demo`, { next: 'Run the demo in another folder.' });
   }
-  await rm(folder, { recursive: true, force: true });
+  await removeMarkedFolder(folder, MARK);
   await makeFolders(folder);
   await writeFile(join(folder, MARK), 'Made by `sluice demo`, which replaces this folder each time.\n');
 }
