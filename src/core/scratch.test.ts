@@ -54,6 +54,13 @@ describe('a folder for temporary files', () => {
     expect(await readdir(folder)).toEqual([second.folder.slice(folder.length + 1)]);
   });
 
+  it('is made and given back by many processes at once without one being in the way of another', async () => {
+    const script = `import { Scratch } from ${JSON.stringify(join(import.meta.dirname, 'scratch.ts'))};
+      for (let n = 0; n < 250; n += 1) await (await Scratch.make(${JSON.stringify(KIND)}))[Symbol.asyncDispose]();`;
+    const some = [1, 2, 3].map(() => spawn(process.execPath, ['--input-type=module', '--eval', script], { stdio: ['ignore', 'ignore', 'inherit'] }));
+    expect(await Promise.all(some.map((child) => once(child, 'close')))).toEqual(some.map(() => [0, null]));
+  });
+
   it('is left alone when it is of another kind, or not as we make it', async () => {
     await mkdir(join(folder, 'sluice-other-1'));
     await writeFile(join(folder, 'sluice-other-1/lock'), '');

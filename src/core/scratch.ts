@@ -10,6 +10,7 @@ import { lstat, mkdtemp, readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { pathToFileURL } from 'node:url';
 import { removeMarkedFolder } from './folders.ts';
 
 const LOCK = 'lock';
@@ -33,7 +34,7 @@ export class Scratch implements AsyncDisposable {
     for (let tries = 1; ; tries += 1) {
       const folder = await mkdtemp(join(tmpdir(), `${kind}-`));
       held.add(folder);
-      const lock = lockOf(folder);
+      const lock = lockOf(folder, 'rwc');
       if (lock !== null) return new Scratch(folder, lock);
       held.delete(folder);
       if (tries === TRIES_MAX) throw new Error(`${folder} cannot be locked`);
@@ -56,7 +57,7 @@ export async function sweepScratch(kind: string): Promise<void> {
     // Anybody may make a folder there: only what is ours, and as we make it.
     const isOurs = isOwn(await lstat(folder).catch(() => null), 'folder') && isOwn(await lstat(join(folder, LOCK)).catch(() => null), 'file');
     if (!isOurs || held.has(folder)) continue;
-    const lock = lockOf(folder);
+    const lock = lockOf(folder, 'rw');
     if (lock === null) continue;
     await removeMarkedFolder(folder, LOCK).catch(() => {});
     lock.close();
@@ -68,11 +69,16 @@ function isOwn(stat: Stats | null, what: 'folder' | 'file'): boolean {
   return process.getuid === undefined || stat.uid === process.getuid();
 }
 
-/** `null`: somebody else has it, or the folder is gone. */
-function lockOf(folder: string): DatabaseSync | null {
+/**
+ * `null`: somebody else has it, or the folder is gone.
+ * @param mode `rw` makes no file: in a folder that its owner is just taking away it would be in the way
+ */
+function lockOf(folder: string, mode: 'rwc' | 'rw'): DatabaseSync | null {
   let database: DatabaseSync | null = null;
   try {
-    database = new DatabaseSync(join(folder, LOCK), { timeout: 0 });
+    const url = pathToFileURL(join(folder, LOCK));
+    url.searchParams.set('mode', mode);
+    database = new DatabaseSync(url, { timeout: 0 });
     database.exec('PRAGMA journal_mode=MEMORY');
     database.exec('BEGIN EXCLUSIVE');
     // Somebody who swept may have had it just before, and then it is the lock of a file that is gone.
