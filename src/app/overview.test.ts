@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Lake } from '../core/lake.ts';
 import type { SealedLine } from '../core/ledger.ts';
 import { dayName, hourName, hourOf } from '../core/time.ts';
@@ -12,6 +12,10 @@ import { Overviews } from './overview.ts';
 
 const NOW = hourOf(Date.now() / 1000);
 const never = new AbortController().signal;
+
+// The hour must not turn meanwhile.
+beforeAll(() => void vi.useFakeTimers({ toFake: ['Date'], now: (NOW + 0.5) * 3_600_000 }));
+afterAll(() => void vi.useRealTimers());
 
 function line(coll: string, hour: number, change: Partial<SealedLine> = {}): SealedLine {
   const at = { t: hour * 3600 + 5, i: 1 };

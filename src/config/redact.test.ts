@@ -1,4 +1,4 @@
-import * as fc from 'fast-check';
+import fc from '../../test/fast-check.ts';
 import { describe, expect, it } from 'vitest';
 import { collectSecrets, HIDDEN, redactConfig, redactUri, Secrets } from './redact.ts';
 

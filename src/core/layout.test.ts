@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import fc from 'fast-check';
+import fc from '../../test/fast-check.ts';
 import { describe, expect, it } from 'vitest';
 import { LAYOUT_PRESETS, escapeSegment, eventFileTime, eventPath, hourFolder, hoursPerPart, partHour, partPath } from './layout.ts';
 import { hourName, hourOf, parseHourName } from './time.ts';

@@ -366,7 +366,7 @@ describe('an owner that captures meanwhile', () => {
       const { would } = await run(lake, BY_KEY, { dryRun: true }).catch(() => ({ would: [] }));
       return would.reduce((sum, { rows }) => sum + rows, 0);
     };
-    await expect.poll(isOver, { timeout: 20_000 }).toBe(6);
+    await expect.poll(isOver, { timeout: 120_000 }).toBe(6);
     const { erasures } = await run(lake);
     expect(erasures).toMatchObject([{ rows: 6, left: [expect.stringMatching(/^_sluice\/p\/ledger\/\d{8}\.jsonl: it is being written/)] }]);
     expect((await linesOf(lake)).filter((line) => line.includes(ANN))).toEqual([]);

@@ -83,7 +83,7 @@ async function consumedInto(store: MemoryStore, how: How, parts: readonly (reado
       unavailableAfterMs: 1_000,
       ...how,
     } as const;
-    await new Consume(options, { bus, lake, clock: systemClock, stats: newStats(), log: silentLog }).run(AbortSignal.timeout(20_000));
+    await new Consume(options, { bus, lake, clock: systemClock, stats: newStats(), log: silentLog }).run(AbortSignal.timeout(120_000));
   }
   const files = [...store.files].filter(([path]) => path.startsWith('d/') && path.endsWith('.jsonl')).toSorted(([a], [b]) => (a < b ? -1 : 1));
   const lines = files.flatMap(([, { bytes }]) => Buffer.from(bytes).toString('utf8').split('\n').slice(0, -1)); // prettier-ignore

@@ -1,7 +1,7 @@
 /**
  * The contract of a lake's files: whole files, reading, listing, removing.
  */
-import * as fc from 'fast-check';
+import fc from '../fast-check.ts';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { LAKE_CONFLICT, LAKE_DAMAGED } from '../../src/core/errors.ts';
 import type { Lake, LakeFile } from '../../src/core/lake.ts';

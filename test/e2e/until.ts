@@ -6,10 +6,10 @@ import { systemClock } from '../../src/core/clock.ts';
 
 const POLL_MS = 10;
 
-/** @returns the first value that is not `null`, `undefined` or `false` */
 /** What a promise in seconds is multiplied by where machines are shared: that it is kept at all is asked there. */
 export const SLOWNESS = process.env['CI'] === 'true' ? 5 : 2;
 
+/** @returns the first value that is not `null`, `undefined` or `false` */
 export async function until<T>(what: string, poll: () => T | Promise<T>, msMax = 60_000): Promise<NonNullable<Exclude<T, false>>> {
   const deadline = systemClock.now() + msMax;
   for (;;) {

@@ -54,7 +54,9 @@ async function heldUp(): Promise<ReturnType<typeof demo>> {
   silent.add(server);
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const asked = once(server, 'asked');
-  const running = demo(`mongodb://127.0.0.1:${(server.address() as AddressInfo).port}/?directConnection=true`);
+  const running = demo(
+    `mongodb://127.0.0.1:${(server.address() as AddressInfo).port}/?directConnection=true&serverSelectionTimeoutMS=600000&connectTimeoutMS=600000`,
+  );
   const failed = running.ended.then(({ err }) => Promise.reject(new Error(err)));
   await Promise.race([asked, failed]);
   return running;

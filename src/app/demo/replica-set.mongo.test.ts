@@ -45,7 +45,7 @@ describe('a replica set of one', () => {
     const client = await set.connect();
     await client.db('a').collection('b').insertOne({ x: 1 });
     await client.db('admin').command({ configureFailPoint: 'failCommand', mode: 'off' });
-    expect(await set.primary()).toBe(0);
+    await until('it has a primary', async () => (await set.primary()) === 0);
     expect(set.uri).toBe(`mongodb://127.0.0.1:${set.ports[0]}/?replicaSet=rs0`);
   });
 

@@ -1,4 +1,4 @@
-import * as fc from 'fast-check';
+import fc from '../../../test/fast-check.ts';
 import { describe, expect, it } from 'vitest';
 import { duckDbDialect } from '../duckdb/dialect.ts';
 import { tableStem } from './names.ts';

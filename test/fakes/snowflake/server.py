@@ -8,7 +8,7 @@ need and fakesnow lacks:
   METADATA$FILE_ROW_NUMBER, gzip and zstd;
 - functions in JavaScript, run by a JavaScript engine;
 - DDL commits the transaction that is open; a second writer of a row waits for the first; a session that is gone or
-  idle loses its transaction to whoever waits for it (after 5 minutes there, after a second here);
+  idle loses its transaction to whoever waits for it (after 5 minutes there, after three seconds here);
 - functions that sqlglot does not translate.
 
 What it cannot show is in docs/snowflake.md.
@@ -49,7 +49,7 @@ from starlette.routing import Route
 PUT_TYPE = 0x7777
 STAGES = tempfile.mkdtemp(prefix="sluice-fakesnow-")
 LOCK_WAIT_SECONDS = 120
-IDLE_SECONDS = 1.0
+IDLE_SECONDS = 3.0
 engines = threading.local()
 # fakesnow adds numbers up as doubles, and loses digits.
 transforms.numeric_agg_implicit_cast = lambda expression: expression
@@ -61,7 +61,7 @@ sessions = {}  # token -> Session
 
 class Session:
     def __init__(self, conn):
-        self.conn, self.open, self.used, self.fresh = conn, False, time.monotonic(), False
+        self.conn, self.open, self.used, self.fresh, self.robbed = conn, False, time.monotonic(), False, False
         self.lock = threading.RLock()
 
 
@@ -392,10 +392,13 @@ def run(session, sql, params):
     until = time.monotonic() + LOCK_WAIT_SECONDS
     with session.lock:
         while True:
+            if session.robbed:
+                raise Refused("390111", "08001", "Session no longer exists. New login required to access the service.")
             session.used = time.monotonic()
             try:
                 done = execute(session, sql, params)
                 session.fresh = sql.upper().startswith("BEGIN")
+                session.used = time.monotonic()
                 return done
             except Exception as e:
                 if not is_conflict(e):
@@ -417,6 +420,7 @@ def take_from_idle(waiting):
         if other is not waiting and other.open and time.monotonic() - other.used > IDLE_SECONDS and other.lock.acquire(blocking=False):
             try:
                 end(other, "ROLLBACK")
+                other.robbed = True
             finally:
                 other.lock.release()
 
@@ -574,7 +578,7 @@ def main():
         ]
     )
     fs.logger.setLevel("ERROR")
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", timeout_keep_alive=600))
 
     def watch():
         while not server.started:

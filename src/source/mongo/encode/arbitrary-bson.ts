@@ -2,7 +2,7 @@
  * Random documents and events for tests, with a liking for what goes wrong: the ends of every range, keys that look like
  * something else, deep chains, long texts, and what JSON cannot carry.
  */
-import fc from 'fast-check';
+import fc from '../../../../test/fast-check.ts';
 import { arrayOf, binary, cstring, documentOf, double, element, int32, int64, SECOND, string, timestamp } from './raw-bson.ts';
 import { decimal } from './read-line.ts';
 

@@ -1,5 +1,5 @@
 import { Decimal128 } from 'bson';
-import fc from 'fast-check';
+import fc from '../../../../test/fast-check.ts';
 import { describe, expect, it } from 'vitest';
 import { valueOf } from './raw-bson.ts';
 
