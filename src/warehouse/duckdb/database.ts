@@ -22,6 +22,7 @@ import type { Statement } from '../sql/statement.ts';
 import { Line } from '../steps/line.ts';
 import type { Reads, Session } from '../steps/session.ts';
 import { failure, isConflict, isInterrupt, openFailure } from './errors.ts';
+import { removeLeftovers, stagedFolder } from './leftovers.ts';
 import { plainValue, type Plain } from './values.ts';
 
 export const MEMORY = ':memory:';
@@ -285,9 +286,9 @@ async function confine(instance: DuckDBInstance, path: string, memoryLimitBytes:
   const connection = await instance.connect();
   try {
     const locked = (await connection.runAndReadAll("SELECT current_setting('lock_configuration')")).getRows()[0]?.[0] === true;
-    const shared = path === MEMORY ? await mkdtemp(join(tmpdir(), 'sluice-duckdb-')) : `${path}.staged`;
-    // Nobody else has the file, so what a crashed process left there is nobody's.
-    if (!locked && path !== MEMORY) await rm(shared, { recursive: true, force: true });
+    const shared = path === MEMORY ? await mkdtemp(join(tmpdir(), 'sluice-duckdb-')) : stagedFolder(path);
+    // Nobody else has the file, and this process has not begun with it.
+    if (!locked && path !== MEMORY) await removeLeftovers(path);
     await makeFolders(shared);
     const root = await realpath(shared);
     if (!locked) {
