@@ -95,6 +95,37 @@ describe('the file', () => {
     expect((await readdir(folder)).filter((name) => name.includes('.new-'))).toEqual([]);
   });
 
+  const MAKING = `
+    import { DuckDBInstance } from ${JSON.stringify(import.meta.resolve('@duckdb/node-api'))};
+    const create = DuckDBInstance.create.bind(DuckDBInstance);
+    DuckDBInstance.create = async (...args) => {
+      await create(...args);
+      process.kill(process.pid, 'SIGKILL');
+    };`;
+
+  it('is all that is left of one that was killed while it made it, once somebody has opened it', async () => {
+    await elsewhere(`${MAKING} await open(${JSON.stringify(path)});`);
+    const drafts = async (): Promise<string[]> => (await readdir(folder)).filter((name) => name.includes('.new-'));
+    expect(await drafts()).toEqual([expect.stringMatching(/^warehouse\.duckdb\.new-/)]);
+    await writeFile(`${path}.new-version`, 'mine');
+    await open();
+    expect(await drafts()).toEqual(['warehouse.duckdb.new-version']);
+  });
+
+  it('is the one of whoever came first, who takes the draft of the other away', async () => {
+    const create = DuckDBInstance.create.bind(DuckDBInstance);
+    const left: string[][] = [];
+    const making = vi.spyOn(DuckDBInstance, 'create').mockImplementation(async (...args) => {
+      const made = await create(...args);
+      await elsewhere(`await (await open(${JSON.stringify(path)}))[Symbol.asyncDispose]();`);
+      left.push(await readdir(folder));
+      return made;
+    });
+    await open();
+    making.mockRestore();
+    expect(left).toEqual([['warehouse.duckdb']]);
+  });
+
   it('is given back only when nothing of its folder is left, which the next one makes anew', async () => {
     const warehouse = await open();
     const folders: string[][] = [];
