@@ -41,6 +41,7 @@ export function captureOptionsOf(how: Partial<CaptureOptions>): CaptureOptions {
     acceptGap: false,
     onHistoryLost: 'fail',
     rangesAtOnce: 4,
+    unavailableAfterMs: 60_000,
     ...how,
   };
 }

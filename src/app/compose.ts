@@ -171,6 +171,7 @@ export async function captureOptions(config: Config, options: HowToRun): Promise
     acceptGap: options.acceptGap,
     onHistoryLost: source.onHistoryLost,
     rangesAtOnce: source.snapshot.parallel,
+    unavailableAfterMs: source.unavailableAfterMs,
   };
 }
 
@@ -180,7 +181,6 @@ export async function produceOptions(config: Config, options: HowToRun): Promise
     ...(await captureOptions(config, options)),
     partitionBy,
     messageBytesMax: maxMessageBytes,
-    unavailableAfterMs: config.source.unavailableAfterMs,
   };
 }
 
@@ -189,9 +189,8 @@ export async function consumeOptions(config: Config, options: HowToRun): Promise
   const { group, onBadMessage, format } = busOf(config);
   // What others put into a partition is theirs to say: a collection may be in several.
   const partitionBy = format === 'sluice' ? busOf(config).partitionBy : 'document';
-  const { unavailableAfterMs } = config.source;
   const capture = await captureOptions(config, options);
-  return { ...capture, wait: true, group, partitionBy, onBadMessage, unavailableAfterMs, foreign: await foreignOf(config) };
+  return { ...capture, wait: true, group, partitionBy, onBadMessage, foreign: await foreignOf(config) };
 }
 
 async function foreignOf(config: Config): Promise<ConsumeOptions['foreign']> {

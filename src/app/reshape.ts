@@ -54,10 +54,9 @@ export async function reshape(config: Config, args: ReshapeArgs, options: Comman
   const consume = async (untilIdleMs: number | null, until: AbortSignal): Promise<void> => {
     const how = { untilIdleMs, wait: true, takeOver: args.takeOver, acceptGap: args.acceptGap };
     const partitionBy = producer.bus!.partitionBy as 'collection' | 'document';
-    const { unavailableAfterMs } = config.source;
     const onBadMessage = config.bus?.onBadMessage ?? 'deadLetter';
     const each = newStats();
-    const consumeOptions = { ...(await captureOptions(config, how)), group: 'reshape', partitionBy, unavailableAfterMs, onBadMessage, foreign: null };
+    const consumeOptions = { ...(await captureOptions(config, how)), group: 'reshape', partitionBy, onBadMessage, foreign: null };
     try {
       await new Consume(consumeOptions, { bus, lake, clock: systemClock, stats: each, log }).run(until);
     } finally {

@@ -14,6 +14,7 @@ import {
   HTTP_BUSY,
   HTTP_DENIED,
   HTTP_OTHER_INSTANCE,
+  SOURCE_FAILED,
   SOURCE_UNAVAILABLE,
   UNEXPECTED,
   USAGE,
@@ -213,7 +214,7 @@ function statusOf(error: SluiceError, c: Context): Status {
   if (kind === HTTP_OTHER_INSTANCE) return 421;
   if (kind === HTTP_BUSY) return 429;
   if (kind === WAREHOUSE_QUERY) return 400;
-  if (kind === SOURCE_UNAVAILABLE) return 502;
+  if (kind === SOURCE_UNAVAILABLE || kind === SOURCE_FAILED) return 502;
   switch (kind.exit) {
     case 2:
       return 400;

@@ -15,7 +15,7 @@ import {
   OWNER_UNREACHABLE,
   SNAPSHOT_REFUSED,
 } from '../core/errors.ts';
-import type { ResumePoint } from '../core/event.ts';
+import type { ChangeBatch, ResumePoint } from '../core/event.ts';
 import type { Lake, Ownership } from '../core/lake.ts';
 import type { Namespace } from '../core/namespace.ts';
 import type { SnapshotsAsked, SnapshotSource } from '../core/snapshot.ts';
@@ -28,6 +28,8 @@ import { Committer } from './committer.ts';
 import { Idle } from './idle.ts';
 import { claimPrefix, own, type OwnOptions } from './owner.ts';
 import type { PartitionOf } from './partition-hours.ts';
+import { doneBeforeStop } from './patience.ts';
+import { patientSources } from './patient-sources.ts';
 import { BatchPull } from './pull.ts';
 import { recover, type Recovered } from './recovery.ts';
 import { Snapshots } from './snapshots.ts';
@@ -48,6 +50,8 @@ export interface CaptureOptions extends WriterLimits, OwnOptions, StartOptions {
   readonly mayEnd?: (() => boolean) | undefined;
   /** Ranges of collections that are read whole at one time. */
   readonly rangesAtOnce: number;
+  /** After this long without an answer of the source it is said aloud. */
+  readonly unavailableAfterMs: number;
 }
 
 export interface CaptureParts {
@@ -207,8 +211,10 @@ export class Capture {
 
   /** @param ours the epoch that the checkpoint must have; `null`: any. @throws LAKE_CONFLICT while the pipeline is ours */
   async #runOnce(signal: AbortSignal, ownership: Ownership, ours: number | null): Promise<void> {
-    const { source, lake, clock, stats, log } = this.#parts;
+    const { lake, clock, stats, log } = this.#parts;
     const { pipeline, layout, partition = null } = this.#options;
+    // A first start says at once that the source is not there; a run that goes on waits for it, as its stream does.
+    const { source, snapshots: reading } = ours === null ? this.#parts : patientSources(this.#parts, { ...this.#parts, ...this.#options });
     stats.state = 'recovering';
     await claimPrefix(lake, pipeline, signal);
     const committer = await Committer.load(lake, pipeline, layout, clock, stats, signal, scopeOf(this.#options));
@@ -226,8 +232,8 @@ export class Capture {
     try {
       if (snapshots !== null) this.#snapshots = this.#openSnapshots(snapshots, committer, recovered, () => this.#batches?.wake());
       await this.#snapshots?.recover(new AbortController().signal);
-      const whole = snapshots === null ? null : { source: snapshots, lake, ledger: recovered.ledger };
-      const context = { ...this.#parts, ...this.#options, whole, committer };
+      const whole = reading === undefined ? null : { source: reading, lake, ledger: recovered.ledger };
+      const context = { ...this.#parts, ...this.#options, source, whole, committer };
       const start = await startPoint(context, { ...identity, replayAt: recovered.replayAt }, signal);
       stats.state = 'running';
       log.info({ position: start.position }, 'reading changes');
@@ -284,6 +290,11 @@ export class Capture {
     // What was read is written even when a stop comes: a stop must not tear the durability order.
     const always = new AbortController().signal;
     const idle = new Idle(this.#options.untilIdleMs, { ...this.#parts, mayEnd: this.#options.mayEnd });
+    const isWanted = this.#options.startAt.kind === 'snapshot';
+    const now = (): Promise<ResumePoint> => source.resolve({ kind: 'now' }, signal);
+    const meet = async ({ events }: ChangeBatch): Promise<void> => await this.#snapshots?.meet(events, isWanted, now, signal);
+    // While the source does not say what was renamed, what was read before it is written and sealed.
+    const patience = { ...this.#parts, ...this.#options, meanwhile: () => this.#commit(committer, recovered, always) };
     let flushedAtMs = clock.now();
     await using batches = new BatchPull(source, start, signal, { clock, aheadBytesMax: this.#options.readAheadBytesMax });
     this.#batches = batches;
@@ -293,7 +304,8 @@ export class Capture {
       const batch = await batches.next(writer.plannedBytes === 0 ? null : flushAgeMs);
       if (batch === 'end') break;
       if (batch !== 'woken') {
-        await this.#snapshots?.meet(batch.events, this.#options.startAt.kind === 'snapshot', () => source.resolve({ kind: 'now' }, signal), signal);
+        // A stop came first: the batch is not written, and is read again.
+        if (!(await doneBeforeStop(patience, 'taking up what was renamed', () => meet(batch), signal))) break;
         writer.add(batch);
       }
       const asked = this.#sealRequests.size > 0;

@@ -27,7 +27,6 @@ import { isOfGap } from './repairs.ts';
 export interface ConsumeOptions extends Omit<CaptureOptions, 'partition' | 'startAt'> {
   readonly group: string;
   readonly partitionBy: 'collection' | 'document';
-  readonly unavailableAfterMs: number;
   readonly onBadMessage: 'deadLetter' | 'stop';
   /** Of a topic that others write to: there is no producer of ours, and the first consumer begins the pipeline. */
   readonly foreign: { readonly read: ReadForeign; readonly startAt: StartAt } | null;

@@ -29,7 +29,8 @@ import { Lanes, type Group } from './lanes.ts';
 import { Late } from './late.ts';
 import { claimPrefix, own, type OwnOptions } from './owner.ts';
 import { removeOldClaims } from './claims.ts';
-import { patiently } from './patience.ts';
+import { doneBeforeStop, patiently } from './patience.ts';
+import { patientSources } from './patient-sources.ts';
 import { ProducerSnapshots } from './producer-snapshots.ts';
 import { BatchPull } from './pull.ts';
 import { isRepairing } from './repairs.ts';
@@ -44,7 +45,6 @@ export interface ProduceOptions extends OwnOptions, StartOptions, SnapshotLimits
   readonly checkpointIntervalMs: number;
   readonly untilIdleMs: number | null;
   readonly mayEnd?: (() => boolean) | undefined;
-  readonly unavailableAfterMs: number;
 }
 
 export interface ProduceParts {
@@ -147,8 +147,9 @@ export class Produce {
 
   /** @param ours the epoch that the checkpoint must have; `null`: any */
   async #runOnce(signal: AbortSignal, ownership: Ownership, ours: number | null): Promise<void> {
-    const { source, bus, lake, clock, stats, log } = this.#parts;
+    const { bus, lake, clock, stats, log } = this.#parts;
     const { pipeline, layout } = this.#options;
+    const { source, snapshots: reading } = ours === null ? this.#parts : patientSources(this.#parts, { ...this.#parts, ...this.#options });
     stats.state = 'recovering';
     await claimPrefix(lake, pipeline, signal);
     const committer = await Committer.load(lake, pipeline, layout, clock, stats, signal, PRODUCER);
@@ -167,8 +168,8 @@ export class Produce {
     let snapshots: ProducerSnapshots | null = null;
     try {
       snapshots = await this.#openSnapshots(committer);
-      const whole = snapshots?.whole ?? null;
-      const start = await startPoint({ ...this.#parts, ...this.#options, committer, whole }, { fingerprint, replayAt }, signal);
+      const whole = snapshots === null || reading === undefined ? null : { ...snapshots.whole, source: reading };
+      const start = await startPoint({ ...this.#parts, ...this.#options, source, committer, whole }, { fingerprint, replayAt }, signal);
       stats.state = 'running';
       log.info({ position: start.position }, 'reading changes');
       const encoder = this.#encoder(fingerprint, partitions);
@@ -234,7 +235,13 @@ export class Produce {
     const { source, clock } = this.#parts;
     const { readAheadBytesMax, startAt } = this.#options;
     const idle = new Idle(this.#options.untilIdleMs, { ...this.#parts, mayEnd: this.#options.mayEnd });
-    const now = (): Promise<ResumePoint> => source.resolve({ kind: 'now' }, signal);
+    const meet = async ({ events }: ChangeBatch): Promise<void> => await snapshots?.meet(events, startAt.kind === 'snapshot', signal);
+    const meanwhile = async (): Promise<void> => {
+      this.#advance(committer, fingerprint);
+      await this.#save(committer, encoder, lanes);
+      await snapshots?.settle();
+    };
+    const asking = { ...this.#parts, ...this.#options, meanwhile };
     using patience = new Late(signal, STOP_MS, clock);
     const lanes = new Lanes({
       partitions,
@@ -252,13 +259,12 @@ export class Produce {
         if (batch === 'end') break;
         if (batch !== 'woken') {
           await lanes.room();
-          await snapshots?.meet(batch.events, startAt.kind === 'snapshot', now, signal);
+          // A stop came first: the batch is not sent, and is read again.
+          if (!(await doneBeforeStop(asking, 'taking up what was renamed', () => meet(batch), signal))) break;
           await this.#publish(encoder, batch, lanes);
           if (batch.events.count > 0) idle.heard();
         }
-        this.#advance(committer, fingerprint);
-        await this.#save(committer, encoder, lanes);
-        await snapshots?.settle();
+        await meanwhile();
         this.#tidy(signal);
         const isQuiet = batch !== 'woken' && batch.events.count === 0 && snapshots?.isIdle !== false;
         if (!isQuiet || !(await idle.isLongEnough(batch, signal))) continue;

@@ -125,8 +125,8 @@ export class ProducerSnapshots implements AsyncDisposable {
   }
 
   /** As {@link Snapshots.meet}. */
-  async meet(events: EventBatch, isWanted: boolean, now: () => Promise<SnapshotPoint>, signal: AbortSignal): Promise<void> {
-    await this.#snapshots.meet(events, isWanted, now, signal);
+  async meet(events: EventBatch, isWanted: boolean, signal: AbortSignal): Promise<void> {
+    await this.#snapshots.meet(events, isWanted, () => this.#parts.now(signal), signal);
   }
 
   /** Called by the main job alone. */

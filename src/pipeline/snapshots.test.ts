@@ -14,7 +14,7 @@ import { folderOf, newSnapshot, snapshotLine } from './snapshot-record.ts';
 import { Snapshots } from './snapshots.ts';
 
 const never = new AbortController().signal;
-const LIMITS = { compression: 'none', rollBytesMax: 1_000, flushBytesMax: 100, rangesAtOnce: 1 } as const;
+const LIMITS = { compression: 'none', rollBytesMax: 1_000, flushBytesMax: 100, rangesAtOnce: 1, unavailableAfterMs: 60_000 } as const;
 const LINE = Buffer.from(`${'x'.repeat(99)}\n`);
 
 async function load(lake: Lake): Promise<Committer> {

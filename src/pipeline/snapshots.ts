@@ -25,6 +25,7 @@ import { nextOf, renameTargets, takeUp, tellMissing } from './arrivals.ts';
 import { SUFFIX, type Compression } from './compression.ts';
 import type { Ledger } from './ledger.ts';
 import { inParallel } from './parallel.ts';
+import { patientSnapshots } from './patient-sources.ts';
 import { endRepairs, isRepairing } from './repairs.ts';
 import { SnapshotFile } from './snapshot-file.ts';
 import { SnapshotReaders, type Moved, type SnapshotDesk } from './snapshot-readers.ts';
@@ -36,6 +37,8 @@ export interface SnapshotLimits {
   readonly flushBytesMax: number;
   /** Ranges that are read at one time. */
   readonly rangesAtOnce: number;
+  /** After this long without an answer of the source it is said aloud. */
+  readonly unavailableAfterMs: number;
 }
 
 export interface SnapshotParts {
@@ -72,7 +75,8 @@ export class Snapshots implements AsyncDisposable {
     this.#options = options;
     this.#parts = parts;
     this.#wake = wake;
-    this.#readers = new SnapshotReaders(this.#desk(), options, parts);
+    const source = patientSnapshots(parts.source, { ...parts, ...options });
+    this.#readers = new SnapshotReaders(this.#desk(), options, { ...parts, source });
     this.#count();
   }
 

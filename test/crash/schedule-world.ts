@@ -257,6 +257,7 @@ export const OPTIONS: CaptureOptions = {
   acceptGap: false,
   onHistoryLost: 'fail',
   rangesAtOnce: 2,
+  unavailableAfterMs: 60_000,
 };
 
 function withFullLedgers(lake: Lake, store: MemoryStore, linesMax: number): Lake {

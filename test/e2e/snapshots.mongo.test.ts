@@ -247,6 +247,38 @@ describe('collections that begin without inserts', () => {
     expect(await faultsOf(work, db, 'a')).toEqual([]);
   });
 
+  it('are read whole once MongoDB says again what there is, and nothing waits for that but they', async () => {
+    const db = 'away';
+    for (const coll of ['a', 'outside', 'late']) await fill(db, coll, 30);
+    await using work = await Workspace.make();
+    const config = work.config(settings(db, { include: included(db, 'a', 'b', 'c', 'd') }));
+    const away = async (mode: Document | string): Promise<void> => {
+      // The stream stays open: it is what is asked beside it that is not answered.
+      const data = { failCommands: ['aggregate', 'listCollections', 'ping'], closeConnection: true, appName: 'sluice' };
+      await client.db('admin').command({ configureFailPoint: 'failCommand', mode, data });
+    };
+    await using _ended = { [Symbol.asyncDispose]: async () => await away('off') };
+    await using run = await new PipelineRun(config).running();
+    await until('the first snapshot is complete', () => run.stats.snapshotRows === 30 && run.stats.snapshotsOpen === 0);
+    await run.reaches(await mark(client, db, 'd'));
+    await away('alwaysOn');
+    await client.db(db).renameCollection('outside', 'b');
+    await until('it is away', () => run.stats.state === 'reconnecting' || run.stats.state === 'failed');
+    expect((await run.control.seal(never)).files).toContainEqual(expect.stringContaining(`${db}/d/`));
+    await away('off');
+    await until('it is read', () => run.stats.snapshotRows === 60 && run.stats.snapshotsOpen === 0);
+    expect(run.stats.state).toBe('running');
+
+    await away('alwaysOn');
+    await client.db(db).renameCollection('late', 'c');
+    await until('it is away', () => run.stats.state === 'reconnecting' || run.stats.state === 'failed');
+    await run.stop();
+    await away('off');
+    await new PipelineRun(config, { role: 'all', untilIdleMs: 100 }).done;
+    expect(await faultsOf(work, db, 'a', 'b', 'c', 'd')).toEqual([]);
+    expect(new Set(snapshotEndsOf(await readLake(work.lake)))).toEqual(new Set(['start a', 'renamed b', 'renamed c']));
+  });
+
   it('are named where snapshots were not asked for', async () => {
     const db = 'named';
     for (const coll of ['outside', 'extra']) await fill(db, coll, 5);

@@ -7,6 +7,7 @@ import type { Clock } from '../../src/core/clock.ts';
 import type { Lake } from '../../src/core/lake.ts';
 import { LAYOUT_PRESETS } from '../../src/core/layout.ts';
 import { isSealedLine, type LedgerLine, type SealedLine } from '../../src/core/ledger.ts';
+import type { SnapshotSource } from '../../src/core/snapshot.ts';
 import type { Source } from '../../src/core/source.ts';
 import { MemoryStore, openMemoryLake } from '../../src/lake/memory/memory.ts';
 import { silentLog } from '../../src/ops/log.ts';
@@ -122,6 +123,8 @@ export class CaptureBench {
   readonly clock = new TestClock();
   /** Called at the end of a run that was idle. */
   onIdle: () => Promise<void> = async () => {};
+  /** `null`: collections cannot be read whole. */
+  snapshots: SnapshotSource | null = null;
 
   constructor(store: MemoryStore = new MemoryStore()) {
     this.store = store;
@@ -147,6 +150,7 @@ export class CaptureBench {
       log: silentLog,
       onSealed: () => void (sealed.times += 1),
       onIdle: this.onIdle,
+      ...(this.snapshots !== null && { snapshots: this.snapshots }),
     };
     const capture = new Capture({ ...OPTIONS, ...options }, parts);
     const done = capture.run(stop.signal);
@@ -229,7 +233,7 @@ export class CaptureBench {
   }
 }
 
-const OPTIONS: CaptureOptions = {
+export const OPTIONS: CaptureOptions = {
   pipeline: 'p',
   startAt: { kind: 'now' },
   collections: ['db.*'],
@@ -249,4 +253,5 @@ const OPTIONS: CaptureOptions = {
   acceptGap: false,
   onHistoryLost: 'fail',
   rangesAtOnce: 2,
+  unavailableAfterMs: 60_000,
 };

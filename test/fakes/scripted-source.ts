@@ -22,6 +22,8 @@ export interface ScriptedEvent {
   readonly mail?: string;
   /** Length of a filler. */
   readonly bytes?: number;
+  /** The new name of a `rename`: `db.coll`. */
+  readonly to?: string;
 }
 
 export interface Script {
@@ -101,9 +103,11 @@ export class ScriptedSource implements Source {
       const [db = '', coll = ''] = event.ns.split('.');
       const op = event.op ?? 'insert';
       const who = event.mail === undefined ? '' : `,"who":{"mail":${JSON.stringify(event.mail)}}`;
+      const [toDb, toColl] = event.to?.split('.') ?? [];
+      const to = event.to === undefined ? '' : `,"to":${JSON.stringify({ db: toDb, coll: toColl })}`;
       const clusterTime = { $timestamp: event.at };
       const meta = `${this.#positionOf(event)}","operationType":"${op}","ns":${JSON.stringify({ db, coll })},"at":"","clusterTime":${JSON.stringify(clusterTime)},"v":1}`;
-      const line = `${LINE_PREFIX}${meta},"documentKey":{"_id":${event.key ?? event.id}},"fullDocument":{"_id":${event.id},"x":"${'x'.repeat(event.bytes ?? 0)}"${who}}}\n`;
+      const line = `${LINE_PREFIX}${meta},"documentKey":{"_id":${event.key ?? event.id}},"fullDocument":{"_id":${event.id},"x":"${'x'.repeat(event.bytes ?? 0)}"${who}}${to}}\n`;
       builder.reserve(line.length);
       builder.length += builder.buffer.write(line, builder.length);
       builder.add(builder.namespace(db, coll), OPERATION_INDEX.get(op)!, event.at.t, event.at.i);

@@ -56,6 +56,9 @@ describe('what the server says', () => {
   it('while a connection is made, what may pass is told as unavailable, which may be tried again, and what may not by its code', () => {
     expect(connectError(server(91), 'here')).toMatchObject({ code: 'SLC-1201', kind: { retry: true } });
     expect(connectError(server(18), 'here')).toMatchObject({ code: 'SLC-1218' });
+    // Somebody has answered: to ask until it passes might be for ever.
+    expect(connectError(server(999), 'here')).toMatchObject({ code: 'SLC-1299', kind: { retry: true } });
+    expect(connectError(Object.assign(new Error('querySrv ENOTFOUND'), { code: 'ENOTFOUND' }), 'here')).toMatchObject({ code: 'SLC-1201' });
   });
 });
 

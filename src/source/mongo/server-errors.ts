@@ -10,6 +10,7 @@ import {
   HISTORY_LOST,
   SOURCE_DENIED,
   SOURCE_EVENT_TOO_LARGE,
+  SOURCE_FAILED,
   SOURCE_IMAGES_MISSING,
   SOURCE_LOGIN,
   SOURCE_TOKEN,
@@ -94,10 +95,13 @@ export function judge(error: unknown): Verdict {
   return error instanceof Error && DRIVER_RESUME.has(error.name) ? { do: 'resume' } : { do: 'retry' };
 }
 
-/** What to throw when a connection cannot be made in the first place. */
+/** What to throw when a connection cannot be made, or a single question gets no answer. A server that answers is not away. */
 export function connectError(error: unknown, where: string): SluiceError {
   const verdict = judge(error);
-  return verdict.do === 'stop' ? verdict.error : new SluiceError(SOURCE_UNAVAILABLE, `${where}: ${reasonOf(error)}`, { cause: error });
+  if (verdict.do === 'stop') return verdict.error;
+  const isAnswer = verdict.do === 'retry' && error instanceof MongoServerError;
+  if (isAnswer) return new SluiceError(SOURCE_FAILED, `${where}: ${serverSays(error)}`, { cause: error });
+  return new SluiceError(SOURCE_UNAVAILABLE, `${where}: ${reasonOf(error)}`, { cause: error });
 }
 
 /** The server's words with their code: what a person searches for. */
