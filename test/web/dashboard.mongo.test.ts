@@ -50,7 +50,7 @@ const DRAWN = `(() => {
 })()`;
 
 /** Where the dashboard is built to here: in dist/ another test may be serving the one that is there. */
-const built = vi.hoisted(() => ({ folder: new URL('file:///') }));
+const built = vi.hoisted((): { folder?: URL } => ({}));
 vi.mock(import('../../src/http/page.ts'), async (original) => {
   const page = await original();
   return { ...page, readPage: () => page.readPage(built.folder) };
