@@ -3,12 +3,12 @@
  * warehouse.
  */
 import { randomUUID } from 'node:crypto';
-import { open, rename, rm, stat } from 'node:fs/promises';
+import { open, rm, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { SluiceError, systemCode } from '../core/error.ts';
+import { SluiceError } from '../core/error.ts';
 import { RESTORE_MOMENT, RESTORE_NOTHING, RESTORE_TARGET, USAGE } from '../core/errors.ts';
 import { bsonOf, isObject, parseJson } from '../core/extended-json.ts';
-import { linkInPlace } from '../core/link-in-place.ts';
+import { putInPlace } from '../core/link-in-place.ts';
 import { parseNamespace, type Namespace } from '../core/namespace.ts';
 import type { Lake } from '../core/lake.ts';
 import type { KeyedDocument, Warehouse } from '../core/warehouse.ts';
@@ -197,7 +197,7 @@ async function intoFile(path: string, documents: AsyncIterable<KeyedDocument>): 
   const part = `${path}.${randomUUID()}.tmp`;
   try {
     await writeLines(part, documents);
-    if (!(await place(part, path))) throw new SluiceError(RESTORE_TARGET, `${path} is there by now, and somebody else has made it`);
+    if (!(await putInPlace(part, path))) throw new SluiceError(RESTORE_TARGET, `${path} is there by now, and somebody else has made it`);
   } finally {
     await rm(part, { force: true });
   }
@@ -214,21 +214,6 @@ async function writeLines(path: string, documents: AsyncIterable<KeyedDocument>)
   }
   await file.appendFile(text);
   await file.sync();
-}
-
-/** @returns `false`: somebody has the name */
-async function place(part: string, path: string): Promise<boolean> {
-  const placed = await linkInPlace(part, path);
-  if (placed !== 'no-links') return placed === 'placed';
-  try {
-    // Empty for a moment: nobody else can make it then, and it is ours to replace.
-    await (await open(path, 'wx')).close();
-  } catch (error) {
-    if (systemCode(error) !== 'EEXIST') throw error;
-    return false;
-  }
-  await rename(part, path);
-  return true;
 }
 
 async function* asBson(documents: AsyncIterable<KeyedDocument>): AsyncGenerator<Buffer> {

@@ -2,7 +2,7 @@
  * A whole file under a name that nobody has: made beside it under another name, and linked. A rename would take the place of what somebody
  * has put there meanwhile.
  */
-import { link } from 'node:fs/promises';
+import { link, open, rename } from 'node:fs/promises';
 import { systemCode } from './error.ts';
 
 /** Of file systems that have no links (FAT, some shares): what is to be done there depends on the file. */
@@ -22,4 +22,22 @@ export async function linkInPlace(draft: string, path: string): Promise<'placed'
     if (NO_LINKS.includes(code)) return 'no-links';
     throw error;
   }
+}
+
+/**
+ * As {@link linkInPlace}, also where there are no links. The draft may be gone afterwards.
+ * @returns `false`: somebody has the name
+ */
+export async function putInPlace(draft: string, path: string): Promise<boolean> {
+  const placed = await linkInPlace(draft, path);
+  if (placed !== 'no-links') return placed === 'placed';
+  try {
+    // Empty for a moment: nobody else can make it then, and it is ours to replace.
+    await (await open(path, 'wx')).close();
+  } catch (error) {
+    if (systemCode(error) !== 'EEXIST') throw error;
+    return false;
+  }
+  await rename(draft, path);
+  return true;
 }

@@ -6,13 +6,14 @@
  * was or as it is to be, and a `sluice.yaml` that is there has the `.env` that it needs.
  */
 import { randomUUID } from 'node:crypto';
-import { constants, copyFile, link, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
+import { open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 import { parseConfig } from '../../config/load.ts';
 import { redactUri } from '../../config/redact.ts';
 import { reasonOf, SluiceError, systemCode } from '../../core/error.ts';
 import { LAKE_NOT_WRITABLE, USAGE } from '../../core/errors.ts';
+import { putInPlace } from '../../core/link-in-place.ts';
 import type { Io } from '../io.ts';
 import type { Answers, Target } from './answers.ts';
 import { LAKE_VARIABLE, type LakeAnswer } from './lake.ts';
@@ -68,11 +69,7 @@ export async function writeConfiguration(io: Io, target: Target, answers: Answer
 
 async function putConfiguration({ file, force }: Target, text: string): Promise<void> {
   const there = force ? await standing(file) : null;
-  try {
-    await putWhole(there?.path ?? file, text, { mode: there?.mode ?? 0o666, replace: force });
-  } catch (error) {
-    throw systemCode(error) === 'EEXIST' ? existsAlready(file) : error;
-  }
+  if (!(await putWhole(there?.path ?? file, text, { mode: there?.mode ?? 0o666, replace: force }))) throw existsAlready(file);
 }
 
 /** @returns whether `.env` has been written: it may have all of them already */
@@ -82,14 +79,11 @@ async function keepSecrets(file: string, secrets: Readonly<Record<string, string
   const before = there === null ? '' : await readFile(there.path, 'utf8');
   const text = withVariables(file, before, secrets);
   if (text === before) return false;
-  try {
-    await putWhole(there?.path ?? file, text, { mode: 0o600, replace: there !== null });
-    return true;
-  } catch (error) {
-    // Another `init` was first, and what it has put there counts.
-    if (systemCode(error) !== 'EEXIST' || !mayTryAgain) throw error;
-    return await keepSecrets(file, secrets, false);
-  }
+  const isPut = await putWhole(there?.path ?? file, text, { mode: 0o600, replace: there !== null });
+  if (isPut) return true;
+  // Another `init` was first, and what it has put there counts. A link that leads nowhere is met again.
+  if (!mayTryAgain) throw new Error(`${file} cannot be read, and is there`);
+  return await keepSecrets(file, secrets, false);
 }
 
 /** The file that a name leads to, through links, and who may do what with it; `null`: there is none. */
@@ -105,9 +99,9 @@ async function standing(file: string): Promise<{ readonly path: string; readonly
 
 /**
  * In one step: a process that is killed, or a disk that is full, leaves what was there.
- * @throws EEXIST where something has the name that may not be replaced
+ * @returns `false`: something has the name that may not be replaced
  */
-async function putWhole(path: string, text: string, how: { readonly mode: number; readonly replace: boolean }): Promise<void> {
+async function putWhole(path: string, text: string, how: { readonly mode: number; readonly replace: boolean }): Promise<boolean> {
   const draft = `${path}.new-${randomUUID()}`;
   try {
     const file = await open(draft, 'wx', how.mode);
@@ -117,20 +111,11 @@ async function putWhole(path: string, text: string, how: { readonly mode: number
     } finally {
       await file.close();
     }
-    await (how.replace ? rename(draft, path) : linkOrCopy(draft, path));
+    if (!how.replace) return await putInPlace(draft, path);
+    await rename(draft, path);
+    return true;
   } finally {
     await rm(draft, { force: true });
-  }
-}
-
-/** A link fails when the name is taken, in one step; a rename would replace what is there. */
-async function linkOrCopy(draft: string, path: string): Promise<void> {
-  try {
-    await link(draft, path);
-  } catch (error) {
-    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(systemCode(error) ?? '')) throw error;
-    // A file system without links: not in one step, and still never over another's.
-    await copyFile(draft, path, constants.COPYFILE_EXCL);
   }
 }
 
