@@ -28,7 +28,7 @@ import { parseLedger } from './ledger.ts';
 import { inParallel } from './parallel.ts';
 import { Quarantine } from './quarantine.ts';
 import { readFile } from './read-file.ts';
-import { erasedPaths, Replaced } from './replaced.ts';
+import { erasedPaths, goneOf, Replaced } from './replaced.ts';
 import { readWhole } from './whole.ts';
 
 export interface LoaderOptions {
@@ -244,24 +244,30 @@ export class Loader {
       if (!signal.aborted) this.#record(lines, begunMs, { files: 0, rows: 0, rejected: [] }, reasonOf(error));
       return await this.#loadApart(lines, error, tally, signal);
     }
-    this.#record(lines, begunMs, result, null);
+    // Nothing is wrong with them: the lines of a compacted one are loaded at once, what is left of an erased one is with the next call.
+    const gone = await goneOf(files, result.rejected, this.#lake, this.#options.pipeline, signal);
+    const told = result.rejected.filter(({ path }) => !gone.paths.has(path));
+    this.#record(lines, begunMs, { ...result, rejected: told }, null);
     tally.files += result.files;
     tally.rows += result.rows;
-    tally.rejected.push(...result.rejected);
+    tally.rejected.push(...told);
     stats.filesLoaded += result.files;
     stats.rowsLoaded += result.rows;
     if (result.files > 0) stats.lastLoadAtMs = this.#options.clock.now();
     const names = [...new Set(lines.map(nameOf))];
     const of = names.length === 1 ? { collection: names[0] } : { collections: names.length };
-    log.info({ ...of, files: result.files, rows: result.rows, rejected: result.rejected.length }, 'loaded');
+    log.info({ ...of, files: result.files, rows: result.rows, rejected: told.length }, 'loaded');
     for (const { db, coll } of lines) this.#known.set(formatNamespace({ db, coll }), { db, coll });
-    const rejected = new Set(result.rejected.map(({ path }) => path));
+    const rejected = new Set(told.map(({ path }) => path));
     const nowMs = this.#options.clock.now();
     for (const { path } of lines) {
       if (rejected.has(path)) this.#quarantine.add(path, nowMs);
       else this.#quarantine.remove(path);
     }
-    return rejected;
+    for (const path of gone.erased) this.#erased.add(path);
+    if (gone.compacted.length > 0) this.#maintained = true;
+    const left = gone.compacted.length > 0 ? await this.#load(gone.compacted, tally, signal) : [];
+    return new Set([...rejected, ...left, ...gone.erased]);
   }
 
   #record(lines: readonly SealedLine[], begunMs: number, result: Pick<LoadResult, 'files' | 'rows' | 'rejected'>, error: string | null): void {

@@ -7,6 +7,7 @@
  */
 import type { Lake, LakePath } from '../core/lake.ts';
 import { isSealedLine, type SealedLine } from '../core/ledger.ts';
+import type { LoadResult, SealedFile } from '../core/warehouse.ts';
 import { sealedEvents } from './event-files.ts';
 import { readLedger } from './ledger.ts';
 
@@ -15,6 +16,41 @@ export function erasedPaths(lines: Iterable<SealedLine>): Set<LakePath> {
   const paths = new Set<LakePath>();
   for (const { erased, supersedes = [] } of lines) if (erased !== undefined) for (const path of supersedes) paths.add(path);
   return paths;
+}
+
+/** Files that have gone because a compaction or an erasure has put others in their place. */
+interface Gone {
+  readonly paths: ReadonlySet<LakePath>;
+  /** Their lines are in another file. */
+  readonly compacted: readonly SealedLine[];
+  readonly erased: readonly LakePath[];
+}
+
+/** Which of the files that a warehouse did not take have gone since the ledger was read. One that is just missing has not. */
+export async function goneOf(
+  files: readonly SealedFile[],
+  rejected: LoadResult['rejected'],
+  lake: Lake,
+  pipeline: string,
+  signal: AbortSignal,
+): Promise<Gone> {
+  const asked = new Set(rejected.map(({ path }) => path));
+  const missing: SealedLine[] = [];
+  // Of one whose lines were read out of another file already there is nothing else to try.
+  for (const { line, plainBytes } of files)
+    if (asked.has(line.path) && plainBytes === undefined && (await lake.stat(line.path)) === null) missing.push(line);
+  if (missing.length === 0) return { paths: new Set(), compacted: [], erased: [] };
+  const ledger = await sealedLines(lake, pipeline, signal);
+  const [replaced, all] = [Replaced.of(lake, ledger), erasedPaths(ledger)];
+  const erased = missing.map(({ path }) => path).filter((path) => all.has(path));
+  const compacted = missing.filter(({ path }) => replaced.has(path) && !all.has(path));
+  return { paths: new Set([...erased, ...compacted.map(({ path }) => path)]), compacted, erased };
+}
+
+async function sealedLines(lake: Lake, pipeline: string, signal: AbortSignal): Promise<SealedLine[]> {
+  const lines: SealedLine[] = [];
+  for await (const line of readLedger(lake, pipeline, '', signal)) if (isSealedLine(line)) lines.push(line);
+  return lines;
 }
 
 /** Rows of a Parquet file that are those of another file. */
@@ -46,9 +82,7 @@ export class Replaced {
   }
 
   static async read(lake: Lake, pipeline: string, signal: AbortSignal): Promise<Replaced> {
-    const lines: SealedLine[] = [];
-    for await (const line of readLedger(lake, pipeline, '', signal)) if (isSealedLine(line)) lines.push(line);
-    return Replaced.of(lake, lines);
+    return Replaced.of(lake, await sealedLines(lake, pipeline, signal));
   }
 
   has(path: LakePath): boolean {

@@ -47,11 +47,12 @@ export function describeCompacted(bench: Bench): void {
   const bronze = async (): Promise<unknown> => (await bench.rows('select count(*), count(distinct position) from bronze.db__a'))[0];
 
   describe.each(['none', 'gzip'] as const)('a lake that is compacted (%s)', (compression) => {
-    const begin = async (): Promise<Lake> => {
+    const captured = async (): Promise<CaptureBench> => {
       const capture = new CaptureBench();
       await capture.runAndStop(SCRIPT, { rollBytesMax: 800, flushBytesMax: 600, compression });
-      return await capture.lake();
+      return capture;
     };
+    const begin = async (): Promise<Lake> => await (await captured()).lake();
 
     it('after it was loaded is not loaded again', async () => {
       const lake = await begin();
@@ -85,6 +86,24 @@ export function describeCompacted(bench: Bench): void {
       expect(await load(lake)).toEqual({ rows: EVENTS - first!.rows - third!.rows, rejected: 0 });
       expect(await bronze()).toEqual([EVENTS, EVENTS]);
       expect(await faults(lake)).toEqual([]);
+    });
+
+    const at = compression === 'none' ? 1 : 3;
+    it(`just before file ${at} is read has its lines loaded as they were`, async () => {
+      const capture = await captured();
+      const lake = await capture.lake();
+      const read = lake.read.bind(lake);
+      let reads = 0;
+      lake.read = async function* (path, from, signal) {
+        reads += Number(path.startsWith('db/'));
+        if (reads === at && path.startsWith('db/')) expect(await compactAll(await capture.lake())).toBe(1);
+        yield* read(path, from, signal);
+      };
+      expect(await load(lake)).toEqual({ rows: EVENTS, rejected: 0 });
+      expect(await load(lake)).toEqual({ rows: 0, rejected: 0 });
+      expect(await bronze()).toEqual([EVENTS, EVENTS]);
+      expect((await bench.warehouse.collections()).map(({ status }) => status)).toEqual(['ACTIVE']);
+      expect(await faults(await capture.lake())).toEqual([]);
     });
   });
 }

@@ -92,6 +92,25 @@ export function describeErased(bench: Bench, how: { readonly thorough: boolean }
       await settled(lake);
     });
 
+    it('from a lake that is being loaded, just before its third file is read', async () => {
+      const lake = await begin();
+      const read = lake.read.bind(lake);
+      let reads = 0;
+      lake.read = async function* (path, from, signal) {
+        reads += Number(path.startsWith('db/'));
+        if (reads === 3) {
+          reads = Infinity;
+          expect((await run(lake)).erasures).toMatchObject([{ rows: 5 }]);
+        }
+        yield* read(path, from, signal);
+      };
+      // What is left of the files comes with the next call.
+      expect((await load(lake)).rejected).toBe(0);
+      expect((await load(lake)).rejected).toBe(0);
+      expect((await bench.warehouse.collections()).map(({ status }) => status)).toEqual(['ACTIVE']);
+      await settled(lake);
+    });
+
     it('from a lake of which one hour is loaded', async () => {
       const lake = await begin();
       const hour = Math.floor(T0 / HOUR);
