@@ -9,10 +9,11 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { connect, createServer, type AddressInfo } from 'node:net';
+import { connect } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Admin } from '@platformatic/kafka';
+import { freePorts } from '../src/app/demo/server-process.ts';
 import { until } from './e2e/until.ts';
 
 const KAFKA = { artifact: 'kafka_2.13', version: '4.3.1' } as const;
@@ -99,7 +100,8 @@ export class KafkaBroker implements AsyncDisposable {
 
   static async #startIn(folder: string, jars: string, options: KafkaOptions): Promise<KafkaBroker> {
     await mkdir(folder, { recursive: true });
-    const broker = new KafkaBroker(folder, jars, await freePorts(), options.java ?? JAVA);
+    const [plain = 0, sasl = 0, hub = 0, controller = 0] = await freePorts(4);
+    const broker = new KafkaBroker(folder, jars, { plain, sasl, hub, controller }, options.java ?? JAVA);
     await writeFile(join(folder, 'server.properties'), broker.#properties(options));
     const format = ['kafka.tools.StorageTool', 'format', '-t', 'MkU3OEVBNTcwNTJENDM2Qg', '-c', 'server.properties'];
     const made = spawnSync('java', [...JAVA, '-cp', join(jars, '*'), ...format], { cwd: folder, encoding: 'utf8' });
@@ -231,27 +233,12 @@ interface Ports {
   readonly controller: number;
 }
 
-/** Held together until all are known, so that none is given twice. */
 /** The controller has it before the broker tells others of it. */
 export async function knownAs(admin: Admin, topic: string, partitions: number): Promise<void> {
   await until(`the broker knows ${topic}`, async () => {
     const { topics } = await admin.metadata({ topics: [topic], forceUpdate: true }).catch(() => ({ topics: null }));
     return topics?.get(topic)?.partitionsCount === partitions;
   });
-}
-
-async function freePorts(): Promise<Ports> {
-  const servers = await Promise.all(
-    Array.from({ length: 4 }, async () => {
-      const server = createServer();
-      server.listen(0, '127.0.0.1');
-      await once(server, 'listening');
-      return server;
-    }),
-  );
-  const [plain, sasl, hub, controller] = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return { plain: plain!, sasl: sasl!, hub: hub!, controller: controller! };
 }
 
 async function canConnect(port: number): Promise<boolean> {

@@ -1,8 +1,9 @@
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseConfig } from '../config/load.ts';
+import { makeFolders } from '../core/folders.ts';
 import { MemoryStore, openMemoryLake } from '../lake/memory/memory.ts';
 import { silentLog } from '../ops/log.ts';
 import { runDoctor, tryLake } from './doctor.ts';
@@ -76,6 +77,22 @@ describe('an answer of init', () => {
     await writeFile(join(folder, 'file'), '');
     await expect(probeFolder(join(folder, 'file'))).rejects.toMatchObject({ code: 'SLC-1103' });
     await expect(probeFolder(join(folder, 'file', 'below'))).rejects.toMatchObject({ code: 'SLC-1103' });
+    await symlink(join(folder, 'nowhere'), join(folder, 'link'));
+    for (const path of ['link', 'link/below']) await expect(probeFolder(join(folder, path))).rejects.toMatchObject({ code: 'SLC-1103' });
+  });
+
+  it('that names a folder takes nothing from whoever makes it at that moment', async () => {
+    for (let round = 0; round < 50; round++) {
+      const path = join(folder, `${round}`, 'b');
+      const other = async (): Promise<void> => {
+        for (let turn = 0; turn < round % 10; turn++) await stat(folder);
+        await makeFolders(path);
+        await writeFile(join(path, 'w.duckdb'), 'mine');
+      };
+      await Promise.all([probeFolder(path), other(), probeFolder(path)]);
+      expect(await readdir(path)).toEqual(['w.duckdb']);
+    }
+    expect(await readdir(folder)).toHaveLength(50);
   });
 
   it('that names a file is tried, whether it is there or not', async () => {

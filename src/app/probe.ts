@@ -2,11 +2,10 @@
  * `sluice init` and `sluice enable-images`: tries an answer the moment it is given.
  */
 import { constants } from 'node:fs';
-import { access, mkdtemp, rm, rmdir, stat } from 'node:fs/promises';
+import { access, lstat, mkdtemp, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { reasonOf, SluiceError, systemCode } from '../core/error.ts';
 import { CONFIG_INVALID, LAKE_NOT_WRITABLE } from '../core/errors.ts';
-import { makeFolders } from '../core/folders.ts';
 import type { Namespace } from '../core/namespace.ts';
 import type { Config } from '../config/config.ts';
 import { PIPELINE_FILE } from '../pipeline/checkpoint.ts';
@@ -26,19 +25,29 @@ export async function probeSource(uri: string, signal: AbortSignal): Promise<Dep
   return { version: version.text, replicaSet, databases };
 }
 
-/** A folder that can be made and written; what the trial made is taken away again. @throws LAKE_NOT_WRITABLE */
+/**
+ * A folder that can be written, or be made. Nothing is made that has a name which somebody else may use at this moment: what is
+ * missing is tried by the lowest folder that is there. @throws LAKE_NOT_WRITABLE
+ */
 export async function probeFolder(folder: string): Promise<void> {
-  let made: string | undefined;
   try {
-    made = await makeFolders(folder);
-    await rmdir(await mkdtemp(join(folder, '.sluice-init-')));
+    await rmdir(await mkdtemp(join(await lowestThere(folder), '.sluice-init-')));
   } catch (error) {
     throw new SluiceError(LAKE_NOT_WRITABLE, `${folder}: ${reasonOf(error)}`, {
       cause: error,
       next: 'Choose another folder, or give yourself write access to this one.',
     });
-  } finally {
-    if (made !== undefined) await rm(made, { recursive: true, force: true });
+  }
+}
+
+/** The path, or what is nearest above it. A link that leads nowhere is there, too: no folder can be made in its place. */
+async function lowestThere(path: string): Promise<string> {
+  try {
+    await lstat(path);
+    return path;
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT' || dirname(path) === path) throw error;
+    return await lowestThere(dirname(path));
   }
 }
 

@@ -2,15 +2,16 @@
  * Folders for what does not fit into memory, in the system's folder for temporary files.
  *
  * A process that is killed leaves its folder behind. Whoever comes next of the same kind takes it away, and must not take away that of a
- * process that lives: so each holds a lock of the operating system on a file in its folder, as the owner of a local lake does (through
- * SQLite, see lake/local/lock.ts). A lock says more than a process id, which is given again and means nothing in another container.
+ * process that lives: so each holds a lock of the operating system on a file in its folder, as the owner of a local lake does
+ * (file-lock.ts). A lock says more than a process id, which is given again and means nothing in another container.
  */
 import { existsSync, type Stats } from 'node:fs';
 import { lstat, mkdtemp, readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
+import { lockFile } from './file-lock.ts';
 import { removeMarkedFolder } from './folders.ts';
 
 const LOCK = 'lock';
@@ -78,9 +79,7 @@ function lockOf(folder: string, mode: 'rwc' | 'rw'): DatabaseSync | null {
   try {
     const url = pathToFileURL(join(folder, LOCK));
     url.searchParams.set('mode', mode);
-    database = new DatabaseSync(url, { timeout: 0 });
-    database.exec('PRAGMA journal_mode=MEMORY');
-    database.exec('BEGIN EXCLUSIVE');
+    database = lockFile(url);
     // Somebody who swept may have had it just before, and then it is the lock of a file that is gone.
     if (!existsSync(join(folder, LOCK))) throw new Error('swept away');
     return database;

@@ -1,6 +1,7 @@
-import { chmod, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { parseConfig } from '../config/load.ts';
 import { lakeName, makeToken, readRunFile, removeRunFile, writeRunFile, type RunFile } from './run-file.ts';
@@ -44,6 +45,30 @@ describe('a run file', () => {
     expect(path).toContain(join(folder, 'sluice', 'run'));
     expect((await stat(path)).mode & 0o777).toBe(0o600);
     expect((await stat(join(folder, 'sluice', 'run'))).mode & 0o777).toBe(0o700);
+    expect(await readdir(join(folder, 'sluice', 'run'))).toHaveLength(1);
+  });
+
+  it('is all that is left of one that was killed while it wrote it, once the next has written its own', async () => {
+    const killed = `
+      import fs from 'node:fs';
+      import { syncBuiltinESMExports } from 'node:module';
+      fs.promises.rename = () => process.kill(process.pid, 'SIGKILL');
+      syncBuiltinESMExports();
+      const { writeRunFile } = await import(${JSON.stringify(new URL('./run-file.ts', import.meta.url).href)});
+      await writeRunFile(...JSON.parse(process.argv[1]));`;
+    spawnSync(process.execPath, ['--input-type=module', '--eval', killed, JSON.stringify([config, 'lake', content, env])], { stdio: 'inherit' });
+    const run = join(folder, 'sluice', 'run');
+    expect(await readFile(join(run, (await readdir(run))[0]!), 'utf8')).toContain(content.token);
+    await writeRunFile(config, 'warehouse', content, env);
+    expect(await readdir(run)).toHaveLength(2);
+    const path = await writeRunFile(config, 'lake', content, env);
+    expect((await readdir(run)).filter((name) => name.includes('.lake.'))).toEqual([basename(path!)]);
+  });
+
+  it('is written by many at one time, of whom each takes the drafts of others for leftovers', async () => {
+    const all = Array.from({ length: 20 }, (_, n) => writeRunFile(config, 'lake', { ...content, instance: `i${n}` }, env));
+    expect(new Set(await Promise.all(all)).size).toBe(1);
+    expect(await readRunFile(config, 'lake', env)).toMatchObject({ token: content.token });
     expect(await readdir(join(folder, 'sluice', 'run'))).toHaveLength(1);
   });
 

@@ -8,9 +8,9 @@
  * the token in it gives the right to seal, pause and query.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { lstat, open, readFile, rename, rm } from 'node:fs/promises';
+import { lstat, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
-import { isAbsolute, join } from 'node:path';
+import { basename, dirname, isAbsolute, join } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { systemCode } from '../core/error.ts';
 import { makeFolders } from '../core/folders.ts';
@@ -91,17 +91,37 @@ export async function writeRunFile(config: Config, seat: Seat, content: RunFile,
     const folder = await privateFolder(state);
     if (folder === null) continue;
     const path = join(folder, fileName(config, seat));
-    const draft = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
-    const file = await open(draft, 'wx', 0o600);
-    try {
-      await file.writeFile(`${JSON.stringify(content)}\n`);
-    } finally {
-      await file.close();
-    }
-    await rename(draft, path);
+    // Each that fails, somebody else has succeeded.
+    while (!(await moveInPlace(path, content)));
+    await removeDrafts(path);
     return path;
   }
   return null;
+}
+
+/** @returns `false`: somebody else has written his meanwhile, and taken our draft for that of a process that was killed */
+async function moveInPlace(path: string, content: RunFile): Promise<boolean> {
+  const draft = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
+  const file = await open(draft, 'wx', 0o600);
+  try {
+    await file.writeFile(`${JSON.stringify(content)}\n`);
+  } finally {
+    await file.close();
+  }
+  try {
+    await rename(draft, path);
+    return true;
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT') throw error;
+    return false;
+  }
+}
+
+/** A token of the configuration is good for longer than the process that was killed with it in a draft. */
+async function removeDrafts(path: string): Promise<void> {
+  const folder = dirname(path);
+  const drafts = (await readdir(folder)).filter((name) => name.startsWith(`${basename(path)}.`));
+  for (const name of drafts) await rm(join(folder, name), { force: true });
 }
 
 /** The run file of whoever has the seat on this machine; `null` when there is none or its process has gone. */

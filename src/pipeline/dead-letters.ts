@@ -6,11 +6,11 @@
  */
 import type { BusRecord } from '../core/bus.ts';
 import { SluiceError } from '../core/error.ts';
-import { DEAD_LETTER_NONE, LAKE_CONFLICT, LAKE_DAMAGED } from '../core/errors.ts';
+import { DEAD_LETTER_NONE, LAKE_CONFLICT } from '../core/errors.ts';
 import type { Lake, LakePath } from '../core/lake.ts';
 import { failpoint } from '../ops/failpoint.ts';
 import { partitionScope } from './checkpoint.ts';
-import { readFile } from './read-file.ts';
+import { readIfThere } from './read-file.ts';
 
 /** As it stands in its file. */
 export interface DeadLetter {
@@ -88,11 +88,11 @@ export async function listDeadLetters(
 
 /** @returns `null`: it is gone, replayed or removed since it was listed @throws DEAD_LETTER_NONE it cannot be read */
 export async function readDeadLetter(lake: Lake, path: LakePath, signal: AbortSignal): Promise<DeadLetter | null> {
+  const text = await readIfThere(lake, path, signal);
+  if (text === null) return null;
   try {
-    return JSON.parse((await readFile(lake, path, signal)).toString('utf8')) as DeadLetter;
+    return JSON.parse(text.toString('utf8')) as DeadLetter;
   } catch (cause) {
-    if (SluiceError.is(cause, LAKE_DAMAGED) && (await lake.stat(path)) === null) return null;
-    if (!(cause instanceof SyntaxError)) throw cause;
     throw new SluiceError(DEAD_LETTER_NONE, `${path} cannot be read`, { cause });
   }
 }

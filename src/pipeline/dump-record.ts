@@ -12,7 +12,7 @@ import { escapeSegment } from '../core/layout.ts';
 import type { Namespace } from '../core/namespace.ts';
 import type { Hour, Timestamp } from '../core/time.ts';
 import { dumpsFolder } from './checkpoint.ts';
-import { readFile } from './read-file.ts';
+import { readFile, readIfThere } from './read-file.ts';
 
 export type DumpContent = 'documents' | 'changes';
 
@@ -82,9 +82,12 @@ export function newRecord(ns: Namespace, hour: string, content: DumpContent, sta
 
 /** @throws DUMP_RECORD */
 export async function readRecord(lake: Lake, path: LakePath, signal: AbortSignal): Promise<DumpRecord> {
-  const text = (await readFile(lake, path, signal)).toString('utf8');
+  return recordIn(await readFile(lake, path, signal), path);
+}
+
+function recordIn(bytes: Buffer, path: LakePath): DumpRecord {
   try {
-    const record = JSON.parse(text) as DumpRecord;
+    const record = JSON.parse(bytes.toString('utf8')) as DumpRecord;
     if (record.v === 1 && Array.isArray(record.files)) return record;
   } catch (error) {
     throw new SluiceError(DUMP_RECORD, `${path}: ${reasonOf(error)}`, { cause: error });
@@ -92,10 +95,13 @@ export async function readRecord(lake: Lake, path: LakePath, signal: AbortSignal
   throw new SluiceError(DUMP_RECORD, path);
 }
 
-/** Every record, in order of path. */
+/** Every record, in order of path. Who holds no lock of the dumps may find fewer: retention removes records, after their files. */
 export async function* readRecords(lake: Lake, pipeline: string, signal: AbortSignal): AsyncGenerator<{ path: LakePath; record: DumpRecord }> {
   for (const content of ['documents', 'changes'] as const) {
-    for await (const { path } of lake.list(recordFolder(pipeline, content), signal)) yield { path, record: await readRecord(lake, path, signal) };
+    for await (const { path } of lake.list(recordFolder(pipeline, content), signal)) {
+      const bytes = await readIfThere(lake, path, signal);
+      if (bytes !== null) yield { path, record: recordIn(bytes, path) };
+    }
   }
 }
 

@@ -13,7 +13,7 @@ import { listDeadLetters, readDeadLetter } from './dead-letters.ts';
 import { dumpLock, readRecords, type DumpFile, type DumpRecord } from './dump-record.ts';
 import type { ErasureRecord } from './erasure-record.ts';
 import { keysOf } from './erase-lake.ts';
-import { readFile } from './read-file.ts';
+import { readFile, readIfThere } from './read-file.ts';
 import { digestOf, identityIn, identityOf } from './subject.ts';
 import type { WholePipeline } from './whole.ts';
 
@@ -121,7 +121,9 @@ export class EraseElsewhere {
   /** Those that every partition has read by now. */
   async #claims(before: number, signal: AbortSignal): Promise<void> {
     for await (const { path } of this.#lake.list(`${claimsFolder(this.#about.pipeline)}/`, signal)) {
-      const line = await readFile(this.#lake, path, signal);
+      const line = await readIfThere(this.#lake, path, signal);
+      // The producer has removed it since it was listed: the topic has forgotten its message.
+      if (line === null) continue;
       const { ns, at } = parseLine(line);
       if (at.t >= before || !this.#isMine(ns, identityIn(line))) continue;
       this.#record.claims += 1;

@@ -28,6 +28,7 @@ import { readErasures } from './erasure-record.ts';
 import { sealedEvents } from './event-files.ts';
 import { readSealed } from './ledger.ts';
 import { readFile } from './read-file.ts';
+import { retain } from './retain.ts';
 import { verifyLake } from './verify-lake.ts';
 
 const never = new AbortController().signal;
@@ -324,11 +325,13 @@ describe('beside the hours', () => {
     const list = lake.list.bind(lake);
     lake.list = async function* (prefix, signal) {
       for await (const file of list(prefix, signal)) {
-        if (file.path.endsWith('4.jsonl')) await lake.remove(file.path);
+        if (file.path.endsWith('4.jsonl') || file.path.endsWith('/3.jsonl')) await lake.remove(file.path);
         yield file;
       }
     };
     await lake.put('_sluice/p/claims/20261121/1.jsonl', Buffer.from(`${change(ANN, 1)}\n`), 'absent');
+    // The producer takes those away that the topic has forgotten.
+    await lake.put('_sluice/p/claims/20261121/3.jsonl', Buffer.from(`${change(ANN, 3)}\n`), 'absent');
     await lake.put('_sluice/p/claims/20261121/2.jsonl', Buffer.from(`${change('7', 2)}\n`), 'absent');
     expect((await run(lake)).erasures).toMatchObject([{ deadLetters: 1, claims: 1, left: [] }]);
     const there = [...store.files.keys()].filter((path) => /dead-letters|claims/.test(path)).map((path) => path.slice(path.lastIndexOf('/') + 1));
@@ -484,13 +487,35 @@ describe('a proof beside an erasure', () => {
     expect([questions, all].every((count) => count > 20)).toBe(true);
   });
 
-  it('still finds a manifest that is as it was before', async () => {
+  async function withFormerManifest(): Promise<{ lake: Lake; manifest: string }> {
     const { lake } = await begin();
     const manifest = `${folderOf('a')}_manifest.json`;
     const before = await readFile(lake, manifest, never);
     await run(lake);
     await lake.put(manifest, before, (await lake.stat(manifest))!);
+    return { lake, manifest };
+  }
+
+  it('still finds a manifest that is as it was before', async () => {
+    const { lake } = await withFormerManifest();
     expect(await faults(lake)).toEqual([expect.stringMatching(/^manifest .*: names .*, which the ledger does not have for that hour$/)]);
+  });
+
+  it('finds nothing where retention takes the manifest away that it looks at again', async () => {
+    const { lake, manifest } = await withFormerManifest();
+    const read = lake.read.bind(lake);
+    let looks = 0;
+    lake.read = async function* (path, from, signal) {
+      looks += Number(path === manifest);
+      if (path === manifest && looks === 2) {
+        const clock = { now: () => (T0 + 2 * HOUR) * 1000, sleep: systemClock.sleep.bind(systemClock) };
+        const asked = { pipeline: 'p', hoursMs: 1, dumpsMs: null, claimsMs: null, deadLettersMs: null, bronzeMs: null, dryRun: false };
+        await retain(asked, { lake, clock, log: silentLog, warehouse: null }, never);
+      }
+      yield* read(path, from, signal);
+    };
+    expect(await faults(lake)).toEqual([]);
+    expect([looks, await lake.stat(manifest)]).toEqual([2, null]);
   });
 });
 

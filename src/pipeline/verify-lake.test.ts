@@ -23,16 +23,21 @@ import {
   type FileSpec,
   type LakeSpec,
 } from '../../test/fakes/small-lake.ts';
+import { systemClock } from '../core/clock.ts';
 import type { Lake, LakePath } from '../core/lake.ts';
 import type { SealedLine } from '../core/ledger.ts';
 import { parseHourName } from '../core/time.ts';
 import { openMemoryLake } from '../lake/memory/memory.ts';
+import { silentLog } from '../ops/log.ts';
 import { checkpointPath, encodeCheckpoint, hourFilePath, ledgerFolder, type PartRecord } from './checkpoint.ts';
+import { newRecord, recordPath } from './dump-record.ts';
+import { retain } from './retain.ts';
 import { verifyLake } from './verify-lake.ts';
 import { lakeReportText } from './verify-report.ts';
 
 const never = new AbortController().signal;
 
+const HOUR_MS = 3_600_000;
 /** Until the new part holds its events. */
 const OPENING_STEPS = 3;
 
@@ -95,6 +100,13 @@ function stepped(lake: Lake, before: () => Promise<void>): Lake {
     localPath: () => null,
     [Symbol.asyncDispose]: async () => {},
   };
+}
+
+async function putDump(lake: Lake, hour: string): Promise<void> {
+  const path = `orders/${hour}/orders.ndjson`;
+  const record = { ...newRecord(ORDERS, hour, 'documents', ''), files: [{ path, bytes: 1, rows: 1, sha256: '' }], done: true };
+  await lake.put(path, Buffer.from('x'), 'absent');
+  await lake.put(recordPath('shop', record.ns, hour, 'documents'), Buffer.from(JSON.stringify(record)), 'absent');
 }
 
 describe('the proof of a lake', () => {
@@ -172,6 +184,27 @@ describe('the proof of a lake', () => {
       });
       expect((await verifyLake(watched, 'shop', { signal: never })).findings, `from step ${from}`).toEqual([]);
     }
+  });
+
+  it('is not misled by what retention removes meanwhile, wherever it is by then', async () => {
+    const nowMs = parseHourName(H9)! * HOUR_MS + 600_000;
+    const asked = { pipeline: 'shop', hoursMs: HOUR_MS, dumpsMs: HOUR_MS, claimsMs: HOUR_MS, deadLettersMs: HOUR_MS, bronzeMs: null, dryRun: false };
+    const beside = { clock: { now: () => nowMs, sleep: systemClock.sleep.bind(systemClock) }, log: silentLog, warehouse: null };
+    let steps = Infinity;
+    for (let from = 1; from <= steps; from += 1) {
+      const lake = await openMemoryLake();
+      await write(lake, makeSpec());
+      await putDump(lake, '20261120-01');
+      await putDump(lake, '20261120-02');
+      let done = 0;
+      const watched = stepped(lake, async () => {
+        done += 1;
+        if (done === from) expect((await retain(asked, { lake, ...beside }, never)).files).toMatchObject({ dumps: 2 });
+      });
+      expect((await verifyLake(watched, 'shop', { signal: never })).findings, `at step ${from}`).toEqual([]);
+      steps = Math.min(steps, done);
+    }
+    expect(steps).toBeGreaterThan(20);
   });
 
   it('stops when it is aborted', async () => {

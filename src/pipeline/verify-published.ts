@@ -164,7 +164,9 @@ export class PublishedProof {
       if (this.#isUnderWay(lines) && differenceOf(listed, this.#before(lines)) === null) return null;
       const was = JSON.stringify(listed);
       const isOther = await this.#lookAgain();
-      listed = (JSON.parse((await readFile(this.#lake, path, signal)).toString('utf8')) as { files: SealedLine[] }).files;
+      const again = await this.#readJson<{ files: SealedLine[] }>('manifest', path, signal);
+      if (again === null) return null;
+      listed = again.files;
       if (!isOther && JSON.stringify(listed) === was) return difference;
     }
   }

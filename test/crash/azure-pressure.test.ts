@@ -110,13 +110,12 @@ describe('a storage that is away for a minute', () => {
     await until('the storage is missed', () => traffic.awaySinceMs !== null);
     const [batchesThen, memoryThen] = [batches, process.memoryUsage()];
     const sinceMs = clock.now();
-    await until('a minute has passed', () => clock.now() - sinceMs > 60_000);
+    await until('a minute has passed, and it was asked again and again', () => clock.now() - sinceMs > 60_000 && refused > 3);
     // What was read waits to be written, and one batch more was asked for: nothing else is held.
     expect(batches - batchesThen).toBeLessThanOrEqual(2);
     const grownBytes = process.memoryUsage().arrayBuffers - memoryThen.arrayBuffers;
     expect(grownBytes).toBeLessThan(64 * MIB);
     expect(traffic.awaySinceMs).not.toBeNull();
-    expect(refused).toBeGreaterThan(3);
     isAway = false;
     await running;
     expect(traffic.awaySinceMs).toBeNull();

@@ -134,7 +134,8 @@ describe.skipIf(absent !== null)('producers and consumers that die while collect
       const configFile = await work.writeConfig(how);
       const guard = new SealedGuard(work.lake);
       const stop = new AbortController();
-      const writing = write(db, random, stop.signal);
+      // What it draws depends on how far it comes; the deaths must not.
+      const writing = write(db, new Random(seed + 1_000), stop.signal);
       const live = new Map<'produce' | 'consume', RunProcess>();
       const start = (role: 'produce' | 'consume'): void => {
         // A member of a group that is killed holds its partitions for ten seconds: only the lake is to keep them apart here.
@@ -150,8 +151,11 @@ describe.skipIf(absent !== null)('producers and consumers that die while collect
           const process = live.get(role)!;
           if (random.int(4) > 0) await process.said(role === 'produce' ? 'reading changes' : 'these partitions are ours').catch(() => {});
           await systemClock.sleep(random.int(500));
-          // Whoever ends by itself has met something that it should not have, or a failpoint.
-          expect(await process.kill('SIGKILL'), process.stderr).toEqual(KILLED);
+          const end = await process.kill('SIGKILL');
+          // Whoever ends by itself has met something that it should not have, a failpoint, or, as above, a second loss before
+          // the gap of the first one is mended.
+          const lostTwice = forgotten && role === 'consume' && end?.code === BUS_OFFSET_GONE.exit && process.stderr.includes(BUS_OFFSET_GONE.code);
+          if (!lostTwice) expect(end, process.stderr).toEqual(KILLED);
           if (role === 'consume' && kills > 0 && (await work.checkpoint(PRODUCER).catch(() => null)) !== null) {
             await forgetTopic(db);
             forgotten = true;

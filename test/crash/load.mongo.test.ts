@@ -8,6 +8,7 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/core/clock.ts';
+import { INTERRUPTED } from '../../src/core/errors.ts';
 import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
 import { Random } from '../../src/app/demo/shop-documents.ts';
 import { startShop, type ShopWrite } from '../../src/app/demo/shop.ts';
@@ -74,7 +75,10 @@ describe('a pipeline under load', () => {
       }
       if (life <= HOURS) await jumpTo(client, (Math.floor(from.t / 3600) + life) * 3600);
       const signal = random.pick(['SIGKILL', 'SIGKILL', 'SIGTERM']);
-      expect(await process.kill(signal), process.stderr).toEqual(signal === 'SIGKILL' ? { code: null, signal } : { code: 0, signal: null });
+      const end = await process.kill(signal);
+      // On a machine that has much to do it may end itself before all that is under way has ended: a kill like the others.
+      const tooLong = process.stderr.includes('Not stopped within') ? { code: INTERRUPTED.exit, signal: null } : null;
+      expect(end, process.stderr).toEqual(signal === 'SIGKILL' ? { code: null, signal } : (tooLong ?? { code: 0, signal: null }));
       await guard.look();
     }
     expect((await shop.stop()).stepsUnsettled).toBe(0);

@@ -9,16 +9,14 @@ import { clusterTime, differences, readStream } from './change-stream.ts';
 import { placeFaults } from './lake-faults.ts';
 import { byPosition, linesOf, readLake } from './lake-files.ts';
 import { mark, PipelineRun } from './pipeline-run.ts';
-import { until } from './until.ts';
+import { ELECTIONS_MS_MAX, throughElections, until } from './until.ts';
 import { Workspace, type Settings } from './workspace.ts';
 
 const never = new AbortController().signal;
-/** With one member frozen every vote counts, and on a busy machine votes come late: elections may take several rounds. */
-const ELECTIONS_MS_MAX = 90_000;
 const TEST_MS_MAX = 300_000;
-const FAST = { heartbeatFrequencyMS: 500, minHeartbeatFrequencyMS: 50, connectTimeoutMS: 500, serverSelectionTimeoutMS: 30_000 };
+const FAST = { heartbeatFrequencyMS: 500, minHeartbeatFrequencyMS: 50, connectTimeoutMS: 2_000, serverSelectionTimeoutMS: 30_000 };
 /** The driver's own patience with a member that has frozen is fifteen seconds. */
-const FAST_URI = '&heartbeatFrequencyMS=500&minHeartbeatFrequencyMS=50&connectTimeoutMS=500&serverSelectionTimeoutMS=1000';
+const FAST_URI = '&heartbeatFrequencyMS=500&minHeartbeatFrequencyMS=50&connectTimeoutMS=2000&serverSelectionTimeoutMS=10000';
 
 let set: ReplicaSet;
 let client: MongoClient;
@@ -26,24 +24,15 @@ beforeAll(async () => {
   set = await startMongo({ members: 3 });
   client = await set.connect(FAST);
   // A new primary first waits for word from every member: from one that has frozen, ten seconds by default.
-  const { config } = (await client.db('admin').command({ replSetGetConfig: 1 })) as { config: { version: number; settings: object } };
   const quick = { heartbeatTimeoutSecs: 1, catchUpTimeoutMillis: 1_000 };
-  await client.db('admin').command({ replSetReconfig: { ...config, version: config.version + 1, settings: { ...config.settings, ...quick } } });
+  await throughElections(async () => {
+    const { config } = (await client.db('admin').command({ replSetGetConfig: 1 })) as { config: { version: number; settings: object } };
+    await client.db('admin').command({ replSetReconfig: { ...config, version: config.version + 1, settings: { ...config.settings, ...quick } } });
+  });
 });
 afterAll(async () => await set.stop());
 
 const settings = (db: string): Settings => ({ source: { uri: set.uri + FAST_URI, include: [`${db}.*`] }, lake: { json: 'canonical' } });
-
-/** A write may be interrupted by one more election, whether it was done or not. */
-async function throughElections<T>(write: () => Promise<T>): Promise<T> {
-  const attempt = async (): Promise<{ value: T } | null> =>
-    await write().then(
-      (value) => ({ value }),
-      () => null,
-    );
-  const { value } = await until('a majority has acknowledged it', attempt, ELECTIONS_MS_MAX);
-  return value;
-}
 
 async function insert(db: string, n: number): Promise<void> {
   const a = client.db(db).collection('a', { writeConcern: { w: 'majority' } });
@@ -65,8 +54,8 @@ describe('a set of three', () => {
     { timeout: TEST_MS_MAX },
     async () => {
       await using work = await Workspace.make();
-      await using run = await new PipelineRun(work.config(settings('frozen'))).running();
-      const from = await clusterTime(client);
+      await using run = await PipelineRun.patient(work.config(settings('frozen')));
+      const from = await throughElections(async () => await clusterTime(client));
       await insert('frozen', 1);
       const frozen = await set.waitForPrimary(never);
       await set.kill(frozen, 'SIGSTOP');
@@ -89,8 +78,8 @@ describe('a set of three', () => {
     { timeout: TEST_MS_MAX },
     async () => {
       await using work = await Workspace.make();
-      await using run = await new PipelineRun(work.config(settings('alone'))).running();
-      const from = await clusterTime(client);
+      await using run = await PipelineRun.patient(work.config(settings('alone')));
+      const from = await throughElections(async () => await clusterTime(client));
       await insert('alone', 0);
       const { alone, others, acknowledged } = await until('one that writes has lost the others', loseOthers, ELECTIONS_MS_MAX);
       await until('the lonely one has stepped down', async () => (await set.primary()) === null, ELECTIONS_MS_MAX);

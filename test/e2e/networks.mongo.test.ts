@@ -26,8 +26,8 @@ afterEach(async () => await proxy[Symbol.asyncDispose]());
 
 /** All that a stop may take. */
 const STOP_MS_MAX = 10_000;
-/** The monitor of the driver asks often and waits for less than half a second: what it takes ten seconds for by default. */
-const IMPATIENT = '&heartbeatFrequencyMS=500&minHeartbeatFrequencyMS=50&connectTimeoutMS=400&serverSelectionTimeoutMS=1000';
+/** The monitor of the driver asks often and waits for two seconds: what it takes ten for by default. */
+const IMPATIENT = '&heartbeatFrequencyMS=500&minHeartbeatFrequencyMS=50&connectTimeoutMS=2000&serverSelectionTimeoutMS=10000';
 /** The monitor finds nothing wrong. */
 const SILENT = '&heartbeatFrequencyMS=600000&serverMonitoringMode=poll&socketTimeoutMS=1000';
 
@@ -60,7 +60,7 @@ function ledgerFaultsOfSealed(files: ReadonlyMap<string, Buffer>): string[] {
 describe('a network', () => {
   it('that is cut again and again, and is away for a while, costs nothing but time', async () => {
     await using work = await Workspace.make();
-    await using run = await new PipelineRun(work.config(settings('cut', IMPATIENT))).running();
+    await using run = await PipelineRun.patient(work.config(settings('cut', IMPATIENT)));
     const from = await clusterTime(client);
     for (let round = 0; round < 5; round += 1) {
       await until('the stream is open', () => run.stats.state === 'running');
@@ -85,7 +85,7 @@ describe('a network', () => {
   ])('whose sockets are open at one end only, %s', async (_, more, silence) => {
     await using work = await Workspace.make();
     const db = more === SILENT ? 'half_one' : 'half_all';
-    await using run = await new PipelineRun(work.config(settings(db, more))).running();
+    await using run = await PipelineRun.patient(work.config(settings(db, more)));
     const from = await clusterTime(client);
     await insert(db, 100);
     await run.reaches(await mark(client, db, 'mark'));
@@ -123,7 +123,7 @@ describe('a network', () => {
 
   it('that breaks in the middle of a reply, at any byte, leaves nothing out and repeats nothing', async () => {
     await using work = await Workspace.make();
-    await using run = await new PipelineRun(work.config(settings('torn', IMPATIENT))).running();
+    await using run = await PipelineRun.patient(work.config(settings('torn', IMPATIENT)));
     const from = await clusterTime(client);
     // In the header, in the envelope, in the first event, in the last one, and one byte before the end.
     const places: ((bytes: number) => number)[] = [
@@ -157,7 +157,7 @@ describe('a server that searches its oplog for longer than a silence may last', 
   it('is given more time each time, until it has found what it was asked for', async () => {
     await using work = await Workspace.make();
     const uri = `${set.uri}&socketTimeoutMS=1000&heartbeatFrequencyMS=600000&serverMonitoringMode=poll`;
-    await using run = await new PipelineRun(work.config({ source: { uri, include: ['search.*'] }, lake: { json: 'canonical' } })).running();
+    await using run = await PipelineRun.patient(work.config({ source: { uri, include: ['search.*'] }, lake: { json: 'canonical' } }));
     const from = await clusterTime(client);
     // Each answer takes longer than the limit that it has: no getMore would ever come back.
     const fail = { failCommands: ['getMore'], blockConnection: true, blockTimeMS: 4_500, appName: 'sluice' };

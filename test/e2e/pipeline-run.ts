@@ -7,6 +7,8 @@ import type { Control } from '../../src/app/control.ts';
 import { runPipeline } from '../../src/app/run.ts';
 import type { RunOptions } from '../../src/app/types.ts';
 import type { Config } from '../../src/config/config.ts';
+import { SluiceError } from '../../src/core/error.ts';
+import { SOURCE_UNAVAILABLE } from '../../src/core/errors.ts';
 import { compareTimestamps, type Timestamp } from '../../src/core/time.ts';
 import { silentLog } from '../../src/ops/log.ts';
 import { newStats, type PipelineStats } from '../../src/ops/stats.ts';
@@ -42,6 +44,21 @@ export class PipelineRun implements AsyncDisposable {
     };
     this.#done = runPipeline(config, run, this.#stop.signal);
     this.#done.catch(() => void (this.#failed = true));
+  }
+
+  /**
+   * One that runs, from a source that is given little time to answer. The product does not try a start again, and a machine
+   * with other work to do may stand still for longer than that: then another one is started.
+   */
+  static async patient(config: Config): Promise<PipelineRun> {
+    return await until('the pipeline runs', async () => {
+      try {
+        return await new PipelineRun(config).running();
+      } catch (error) {
+        if (SluiceError.is(error, SOURCE_UNAVAILABLE)) return null;
+        throw error;
+      }
+    });
   }
 
   get stats(): Readonly<PipelineStats> {

@@ -13,7 +13,7 @@ import { clusterTime, differences, readStream } from './change-stream.ts';
 import { placeFaults, writeFaults } from './lake-faults.ts';
 import { byPosition, eventsOf, inShort, linesOf, listLake, readLake } from './lake-files.ts';
 import { mark, PipelineRun } from './pipeline-run.ts';
-import { SLOWNESS, until } from './until.ts';
+import { SLOWNESS, throughElections, until } from './until.ts';
 import { PIPELINE, Workspace, type Settings } from './workspace.ts';
 
 const never = new AbortController().signal;
@@ -30,12 +30,12 @@ describe('a replica set of three', () => {
     await using work = await Workspace.make();
     const client = await set.connect();
     const settings: Settings = { source: { uri: set.uri, include: ['shop.*'] }, lake: { json: 'canonical', roll: { maxBytes: '256KiB' } } };
-    await using run = await new PipelineRun(work.config(settings)).running();
-    const from = await clusterTime(client);
+    await using run = await PipelineRun.patient(work.config(settings));
+    const from = await throughElections(async () => await clusterTime(client));
     const writes: ShopWrite[] = [];
     await using shop = await openShop(client, writes);
     await moreWrites(writes, 100);
-    await client.db('admin').command({ replSetStepDown: 5, force: true });
+    await throughElections(async () => await client.db('admin').command({ replSetStepDown: 5, force: true }));
     await set.waitForPrimary(never);
     await moreWrites(writes, 100);
     const killed = await set.waitForPrimary(never);
@@ -81,7 +81,7 @@ interface Check {
 }
 
 async function checkAll({ work, client, run, from, writes }: Check): Promise<void> {
-  const to = await mark(client, 'shop', 'mark');
+  const to = await throughElections(async () => await mark(client, 'shop', 'mark'));
   await run.reaches(to);
   await run.stop();
   const lines = linesOf(await readLake(work.lake));

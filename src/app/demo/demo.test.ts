@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { dropOwnDatabase } from './own-database.ts';
 
 const LAUNCHER = fileURLToPath(new URL('../../../bin/sluice.js', import.meta.url));
 const NOBODY = 'mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=50';
@@ -45,18 +46,22 @@ function demo(uri: string): { readonly child: ChildProcess; readonly ended: Prom
   return { child, ended };
 }
 
-/** Of a demo whose folder is as it should be, and that waits for a server of its own. */
-async function heldUp(): Promise<ReturnType<typeof demo>> {
+/** A server that takes connections and never says a word; it emits `asked` for each. */
+async function startSilent(): Promise<{ readonly server: Server; readonly uri: string }> {
   const server = createServer((socket) => {
     sockets.add(socket.on('error', () => {}));
     server.emit('asked');
   });
   silent.add(server);
   await once(server.listen(0, '127.0.0.1'), 'listening');
+  return { server, uri: `mongodb://127.0.0.1:${(server.address() as AddressInfo).port}/?directConnection=true` };
+}
+
+/** Of a demo whose folder is as it should be, and that waits for a server of its own. */
+async function heldUp(): Promise<ReturnType<typeof demo>> {
+  const { server, uri } = await startSilent();
   const asked = once(server, 'asked');
-  const running = demo(
-    `mongodb://127.0.0.1:${(server.address() as AddressInfo).port}/?directConnection=true&serverSelectionTimeoutMS=600000&connectTimeoutMS=600000`,
-  );
+  const running = demo(`${uri}&serverSelectionTimeoutMS=600000&connectTimeoutMS=600000`);
   const failed = running.ended.then(({ err }) => Promise.reject(new Error(err)));
   await Promise.race([asked, failed]);
   return running;
@@ -96,5 +101,14 @@ describe('the folder of a demo', () => {
     expect([code, err]).toEqual([2, expect.stringContaining('was not made by the demo')]);
     expect((await readdir(cwd)).toSorted()).toEqual(['.sluice-demo.lock', 'sluice-demo']);
     expect(await readdir(join(cwd, 'sluice-demo'))).toEqual(['mine']);
+  });
+});
+
+describe('the database of a demo', () => {
+  it('does not hold the end of the demo up where the server says nothing more, and is told', async () => {
+    const { uri } = await startSilent();
+    const said: string[] = [];
+    await dropOwnDatabase(`${uri}&serverSelectionTimeoutMS=600000`, 'sluice_demo_x', (text) => said.push(text), 100);
+    expect(said).toEqual([expect.stringMatching(/^The database sluice_demo_x could not be dropped \(.+\)\. Drop it yourself\.$/)]);
   });
 });

@@ -22,6 +22,7 @@ import type { Progress, VerifyReport } from '../types.ts';
 import { startFakeAccount, type FakeAccount } from './fake-account.ts';
 import { startTestBroker, type TestBroker } from './test-broker.ts';
 import { findMongod } from './mongod.ts';
+import { dropOwnDatabase } from './own-database.ts';
 import { prove } from './proof.ts';
 import { startReplicaSet } from './replica-set.ts';
 import { startShop, type ShopSummary, type ShopWrite } from './shop.ts';
@@ -94,6 +95,7 @@ async function inFolder(folder: string, options: DemoOptions, signal: AbortSigna
   say(`Starting the pipeline: MongoDB → ${through}${files} → DuckDB bronze and silver.`);
   let isClosed = false;
   const ended = new AbortController();
+  const leaving = new AbortController();
   const started = Promise.withResolvers<void>();
   const pipeline = runPipeline(
     config,
@@ -112,19 +114,28 @@ async function inFolder(folder: string, options: DemoOptions, signal: AbortSigna
         options.progress?.(progress);
       },
     },
-    signal,
+    AbortSignal.any([signal, leaving.signal]),
   ).finally(() => ended.abort());
   // It is awaited below; until then a failure must not count as unhandled.
   pipeline.catch(() => {});
+  // Whatever ends the demo ends the pipeline, before its folder goes.
+  await using _pipeline = {
+    [Symbol.asyncDispose]: async () => {
+      leaving.abort();
+      await pipeline.catch(() => {});
+    },
+  };
   await Promise.race([started.promise, pipeline, timeout(START_MS_MAX, ended.signal)]);
+  signal.throwIfAborted();
+  await using _database = server.isOurs ? null : { [Symbol.asyncDispose]: () => dropOwnDatabase(server.uri, db, say) };
   const writes: ShopWrite[] = [];
   const shop = await openAndClose(client, db, writes, options, AbortSignal.any([signal, ended.signal])).finally(() => (isClosed = true));
+  signal.throwIfAborted();
   say(`The shop is closed after ${shop.writes.toLocaleString('en')} writes. Sealing, loading and merging the rest.`);
   await pipeline;
   signal.throwIfAborted();
   say('Proving it: every event against the lake, every document against silver.');
   const report = await prove({ config, client, db, writes, shop, log: options.log }, signal);
-  if (!server.isOurs) await client.db(db).dropDatabase();
   return { report, look: whereToLook(folder, { lake: account === null, bus: broker !== null, mongodb: options.keep && server.isOurs }) };
 }
 

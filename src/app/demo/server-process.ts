@@ -9,6 +9,7 @@
  * Why not `detached: false` and a clean-up at the next start: there may be no next start, and the port stays taken.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
@@ -20,6 +21,7 @@ import { MONGOD_FAILED } from '../../core/errors.ts';
 import type { Mongod } from './mongod.ts';
 
 const POLL_MS = 25;
+const [PORT_MIN, PORT_END] = [20_000, 27_000];
 const START_MS_MAX = 60_000;
 const LOG_LINES_SHOWN = 8;
 const LOG_TAIL_BYTES = 64 * 1024;
@@ -134,16 +136,22 @@ export class ServerProcess {
   }
 }
 
-/** Ports of the loopback that were free just now, all different. */
+/**
+ * Ports of the loopback that were free just now, all different. The system gives them to nobody who does not ask for
+ * them by number (it takes from 32768 on): whoever is away for a while finds its own free when it comes back.
+ */
 export async function freePorts(count: number): Promise<number[]> {
   const held: Server[] = [];
   try {
     // All are held until the last is known: else the same one could be given twice.
-    for (let i = 0; i < count; i++) {
-      const server = createServer();
-      held.push(server);
-      server.listen(0, '127.0.0.1');
-      await once(server, 'listening');
+    while (held.length < count) {
+      const server = createServer().listen(randomInt(PORT_MIN, PORT_END), '127.0.0.1');
+      try {
+        await once(server, 'listening');
+        held.push(server);
+      } catch (error) {
+        if (systemCode(error) !== 'EADDRINUSE' && systemCode(error) !== 'EACCES') throw error;
+      }
     }
     return held.map((server) => (server.address() as { port: number }).port);
   } finally {

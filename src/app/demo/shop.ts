@@ -94,13 +94,13 @@ export async function startShop(client: MongoClient, options: ShopOptions): Prom
     for (const result of results) if (result.status === 'rejected') throw result.reason;
     return tally.summary();
   });
-  // Whoever awaits `closed` or `stop` gets it; nobody has to.
+  // Whoever awaits `closed` or `stop` gets it; nobody has to. Closing in passing must not hide it behind itself.
   closed.catch(() => undefined);
   const stop = async (): Promise<ShopSummary> => {
     closing.abort();
     return await closed;
   };
-  return { summary: () => tally.summary(), closed, stop, [Symbol.asyncDispose]: async () => void (await stop()) };
+  return { summary: () => tally.summary(), closed, stop, [Symbol.asyncDispose]: async () => void (await stop().catch(() => undefined)) };
 }
 
 interface Work {

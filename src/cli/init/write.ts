@@ -1,10 +1,12 @@
 /**
  * Writes `sluice.yaml`, and `.env` when there is a password.
  *
- * Invariant: a password is written to `.env` alone, readable by its user alone, and nothing that exists is lost without
- * `--force`: not a configuration, and never a line of a `.env`.
+ * Invariants: a password is written to `.env` alone, readable by its user alone, and nothing that exists is lost without
+ * `--force`: not a configuration, and never a line of a `.env`. Whatever happens in the middle, each of the two is whole, as it
+ * was or as it is to be, and a `sluice.yaml` that is there has the `.env` that it needs.
  */
-import { chmod, readFile, stat, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { constants, copyFile, link, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 import { parseConfig } from '../../config/load.ts';
@@ -19,14 +21,21 @@ const VARIABLE = 'MONGODB_URI';
 
 /** @throws USAGE when the file is there already and may not be written over */
 export async function prepare(io: Io, config: string, force: boolean): Promise<Target> {
-  const file = resolve(io.cwd, config);
+  const target = { file: resolve(io.cwd, config), force };
+  await assertMayWrite(target);
+  return target;
+}
+
+async function assertMayWrite({ file, force }: Target): Promise<void> {
   const exists = await stat(file).then(
     () => true,
     () => false,
   );
-  if (exists && !force)
-    throw new SluiceError(USAGE, `${file} exists already`, { next: 'Add --force to write over it, or name another file with --config.' });
-  return { file, force };
+  if (exists && !force) throw existsAlready(file);
+}
+
+function existsAlready(file: string): SluiceError {
+  return new SluiceError(USAGE, `${file} exists already`, { next: 'Add --force to write over it, or name another file with --config.' });
 }
 
 /** @returns the files that were written, relative to the working folder */
@@ -41,36 +50,92 @@ export async function writeConfiguration(io: Io, target: Target, answers: Answer
   const text = configurationText({ ...answers, uri: isSecret ? `\${${VARIABLE}}` : answers.uri });
   // What is written must be what `run` accepts: a name that is refused later would be asked for too late.
   parseConfig(text, { folder, env: { ...io.env, ...secrets } });
-  const env = await withVariables(join(folder, '.env'), secrets);
-  const written = [target.file];
   try {
-    await writeFile(target.file, text, { flag: target.force ? 'w' : 'wx' });
-    if (env !== null) {
-      await writeFile(env.file, env.text, { mode: 0o600 });
-      await chmod(env.file, 0o600);
-      written.push(env.file);
-    }
+    // Somebody may have made one while the questions were answered: then `.env` stays as it is, too.
+    await assertMayWrite(target);
+    const env = join(folder, '.env');
+    const isEnvWritten = await keepSecrets(env, secrets);
+    await putConfiguration(target, text);
+    return [target.file, ...(isEnvWritten ? [env] : [])].map((file) => relative(io.cwd, file) || file);
   } catch (error) {
+    if (error instanceof SluiceError) throw error;
     throw new SluiceError(LAKE_NOT_WRITABLE, `${target.file}: ${reasonOf(error)}`, {
       cause: error,
       next: 'Choose a folder that you may write to, with --config.',
     });
   }
-  return written.map((file) => relative(io.cwd, file) || file);
 }
 
-/** The `.env` with the secrets in it; `null` when it has all of them already. */
-async function withVariables(
-  file: string,
-  secrets: Readonly<Record<string, string>>,
-): Promise<{ readonly file: string; readonly text: string } | null> {
-  if (Object.keys(secrets).length === 0) return null;
-  let before = '';
+async function putConfiguration({ file, force }: Target, text: string): Promise<void> {
+  const there = force ? await standing(file) : null;
   try {
-    before = await readFile(file, 'utf8');
+    await putWhole(there?.path ?? file, text, { mode: there?.mode ?? 0o666, replace: force });
   } catch (error) {
-    if (systemCode(error) !== 'ENOENT') throw error;
+    throw systemCode(error) === 'EEXIST' ? existsAlready(file) : error;
   }
+}
+
+/** @returns whether `.env` has been written: it may have all of them already */
+async function keepSecrets(file: string, secrets: Readonly<Record<string, string>>, mayTryAgain = true): Promise<boolean> {
+  if (Object.keys(secrets).length === 0) return false;
+  const there = await standing(file);
+  const before = there === null ? '' : await readFile(there.path, 'utf8');
+  const text = withVariables(file, before, secrets);
+  if (text === before) return false;
+  try {
+    await putWhole(there?.path ?? file, text, { mode: 0o600, replace: there !== null });
+    return true;
+  } catch (error) {
+    // Another `init` was first, and what it has put there counts.
+    if (systemCode(error) !== 'EEXIST' || !mayTryAgain) throw error;
+    return await keepSecrets(file, secrets, false);
+  }
+}
+
+/** The file that a name leads to, through links, and who may do what with it; `null`: there is none. */
+async function standing(file: string): Promise<{ readonly path: string; readonly mode: number } | null> {
+  try {
+    const path = await realpath(file);
+    return { path, mode: (await stat(path)).mode & 0o777 };
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+/**
+ * In one step: a process that is killed, or a disk that is full, leaves what was there.
+ * @throws EEXIST where something has the name that may not be replaced
+ */
+async function putWhole(path: string, text: string, how: { readonly mode: number; readonly replace: boolean }): Promise<void> {
+  const draft = `${path}.new-${randomUUID()}`;
+  try {
+    const file = await open(draft, 'wx', how.mode);
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await (how.replace ? rename(draft, path) : linkOrCopy(draft, path));
+  } finally {
+    await rm(draft, { force: true });
+  }
+}
+
+/** A link fails when the name is taken, in one step; a rename would replace what is there. */
+async function linkOrCopy(draft: string, path: string): Promise<void> {
+  try {
+    await link(draft, path);
+  } catch (error) {
+    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(systemCode(error) ?? '')) throw error;
+    // A file system without links: not in one step, and still never over another's.
+    await copyFile(draft, path, constants.COPYFILE_EXCL);
+  }
+}
+
+/** What is in a `.env`, with the secrets in it. @throws USAGE when it has another value for one of them */
+function withVariables(file: string, before: string, secrets: Readonly<Record<string, string>>): string {
   const existing = parseEnv(before);
   let text = before;
   for (const [name, value] of Object.entries(secrets)) {
@@ -81,7 +146,7 @@ async function withVariables(
     }
     text = `${text}${text === '' || text.endsWith('\n') ? '' : '\n'}${name}=${quoted(name, value)}\n`;
   }
-  return text === before ? null : { file, text };
+  return text;
 }
 
 /** For `.env`: a value may hold any sign but the quote around it. */

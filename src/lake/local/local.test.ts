@@ -133,6 +133,31 @@ describe('a lake on the local disk', () => {
       expect(mine).not.toBeNull();
     });
 
+    it('goes to one of those who ask at one moment', async () => {
+      const lake = await openLocalLake(root);
+      await (await lake.own(CHECKPOINT, how, never))?.[Symbol.asyncDispose]();
+      // On its way to the lock, as far as everybody comes; it steps back when it sees somebody else on the way.
+      const other = child(`
+        const { DatabaseSync } = await import('node:sqlite');
+        const [mine, another] = [1, 2].map(() => new DatabaseSync(root + '/_sluice/shop/lock', { timeout: 0 }));
+        mine.exec('BEGIN');
+        mine.prepare('SELECT count(*) FROM sqlite_schema').all();
+        say('on its way');
+        for (let isAlone = true; isAlone; Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5))
+          try {
+            another.exec('BEGIN IMMEDIATE');
+            another.exec('ROLLBACK');
+          } catch {
+            isAlone = false;
+          }
+        mine.exec('ROLLBACK');
+        say('stepped back');`);
+      expect(await other.hears()).toBe('on its way');
+      await using mine = await lake.own(CHECKPOINT, how, never);
+      expect(mine).not.toBeNull();
+      expect(await other.hears()).toBe('stepped back');
+    });
+
     it('survives whatever else this process does with the lake', async () => {
       const lake = await openLocalLake(root);
       await using mine = await lake.own(CHECKPOINT, how, never);

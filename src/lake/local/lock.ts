@@ -1,17 +1,18 @@
 /**
- * One owner per checkpoint on this machine: an exclusive lock of the operating system, taken through SQLite.
+ * One owner per checkpoint on this machine: an exclusive lock of the operating system (core/file-lock.ts).
  *
- * Why SQLite: Node.js has no `flock` or `fcntl`. `BEGIN EXCLUSIVE` holds a POSIX lock until the process ends, so that a
- * paused owner keeps it and a killed one loses it, without a clock and without a lease to renew.
+ * It is held until the process ends, so that a paused owner keeps it and a killed one loses it, without a clock and without a lease to
+ * renew.
  *
  * A POSIX lock is lost in silence when its process opens and closes the file in any other way, when the handle is
  * collected, or when the file is unlinked. So: `LocalLake` refuses the path for everything else, the handles live in a
  * map of this module, nobody unlinks the file, and a second attempt in this process ends before it opens anything.
  */
 import { statSync } from 'node:fs';
-import { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync } from 'node:sqlite';
 import { SluiceError, reasonOf } from '../../core/error.ts';
 import { LAKE_BROKEN, LAKE_FULL, LAKE_NOT_WRITABLE } from '../../core/errors.ts';
+import { lockFile, resultCode } from '../../core/file-lock.ts';
 import type { Ownership } from '../../core/lake.ts';
 
 /** Locks that this process holds, by device and inode: one file may have many names (links, mounts). */
@@ -21,25 +22,19 @@ const held = new Map<string, DatabaseSync>();
 const SQLITE_READONLY = 8;
 const SQLITE_FULL = 13;
 const SQLITE_CANTOPEN = 14;
-const BUSY = new Set([5, 6]);
 
 /** @param file absolute path of the lock file, in a folder that exists; `null` when another owner lives, here or elsewhere */
 export function takeLock(file: string): Ownership | null {
   const before = identityOf(file);
   if (before !== null && held.has(before)) return null;
   // From here to `held.set` nothing is awaited: two attempts of this process cannot be in between at once.
-  let database: DatabaseSync | null = null;
+  let database: DatabaseSync | null;
   try {
-    database = new DatabaseSync(file, { timeout: 0 });
-    // The default journal would be a second file, and a leftover of it would be replayed into the next owner's lock.
-    database.exec('PRAGMA journal_mode=MEMORY');
-    database.exec('BEGIN EXCLUSIVE');
+    database = lockFile(file);
   } catch (error) {
-    database?.close();
-    const code = (error as { errcode?: number }).errcode ?? 0;
-    if (BUSY.has(code & 0xff)) return null;
-    throw lockError(error, code & 0xff, file);
+    throw lockError(error, file);
   }
+  if (database === null) return null;
   const identity = identityOf(file);
   if (identity === null) {
     database.close();
@@ -54,7 +49,8 @@ function identityOf(file: string): string | null {
   return stat === undefined ? null : `${stat.dev}:${stat.ino}`;
 }
 
-function lockError(error: unknown, code: number, file: string): SluiceError {
+function lockError(error: unknown, file: string): SluiceError {
+  const code = resultCode(error);
   const detail = `lock ${file}: ${reasonOf(error)}`;
   if (code === SQLITE_FULL) return new SluiceError(LAKE_FULL, detail, { cause: error });
   const kind = code === SQLITE_READONLY || code === SQLITE_CANTOPEN ? LAKE_NOT_WRITABLE : LAKE_BROKEN;

@@ -17,6 +17,7 @@ import { silentLog } from '../../ops/log.ts';
 import { openDuckDb } from './duckdb.ts';
 
 const MIB = 1024 ** 2;
+const POLL = { timeout: 60_000, interval: 20 };
 const insert = (n: number, doc = '{}'): TestEvent => ({ n, op: 'insert', key: `"${n}"`, doc });
 
 let folder: string;
@@ -32,8 +33,8 @@ async function open(where = path, memoryLimitBytes?: number): Promise<Warehouse>
   return warehouse;
 }
 
-/** Runs a script of this repository's TypeScript in a process of its own; gives what it prints. */
-async function elsewhere(script: string, shell = ''): Promise<string> {
+/** Runs a script of this repository's TypeScript in a process of its own; gives what it prints. @param killed kills it */
+async function elsewhere(script: string, shell = '', killed?: AbortSignal): Promise<string> {
   const module = join(dirname(fileURLToPath(import.meta.url)), 'duckdb.ts');
   const log = join(module, '../../../ops/log.ts');
   const source = `
@@ -45,6 +46,7 @@ async function elsewhere(script: string, shell = ''): Promise<string> {
   const child = spawn('bash', ['-c', `${shell} exec "$0" --input-type=module -e "$1"`, process.execPath, source], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  killed?.addEventListener('abort', () => child.kill('SIGKILL'));
   const closed = once(child, 'close');
   const output = (await Array.fromAsync(child.stdout as AsyncIterable<Buffer>)).join('');
   await closed;
@@ -56,8 +58,12 @@ beforeEach(async () => {
   path = join(folder, 'warehouse.duckdb');
   files = new SealedFiles(join(folder, 'lake'));
 });
-afterEach(async () => {
+async function closeAll(): Promise<void> {
   for (const warehouse of opened.splice(0)) await warehouse[Symbol.asyncDispose]();
+}
+
+afterEach(async () => {
+  await closeAll();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -87,6 +93,37 @@ describe('the file', () => {
     making.mockRestore();
     expect(names).toEqual([expect.stringMatching(/^warehouse\.duckdb\.new-/)]);
     expect((await readdir(folder)).filter((name) => name.includes('.new-'))).toEqual([]);
+  });
+
+  const MAKING = `
+    import { DuckDBInstance } from ${JSON.stringify(import.meta.resolve('@duckdb/node-api'))};
+    const create = DuckDBInstance.create.bind(DuckDBInstance);
+    DuckDBInstance.create = async (...args) => {
+      await create(...args);
+      process.kill(process.pid, 'SIGKILL');
+    };`;
+
+  it('is all that is left of one that was killed while it made it, once somebody has opened it', async () => {
+    await elsewhere(`${MAKING} await open(${JSON.stringify(path)});`);
+    const drafts = async (): Promise<string[]> => (await readdir(folder)).filter((name) => name.includes('.new-'));
+    expect(await drafts()).toEqual([expect.stringMatching(/^warehouse\.duckdb\.new-/)]);
+    await writeFile(`${path}.new-version`, 'mine');
+    await open();
+    expect(await drafts()).toEqual(['warehouse.duckdb.new-version']);
+  });
+
+  it('is the one of whoever came first, who takes the draft of the other away', async () => {
+    const create = DuckDBInstance.create.bind(DuckDBInstance);
+    const left: string[][] = [];
+    const making = vi.spyOn(DuckDBInstance, 'create').mockImplementation(async (...args) => {
+      const made = await create(...args);
+      await elsewhere(`await (await open(${JSON.stringify(path)}))[Symbol.asyncDispose]();`);
+      left.push(await readdir(folder));
+      return made;
+    });
+    await open();
+    making.mockRestore();
+    expect(left).toEqual([['warehouse.duckdb']]);
   });
 
   it('is given back only when nothing of its folder is left, which the next one makes anew', async () => {
@@ -290,6 +327,47 @@ describe('staged files', () => {
     expect(staged.filter((name) => name.endsWith('.jsonl'))).toEqual([]);
     await warehouse[Symbol.asyncDispose]();
     expect((await readdir(folder)).toSorted()).toEqual(['lake', 'warehouse.duckdb']);
+  });
+});
+
+describe('what does not fit into memory', () => {
+  const spill = 'warehouse.duckdb.tmp';
+  const spilt = async (): Promise<string[]> => (await readdir(join(folder, spill)).catch(() => [])).filter((name) => name.startsWith('duckdb_temp_'));
+
+  it('goes with the next opening of a process that died, and what somebody else has put there stays', async () => {
+    const running = new AbortController();
+    const dying = elsewhere(
+      `
+      const warehouse = await openDuckDb({ path: ${JSON.stringify(path)}, deletes: 'soft', columns: {}, log, memoryLimitBytes: ${128 * MIB} });
+      await warehouse.query('select n, md5(n::varchar) || md5((n + 1)::varchar) as x from range(100000000) t(n) order by x', 1, never);`,
+      '',
+      running.signal,
+    );
+    await expect.poll(spilt, POLL).not.toEqual([]);
+    running.abort();
+    await dying;
+    expect(await spilt()).not.toEqual([]);
+    await writeFile(join(folder, spill, 'notes.txt'), 'mine');
+    await open();
+    expect(await readdir(join(folder, spill))).toEqual(['notes.txt']);
+    await rm(join(folder, spill, 'notes.txt'));
+    await closeAll();
+    await open();
+    expect((await readdir(folder)).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+  });
+
+  it('is left to whoever has the file', async () => {
+    const first = await open(path, 128 * MIB);
+    const stop = new AbortController();
+    const sorting = first.query('select n, md5(n::varchar) || md5((n + 1)::varchar) as x from range(100000000) t(n) order by x', 1, stop.signal);
+    sorting.catch(() => {});
+    await expect.poll(spilt, POLL).not.toEqual([]);
+    await open(path, 128 * MIB);
+    expect(await spilt()).not.toEqual([]);
+    expect(await elsewhere(`await open(${JSON.stringify(path)}).catch((error) => console.log(error.code));`)).toBe(WAREHOUSE_BUSY.code);
+    expect(await spilt()).not.toEqual([]);
+    stop.abort();
+    await sorting.catch(() => {});
   });
 });
 

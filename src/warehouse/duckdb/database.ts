@@ -8,20 +8,21 @@
  *
  * The database may read no file but those in `folder`: whoever can send a query cannot read the machine's disk.
  */
-import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { link, mkdtemp, realpath, rm, rmdir } from 'node:fs/promises';
+import { mkdtemp, realpath, rm, rmdir } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
 import { systemClock } from '../../core/clock.ts';
-import { SluiceError, systemCode } from '../../core/error.ts';
+import { SluiceError } from '../../core/error.ts';
 import { WAREHOUSE_BUSY } from '../../core/errors.ts';
 import { makeFolders } from '../../core/folders.ts';
+import { linkInPlace } from '../../core/link-in-place.ts';
 import type { Statement } from '../sql/statement.ts';
 import { Line } from '../steps/line.ts';
 import type { Reads, Session } from '../steps/session.ts';
 import { failure, isConflict, isInterrupt, openFailure } from './errors.ts';
+import { draftOf, removeLeftovers, stagedFolder } from './leftovers.ts';
 import { plainValue, type Plain } from './values.ts';
 
 export const MEMORY = ':memory:';
@@ -268,13 +269,14 @@ async function transaction<T>(session: Session, begin: Statement, work: (session
 async function makeFile(path: string): Promise<void> {
   await makeFolders(dirname(path));
   if (existsSync(path)) return;
-  const draft = `${path}.new-${randomUUID()}`;
+  const draft = draftOf(path);
   try {
     (await DuckDBInstance.create(draft, FORMAT)).closeSync();
-    await link(draft, path);
+    // On a file system without links DuckDB itself makes it.
+    await linkInPlace(draft, path);
   } catch (error) {
-    // A file system without links: DuckDB itself makes it.
-    if (!['EEXIST', 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(systemCode(error) ?? '')) throw error;
+    // Who was first has the file by now, and has taken our draft for a leftover.
+    if (!existsSync(path)) throw error;
   } finally {
     await rm(draft, { force: true });
   }
@@ -285,9 +287,9 @@ async function confine(instance: DuckDBInstance, path: string, memoryLimitBytes:
   const connection = await instance.connect();
   try {
     const locked = (await connection.runAndReadAll("SELECT current_setting('lock_configuration')")).getRows()[0]?.[0] === true;
-    const shared = path === MEMORY ? await mkdtemp(join(tmpdir(), 'sluice-duckdb-')) : `${path}.staged`;
-    // Nobody else has the file, so what a crashed process left there is nobody's.
-    if (!locked && path !== MEMORY) await rm(shared, { recursive: true, force: true });
+    const shared = path === MEMORY ? await mkdtemp(join(tmpdir(), 'sluice-duckdb-')) : stagedFolder(path);
+    // Nobody else has the file, and this process has not begun with it.
+    if (!locked && path !== MEMORY) await removeLeftovers(path);
     await makeFolders(shared);
     const root = await realpath(shared);
     if (!locked) {

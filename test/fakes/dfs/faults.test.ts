@@ -123,7 +123,7 @@ describe('a zombie', () => {
     const hang = server.faults.next({ kind: 'hang', applied: true, match: { operation: 'dfs.append-flush' } });
     const waiting = append('one', 0);
     await hang.met();
-    await expect.poll(text).toBe('one');
+    await expect.poll(text, { timeout: 60_000 }).toBe('one');
     await hang.release();
     expect(outcome(await waiting)).toBe('202');
   });
@@ -152,7 +152,7 @@ describe('what happens at that very moment', () => {
     server.faults.next({ kind: 'slow', delayMs: 1000, trickleBytes: 4, match: { operation: 'blob.get' } });
     const reading = ask({ method: 'GET', endpoint: 'blob', at: 'lake/f' });
     for (let wait = 1; wait <= 4; wait += 1) {
-      await expect.poll(() => clock.sleeps.length).toBe(wait);
+      await expect.poll(() => clock.sleeps.length, { timeout: 60_000 }).toBe(wait);
       clock.move(1000);
     }
     expect((await reading).body.toString()).toBe('0123456789');
