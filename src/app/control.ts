@@ -82,6 +82,11 @@ export interface Serving extends AsyncDisposable {
   owned(): Promise<void>;
   /** To be called when this process has the warehouse open: what is asked of it is asked here. */
   opened(): Promise<void>;
+  /**
+   * To be called while what was owned is owned still: from here on other commands do not find this process by it. Later, the file that
+   * is taken away could be that of whoever owns it by then. What a lock of the warehouse guards stays until this is disposed.
+   */
+  leaving(): Promise<void>;
 }
 
 export type Serve = (control: Control) => Promise<Serving>;

@@ -87,6 +87,7 @@ export async function runPipeline(config: Config, options: RunOptions, signal: A
     ticking.abort();
     await ticks;
     progress?.(stats);
+    // In this order: who opens the warehouse next has not written its run file while ours is taken away.
     await serving?.[Symbol.asyncDispose]();
     await running.warehouse?.[Symbol.asyncDispose]();
   }
@@ -112,6 +113,7 @@ async function runCapture(running: Running, options: RunOptions, serving: Servin
       loop = besides(running, serving, clock, log, loading.signal);
       await serving?.owned();
     },
+    onLeaving: async () => await serving?.leaving(),
     onSealed: () => running.loads?.notify(),
     // What was sealed last is loaded before the end. A stop leaves it to the next run.
     onIdle: (until) => loadRest(running, until),
@@ -194,6 +196,7 @@ async function runConsume(running: Running, options: RunOptions, parts: ConsumeR
       loop = besides(running, serving, clock, log, loading.signal);
       await serving?.owned();
     },
+    onLeaving: async () => await serving?.leaving(),
     onSealed: () => running.loads?.notify(),
   });
   running.capture = consume;

@@ -21,20 +21,34 @@ export function serveRun(io: Io, config: Config, role: Role, log: Logger, told: 
     const server = await startHttp({ host, port, token, control, log, scrub: (text) => io.secrets.scrub(text) });
     told(server.url);
     const runFile = { pid: process.pid, url: server.url, token, instance: server.instance, pipeline: config.pipeline, lake: lakeName(config) };
-    const seats = new Set<Seat>();
-    const take = async (seat: Seat): Promise<void> => {
-      seats.add(seat);
+    const taken = new Map<Seat, Promise<void>>();
+    const write = async (seat: Seat): Promise<void> => {
       const path = await writeRunFile(config, seat, runFile, io.env);
       if (path === null) log.warn('no folder for the run file is this user’s alone: other commands will not find this process');
       else log.debug({ path }, 'other commands on this machine can find this process');
+    };
+    const take = (seat: Seat): Promise<void> => {
+      const written = write(seat);
+      taken.set(seat, written);
+      return written;
+    };
+    const leave = async (seat: Seat): Promise<void> => {
+      // What is being written would be there after it was taken away.
+      await taken.get(seat)?.catch(() => {});
+      if (taken.delete(seat)) await removeRunFile(config, seat, runFile, io.env);
     };
     return {
       async owned() {
         if (WRITES_LAKE.includes(role)) await take('lake');
       },
       opened: () => take('warehouse'),
+      async leaving() {
+        await leave('lake');
+        // Without a lock of its own who owns the pipeline has the warehouse, too.
+        if (config.warehouse?.kind !== 'duckdb') await leave('warehouse');
+      },
       async [Symbol.asyncDispose]() {
-        for (const seat of seats) await removeRunFile(config, seat, runFile, io.env);
+        for (const seat of taken.keys()) await leave(seat);
         await server[Symbol.asyncDispose]();
       },
     };

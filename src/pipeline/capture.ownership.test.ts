@@ -48,6 +48,32 @@ describe('ownership', () => {
     expect(seen).toBe(null);
   });
 
+  it.each(['stopped', 'failed'] as const)('is free only once whoever must not meet the next owner has left (%s)', async (how) => {
+    const bench = new CaptureBench();
+    const [leaving, left] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    bench.onLeaving = async () => {
+      leaving.resolve();
+      await left.promise;
+    };
+    const fails = how === 'failed' && { sees: () => { throw new Error('broken'); } }; // prettier-ignore
+    const first = await fed(bench, { events: events([1, 'a']), ...fails, ...end(10) });
+    bench.onLeaving = async () => {};
+    const second = await fed(bench, { ...end(10) }, { wait: true });
+    const next = first.feed.next();
+    if (how === 'stopped') void next.then(() => first.stop());
+    await leaving.promise;
+    bench.clock.move(5_000);
+    await turns();
+    const { state, epoch } = second.stats;
+    left.resolve();
+    expect([state, epoch]).toEqual(['standby', 0]);
+    await first.done.catch(() => {});
+    expect(first.stats.state).toBe(how);
+    bench.clock.move(1_000);
+    await second.feed.next();
+    expect(second.stats).toMatchObject({ state: 'running', epoch: 2 });
+  });
+
   it('is not waited for after a stop', async () => {
     const bench = new CaptureBench();
     await fed(bench, { ...end(10) });

@@ -66,6 +66,8 @@ export interface CaptureParts {
   readonly onOwned?: () => Promise<void>;
   /** Called at the end of a run that was idle for long enough, while the pipeline is still owned: who comes next finds all done. */
   readonly onIdle?: (signal: AbortSignal) => Promise<void>;
+  /** Called before the pipeline is given up, however the run has ended: whoever comes next has not begun. */
+  readonly onLeaving?: () => Promise<void>;
   /** Called after parts were sealed and the checkpoint that drops them is durable: time to load. */
   readonly onSealed?: () => void;
 }
@@ -124,6 +126,7 @@ export class Capture {
         await this.#runAsOwner(ends, ownership);
         if (!ends.aborted) await this.#parts.onIdle?.(ends);
       } finally {
+        await this.#letGo(async () => await this.#parts.onLeaving?.());
         await this.#letGo(() => ownership[Symbol.asyncDispose]());
       }
       this.#end('stopped', new SluiceError(OWNER_UNREACHABLE, 'it has stopped'));

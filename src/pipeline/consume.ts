@@ -43,6 +43,8 @@ export interface ConsumeParts {
   readonly producerStats?: PipelineStats;
   /** Called once the first partition is owned. */
   readonly onOwned?: () => Promise<void>;
+  /** Called before the partitions are given up and the group is left, so that nobody has followed yet. */
+  readonly onLeaving?: () => Promise<void>;
   readonly onSealed?: () => void;
 }
 
@@ -85,7 +87,11 @@ export class Consume {
           await bus.join(this.#options.group, (partitions) => this.#assign(partitions, producer, count), signal);
         await using membership = await this.#patiently('joining the group', join, signal);
         this.#commit = (partition, next) => membership.commit(partition, next);
-        await this.#untilEnd(signal);
+        try {
+          await this.#untilEnd(signal);
+        } finally {
+          await this.#leave();
+        }
         await this.#stopAll();
       }
       if (!signal.aborted) await this.#publishLast(producer, count, signal);
@@ -242,7 +248,14 @@ export class Consume {
     // One collection in several partitions: each has files of its own.
     const own = partitionBy === 'document' ? layout.replace('{part}', `.${partitionScope(index)}{part}`) : layout;
     const options: CaptureOptions = { ...this.#options, ...how, layout: own, partition: { index, count }, startAt: { kind: 'now' } };
-    return new Capture(options, { ...this.#parts, source, stats, onOwned: () => this.#onOwned() });
+    // One partition that goes is not the end.
+    const { onLeaving: _, ...parts } = this.#parts;
+    return new Capture(options, { ...parts, source, stats, onOwned: () => this.#onOwned() });
+  }
+
+  async #leave(): Promise<void> {
+    const { onLeaving, log } = this.#parts;
+    await onLeaving?.().catch((error: unknown) => log.warn({ err: error }, 'something could not be closed at the end'));
   }
 
   async #onOwned(): Promise<void> {

@@ -20,6 +20,7 @@ import { runCommandLine } from '../../src/cli/main.ts';
 import { testIo } from '../../src/cli/test-io.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import { MessageBatch } from '../../src/core/message-batch.ts';
+import { partitionScope } from '../../src/pipeline/checkpoint.ts';
 import { RunProcess } from '../crash/run-process.ts';
 import { EventHubsProxy } from '../fakes/event-hubs-proxy.ts';
 import { CONNECTION_STRING, KafkaBroker, knownAs, whyNoKafka } from '../kafka.ts';
@@ -86,7 +87,9 @@ describe.skipIf(absent !== null)('events over a bus', () => {
     const from = await clusterTime(client);
     const config = work.config(settings(db, topic, from, { bus: { url: `kafka://${broker.plain}/${topic}`, auth: { kind: 'none' }, partitionBy } }));
     await using produce = new PipelineRun(config, { role: 'produce' });
-    await using consume = new PipelineRun(config, { role: 'consume' });
+    const seen: boolean[] = [];
+    const onLeaving = async (): Promise<void> => void seen.push(await work.isOwned(partitionScope(0)));
+    await using consume = new PipelineRun(config, { role: 'consume', onLeaving });
     await produce.running();
     for (let n = 0; n < 3; n += 1) {
       for (const coll of ['a', 'b', 'c', 'd', 'e']) {
@@ -106,6 +109,7 @@ describe.skipIf(absent !== null)('events over a bus', () => {
     // By whoever runs, or by a command when nobody does.
     if (partitionBy === 'collection') await consume.control.seal(new AbortController().signal);
     await consume.stop();
+    expect([seen, await work.isOwned(partitionScope(0))]).toEqual([[true], false]);
     if (partitionBy === 'document') {
       const sealed = await sealPipeline(config, { log: silentLog }, new AbortController().signal);
       expect(sealed.rows).toBeGreaterThan(0);

@@ -153,6 +153,17 @@ describe('a process that is stopped with SIGTERM', () => {
     await expectAll(work, 'term', from);
   });
 
+  it.each(['all', 'capture'] as const)('is not found any more before another one may have the pipeline (%s)', async (role) => {
+    await using work = await Workspace.make();
+    const seen: boolean[] = [];
+    const onLeaving = async (): Promise<void> => void seen.push(await work.isOwned());
+    const config = work.config(settings('leaving'));
+    await using run = await new PipelineRun(config, { role, onLeaving }).running();
+    await run.stop();
+    await new PipelineRun(config, { role, onLeaving, untilIdleMs: 0 }).done;
+    expect([seen, await work.isOwned()]).toEqual([[true, true], false]);
+  });
+
   it('ends at once while it stands by', async () => {
     await using work = await Workspace.make();
     const configFile = await work.writeConfig(settings('term_standby'));

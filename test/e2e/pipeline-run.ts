@@ -16,7 +16,10 @@ import { eventsOf, type LakeLine } from './lake-files.ts';
 import { until } from './until.ts';
 import type { Settings, Workspace } from './workspace.ts';
 
-export type PipelineRunOptions = Partial<Pick<RunOptions, 'role' | 'untilIdleMs' | 'wait' | 'acceptGap' | 'log'>>;
+export interface PipelineRunOptions extends Partial<Pick<RunOptions, 'role' | 'untilIdleMs' | 'wait' | 'acceptGap' | 'log'>> {
+  /** Called before it gives up what it owns. */
+  readonly onLeaving?: () => Promise<void>;
+}
 
 export class PipelineRun implements AsyncDisposable {
   readonly #stop = new AbortController();
@@ -26,7 +29,7 @@ export class PipelineRun implements AsyncDisposable {
   #failed = false;
 
   /** Role `capture` unless another one is asked for. */
-  constructor(config: Config, options: PipelineRunOptions = {}) {
+  constructor(config: Config, { onLeaving = async () => {}, ...options }: PipelineRunOptions = {}) {
     const run: RunOptions = {
       role: 'capture',
       untilIdleMs: null,
@@ -39,7 +42,7 @@ export class PipelineRun implements AsyncDisposable {
       progress: (stats) => void (this.#stats = stats),
       serve: async (control) => {
         this.#control = control;
-        return { owned: async () => {}, opened: async () => {}, [Symbol.asyncDispose]: async () => {} };
+        return { owned: async () => {}, opened: async () => {}, leaving: onLeaving, [Symbol.asyncDispose]: async () => {} };
       },
     };
     this.#done = runPipeline(config, run, this.#stop.signal);

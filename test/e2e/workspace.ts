@@ -61,6 +61,13 @@ export class Workspace implements AsyncDisposable {
     return report.findings.map(({ check, path, detail }) => `${check}: ${path}: ${detail}`);
   }
 
+  /** By a process, which may be this one. */
+  async isOwned(scope: Scope = null): Promise<boolean> {
+    await using lake = await openLocalLake(this.lake);
+    await using ownership = await lake.own(checkpointPath(PIPELINE, scope), { takeOver: false }, new AbortController().signal);
+    return ownership === null;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await rm(this.folder, { recursive: true, force: true });
   }

@@ -123,6 +123,8 @@ export class CaptureBench {
   readonly clock = new TestClock();
   /** Called at the end of a run that was idle. */
   onIdle: () => Promise<void> = async () => {};
+  /** Called before an owner gives the pipeline up. */
+  onLeaving: () => Promise<void> = async () => {};
   /** `null`: collections cannot be read whole. */
   snapshots: SnapshotSource | null = null;
 
@@ -150,6 +152,7 @@ export class CaptureBench {
       log: silentLog,
       onSealed: () => void (sealed.times += 1),
       onIdle: this.onIdle,
+      onLeaving: this.onLeaving,
       ...(this.snapshots !== null && { snapshots: this.snapshots }),
     };
     const capture = new Capture({ ...OPTIONS, ...options }, parts);
