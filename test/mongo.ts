@@ -49,8 +49,16 @@ export async function jumpTo(client: MongoClient, unixSeconds: number): Promise<
 /** With these options a server forgets within some 32 MB of writes. */
 export const FORGETFUL = { oplogSizeMiB: 16, args: ['--syncdelay', '1'] } as const;
 
-/** Writes to another database until the oldest entry of the oplog is younger than `at`. Needs {@link FORGETFUL}. */
-export async function forget(client: MongoClient, at: Timestamp): Promise<void> {
+/** Of 4 MB each: what was there before them is gone. */
+const FORGETTING_WRITES = 8;
+
+/**
+ * Writes to another database until the oldest entry of the oplog is younger than `at`. Needs {@link FORGETFUL}.
+ *
+ * @param readSoFar waits until somebody who shall lose nothing has read all that was written up to now: nothing is forgotten
+ * before. Without it a server whose reading thread gets no turn for a moment overtakes its own cursor.
+ */
+export async function forget(client: MongoClient, at: Timestamp, readSoFar?: () => Promise<unknown>): Promise<void> {
   const oldest = async (): Promise<Timestamp> => {
     const first = await client
       .db('local')
@@ -59,11 +67,22 @@ export async function forget(client: MongoClient, at: Timestamp): Promise<void> 
       .next();
     return first?.['ts'] as Timestamp;
   };
-  await until('the oplog has lost its beginning', async () => {
+  const write = async (): Promise<unknown> =>
     await client
       .db('filler')
       .collection('a')
       .insertOne({ x: Buffer.alloc(4_000_000) });
+  const keep = async (minRetentionHours: number): Promise<unknown> => await client.db('admin').command({ replSetResizeOplog: 1, minRetentionHours });
+  if (readSoFar !== undefined) {
+    await keep(1);
+    for (let n = 0; n < FORGETTING_WRITES; n += 1) await write();
+    await readSoFar();
+    await keep(0);
+  }
+  await until('the oplog has lost its beginning', async () => {
+    await write();
+    if ((await oldest()).greaterThan(at)) return true;
+    await readSoFar?.();
     return (await oldest()).greaterThan(at);
   });
 }

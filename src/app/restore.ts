@@ -5,9 +5,10 @@
 import { randomUUID } from 'node:crypto';
 import { open, rename, rm, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { SluiceError } from '../core/error.ts';
+import { SluiceError, systemCode } from '../core/error.ts';
 import { RESTORE_MOMENT, RESTORE_NOTHING, RESTORE_TARGET, USAGE } from '../core/errors.ts';
 import { bsonOf, isObject, parseJson } from '../core/extended-json.ts';
+import { linkInPlace } from '../core/link-in-place.ts';
 import { parseNamespace, type Namespace } from '../core/namespace.ts';
 import type { Lake } from '../core/lake.ts';
 import type { KeyedDocument, Warehouse } from '../core/warehouse.ts';
@@ -186,7 +187,7 @@ function collectionOf(name: string): Namespace {
   return ns;
 }
 
-/** The file is there once it is whole. */
+/** The file is there once it is whole, unless there is one by then. */
 async function intoFile(path: string, documents: AsyncIterable<KeyedDocument>): Promise<void> {
   const isThere = await stat(path).then(
     () => true,
@@ -195,21 +196,39 @@ async function intoFile(path: string, documents: AsyncIterable<KeyedDocument>): 
   if (isThere) throw new SluiceError(RESTORE_TARGET, `${path} is there already`);
   const part = `${path}.${randomUUID()}.tmp`;
   try {
-    await using file = await open(part, 'wx');
-    let text = '';
-    for await (const { doc } of documents) {
-      text += `${doc}\n`;
-      if (text.length < WRITE_CHARS) continue;
-      await file.appendFile(text);
-      text = '';
-    }
-    await file.appendFile(text);
-    await file.sync();
-  } catch (error) {
+    await writeLines(part, documents);
+    if (!(await place(part, path))) throw new SluiceError(RESTORE_TARGET, `${path} is there by now, and somebody else has made it`);
+  } finally {
     await rm(part, { force: true });
-    throw error;
+  }
+}
+
+async function writeLines(path: string, documents: AsyncIterable<KeyedDocument>): Promise<void> {
+  await using file = await open(path, 'wx');
+  let text = '';
+  for await (const { doc } of documents) {
+    text += `${doc}\n`;
+    if (text.length < WRITE_CHARS) continue;
+    await file.appendFile(text);
+    text = '';
+  }
+  await file.appendFile(text);
+  await file.sync();
+}
+
+/** @returns `false`: somebody has the name */
+async function place(part: string, path: string): Promise<boolean> {
+  const placed = await linkInPlace(part, path);
+  if (placed !== 'no-links') return placed === 'placed';
+  try {
+    // Empty for a moment: nobody else can make it then, and it is ours to replace.
+    await (await open(path, 'wx')).close();
+  } catch (error) {
+    if (systemCode(error) !== 'EEXIST') throw error;
+    return false;
   }
   await rename(part, path);
+  return true;
 }
 
 async function* asBson(documents: AsyncIterable<KeyedDocument>): AsyncGenerator<Buffer> {

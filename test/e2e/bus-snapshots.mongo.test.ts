@@ -18,7 +18,7 @@ import { RunProcess } from '../crash/run-process.ts';
 import { KafkaBroker, whyNoKafka } from '../kafka.ts';
 import { FORGETFUL, forget, jumpTo, startMongo } from '../mongo.ts';
 import { clusterTime } from './change-stream.ts';
-import { readLake, snapshotLinesOf } from './lake-files.ts';
+import { listLake, readLake, snapshotLinesOf } from './lake-files.ts';
 import { mark, PipelineRun } from './pipeline-run.ts';
 import { openWarehouse, silverFaults } from './silver-faults.ts';
 import { sluice } from './sluice.ts';
@@ -251,7 +251,7 @@ describe.skipIf(absent !== null)('collections read whole beside a bus', () => {
     await jumpTo(client, (Math.floor(to.t / 3600) + 1) * 3600);
     await until(
       'the hour is published',
-      async () => (await readLake(work.lake)).has(`_sluice/shop/hours/${hourName(hourOf(to.t))}.json`),
+      async () => (await listLake(work.lake)).includes(`_sluice/shop/hours/${hourName(hourOf(to.t))}.json`),
       WAIT_MS_MAX,
     );
     await stop(produce, consume);

@@ -6,12 +6,13 @@ import type { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { PipelineStatus } from '../../src/app/types.ts';
 import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
+import { compareTimestamps } from '../../src/core/time.ts';
 import { RunProcess } from '../crash/run-process.ts';
 import { FORGETFUL, forget, jumpTo, startMongo } from '../mongo.ts';
 import { clusterTime, differences, readStream } from './change-stream.ts';
 import { ledgerFaults, placeFaults } from './lake-faults.ts';
 import { byPosition, linesOf, readLake } from './lake-files.ts';
-import { mark, PipelineRun } from './pipeline-run.ts';
+import { mark, PipelineRun, timeOf } from './pipeline-run.ts';
 import { sluice } from './sluice.ts';
 import { until } from './until.ts';
 import { PIPELINE, Workspace, type Settings } from './workspace.ts';
@@ -96,12 +97,17 @@ describe('a filter that matches nothing', () => {
     await until('it runs', async () => (await work.checkpoint().catch(() => null))?.resume);
     const from = await clusterTime(client);
     const began = (await work.checkpoint()).resume;
+    const hasFollowed = async (): Promise<void> => {
+      const now = timeOf(await clusterTime(client));
+      const isThere = async (): Promise<boolean> => compareTimestamps((await work.checkpoint()).resume?.clusterTime ?? { t: 0, i: 0 }, now) >= 0;
+      await until('the saved position has followed', isThere);
+    };
     for (let times = 0; times < 2; times += 1) {
-      await forget(client, await clusterTime(client));
+      await forget(client, await clusterTime(client), hasFollowed);
       await nextHour();
     }
     const now = await clusterTime(client);
-    await until('the saved position has followed', async () => ((await work.checkpoint()).resume?.clusterTime.t ?? 0) >= now.t);
+    await hasFollowed();
     await process.kill('SIGKILL');
     expect((await work.checkpoint()).resume?.position).not.toBe(began?.position);
 

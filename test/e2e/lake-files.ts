@@ -26,6 +26,9 @@ export interface LakeEvent extends Document {
   } & Document;
 }
 
+/** The end of a file is not there. */
+class CutShort extends Error {}
+
 /** Paths of all files, in order; without the owner's lock and what a crash left of a put. */
 export async function listLake(root: string): Promise<string[]> {
   const entries = await readdir(root, { recursive: true, withFileTypes: true });
@@ -63,7 +66,7 @@ function linesIn(files: ReadonlyMap<string, Buffer>, isWanted: (path: string) =>
   for (const [path, bytes] of files) {
     if (!isWanted(path)) continue;
     const texts = decoded(path, bytes).split('\n');
-    if (texts.pop() !== '') throw new Error(`${path} does not end in a newline`);
+    if (texts.pop() !== '') throw new CutShort(`${path} does not end in a newline`);
     for (const [number, text] of texts.entries()) lines.push({ path, number, text, event: JSON.parse(text) as LakeEvent });
   }
   return lines;
@@ -72,13 +75,27 @@ function linesIn(files: ReadonlyMap<string, Buffer>, isWanted: (path: string) =>
 function decoded(path: string, bytes: Buffer): string {
   // A part that its owner has named and not written to is open with no bytes; compressed, it is sealed with an empty member.
   if (bytes.length === 0) return '';
-  if (path.endsWith('.gz')) return gunzipSync(bytes).toString('utf8');
-  return (path.endsWith('.zst') ? zstdDecompressSync(bytes) : bytes).toString('utf8');
+  try {
+    if (path.endsWith('.gz')) return gunzipSync(bytes).toString('utf8');
+    return (path.endsWith('.zst') ? zstdDecompressSync(bytes) : bytes).toString('utf8');
+  } catch (cause) {
+    throw new CutShort(`${path} cannot be decompressed`, { cause });
+  }
 }
 
 /** The lines of a lake in the order in which their events happened. */
 export async function eventsOf(root: string): Promise<LakeLine[]> {
   return linesOf(await readLake(root)).toSorted(byPosition);
+}
+
+/** As {@link eventsOf}, for a poll: `null` while a file is seen in the middle of a write, which may be any time while its owner runs. */
+export async function eventsSoFar(root: string): Promise<LakeLine[] | null> {
+  try {
+    return await eventsOf(root);
+  } catch (error) {
+    if (error instanceof CutShort) return null;
+    throw error;
+  }
 }
 
 export function byPosition(a: LakeLine, b: LakeLine): number {

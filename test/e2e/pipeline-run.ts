@@ -50,8 +50,8 @@ export class PipelineRun implements AsyncDisposable {
   }
 
   /**
-   * One that runs, from a source that is given little time to answer. The product does not try a start again, and a machine
-   * with other work to do may stand still for longer than that: then another one is started.
+   * One that runs, from a source that may not answer at once, or is given little time to. The product does not try a start
+   * again, and a machine with other work to do may stand still for longer than that: then another one is started.
    */
   static async patient(config: Config): Promise<PipelineRun> {
     return await until('the pipeline runs', async () => {

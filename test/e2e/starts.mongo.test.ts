@@ -8,7 +8,7 @@ import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
 import { RunProcess } from '../crash/run-process.ts';
 import { startMongo } from '../mongo.ts';
 import { clusterTime, differences, positionOf, readStream } from './change-stream.ts';
-import { eventsOf, type LakeLine } from './lake-files.ts';
+import { eventsOf, eventsSoFar, type LakeLine } from './lake-files.ts';
 import { captureDuring, inTransaction, mark, PipelineRun, withoutMarks } from './pipeline-run.ts';
 import { until } from './until.ts';
 import { Workspace, type Settings } from './workspace.ts';
@@ -157,7 +157,7 @@ describe('a restart', () => {
           await db.collection<Numbered>('c').insertOne({ _id: n }, { session });
         }
       });
-      await until('the transaction is in the lake', async () => (await eventsOf(work.lake)).length === 9);
+      await until('the transaction is in the lake', async () => (await eventsSoFar(work.lake))?.length === 9);
       await run.stop();
       const wide = { source: source([`${name}.*`]), lake: { json: 'canonical', compression } };
       const again = await new PipelineRun(work.config(wide)).running();

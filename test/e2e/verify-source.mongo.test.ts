@@ -5,7 +5,6 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { DuckDBInstance } from '@duckdb/node-api';
 import type { Document, MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -14,7 +13,8 @@ import { verifyPipeline } from '../../src/app/verify.ts';
 import { isSealedLine, readLedgerLine, type SealedLine } from '../../src/core/ledger.ts';
 import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
 import { silentLog } from '../../src/ops/log.ts';
-import { startMongo } from '../mongo.ts';
+import { jumpTo, startMongo } from '../mongo.ts';
+import { clusterTime } from './change-stream.ts';
 import { mark, PipelineRun } from './pipeline-run.ts';
 import { sluice } from './sluice.ts';
 import { until } from './until.ts';
@@ -27,6 +27,8 @@ let client: MongoClient;
 beforeAll(async () => {
   set = await startMongo();
   client = await set.connect();
+  // Ahead of the clock on the wall, cluster time stands still: no hour ends in the middle of a test.
+  await jumpTo(client, (Math.floor((await clusterTime(client)).t / 3600) + 2) * 3600);
 });
 afterAll(async () => await set.stop());
 
@@ -34,12 +36,16 @@ function settings(db: string): Settings {
   return { source: { uri: set.uri, include: [`${db}.*`], startAt: 'snapshot' }, warehouse: { url: 'duckdb:./warehouse.duckdb' } };
 }
 
+async function nextSecond(): Promise<void> {
+  await jumpTo(client, (await clusterTime(client)).t + 2);
+}
+
 /** Captured and loaded: documents that a snapshot has brought, and changes. */
 async function captured(db: string, work: Workspace): Promise<void> {
   const orders = client.db(db).collection<Document>('orders');
   await orders.insertMany(Array.from({ length: 50 }, (_, n) => ({ n, total: n + 0.5, name: `before ${n}` })));
   // Of the second in which the loading ended nothing is compared.
-  await sleep(1_100);
+  await nextSecond();
   const config = work.config(settings(db));
   const run = await new PipelineRun(config, { role: 'all' }).running();
   await orders.insertMany(Array.from({ length: 20 }, (_, n) => ({ n: 100 + n, total: 1e300, name: `after ${n}` })));
@@ -233,7 +239,7 @@ describe('sluice verify', () => {
       await documents.updateOne({ n: 7 }, { $set: { name: 'updated' } });
     }
     // Of the second in which the loading ended nothing is compared.
-    await sleep(1_100);
+    await nextSecond();
     for (const coll of colls) await run.reaches(await mark(client, 'planted', coll));
     await run.stop();
     await new PipelineRun(config, { role: 'all', untilIdleMs: 0 }).done;

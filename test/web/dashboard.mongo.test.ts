@@ -3,11 +3,15 @@
  *
  * In each page nothing may be written to its console as an error, and its policy may refuse nothing.
  */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { MongoClient } from 'mongodb';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { build } from 'vite';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Control } from '../../src/app/control.ts';
 import { readPage } from '../../src/http/page.ts';
 import { startHttp, type HttpServer } from '../../src/http/server.ts';
@@ -44,6 +48,13 @@ const DRAWN = `(() => {
     }
   }).observe(document.querySelector('.scroller'), { subtree: true, childList: true, attributes: true });
 })()`;
+
+/** Where the dashboard is built to here: in dist/ another test may be serving the one that is there. */
+const built = vi.hoisted((): { folder?: URL } => ({}));
+vi.mock(import('../../src/http/page.ts'), async (original) => {
+  const page = await original();
+  return { ...page, readPage: () => page.readPage(built.folder) };
+});
 
 const chromium = findChromium();
 if (chromium === null && process.env['CI'] === 'true')
@@ -88,12 +99,18 @@ class Visit implements AsyncDisposable {
 }
 
 describe.skipIf(chromium === null)('the dashboard', () => {
+  let folder: string;
   beforeAll(async () => {
     // What is served is what stands in web/ now.
-    await build({ configFile: new URL('../../web/vite.config.ts', import.meta.url).pathname });
+    folder = await mkdtemp(join(tmpdir(), 'sluice-web-'));
+    built.folder = pathToFileURL(`${folder}/`);
+    await build({ configFile: new URL('../../web/vite.config.ts', import.meta.url).pathname, build: { outDir: folder } });
     browser = await startChromium(chromium ?? '');
   });
-  afterAll(() => browser.close());
+  afterAll(async () => {
+    await browser.close();
+    await rm(folder, { recursive: true, force: true });
+  });
 
   it('is small, and its page holds neither scripts nor styles of its own', () => {
     const files = [...readPage()];
@@ -188,7 +205,8 @@ describe.skipIf(chromium === null)('the dashboard', () => {
         await page.keyboard.press('Enter');
         await page.getByRole('button', { name: 'Dump all' }).click();
         await page.locator('dialog.ask').getByRole('button', { name: 'Dump all' }).click();
-        await page.getByText(/Dump all: 1 dump written, 1 row; 1 was there already\./).waitFor();
+        // A dump is of the hour on the wall: if that has ended since, there is one more of the first collection.
+        await page.getByText(/Dump all: (1 dump written, 1 row; 1 was there already|2 dumps written, 5\d rows)\./).waitFor();
         await more.click();
         await page.getByRole('button', { name: 'Pause all loading' }).click();
         await page.locator('dialog.ask').getByRole('button', { name: 'Pause all loading' }).click();
@@ -215,7 +233,7 @@ describe.skipIf(chromium === null)('the dashboard', () => {
         expect(new Set(said('merged'))).toEqual(new Set(['shop.customers', 'shop.orders']));
         expect(sorted(said('loading is paused'))).toEqual(['shop.customers', 'shop.orders', 'shop.orders']);
         expect(sorted(said('loading goes on'))).toEqual(['shop.customers', 'shop.orders', 'shop.orders']);
-        expect(sorted(said('dumped'))).toEqual(['shop.customers', 'shop.orders']);
+        expect(new Set(said('dumped'))).toEqual(new Set(['shop.customers', 'shop.orders']));
         expect(said('verified: everything agrees')).toHaveLength(1);
         expect(said('stopped in good order')).toHaveLength(1);
         expect(lines.filter(({ level }) => level === 'error' || level === 'warn')).toEqual([]);
