@@ -3,6 +3,7 @@
  * it is waited for beside the capture, because history waits for nobody.
  */
 import type { Clock } from '../core/clock.ts';
+import { endsWithin } from '../core/ends-within.ts';
 import { SluiceError } from '../core/error.ts';
 import { WAREHOUSE_BUSY } from '../core/errors.ts';
 import type { Logger } from '../ops/log.ts';
@@ -50,10 +51,7 @@ export class Opening {
 
   /** For who cannot go on without it. @throws what keeps it closed after half a minute */
   async insist(signal: AbortSignal): Promise<void> {
-    const { clock } = this.#parts;
-    const over = new AbortController();
-    await Promise.race([this.#done, clock.sleep(PATIENCE_MS, AbortSignal.any([signal, over.signal])).catch(() => {})]);
-    over.abort();
+    await endsWithin(PATIENCE_MS, this.#done, this.#parts.clock, signal);
     if (this.#error !== null && !signal.aborted) throw this.#error;
   }
 

@@ -3,6 +3,7 @@
  */
 import type { Clock } from '../core/clock.ts';
 import { systemClock } from '../core/clock.ts';
+import { endsWithin } from '../core/ends-within.ts';
 import { SluiceError } from '../core/error.ts';
 import { CONFIG_CONFLICT } from '../core/errors.ts';
 import type { Bus } from '../core/bus.ts';
@@ -297,9 +298,7 @@ async function openLoads(running: Running, options: RunOptions, clock: Clock): P
 /** A load that is under way may end; one that takes too long is rolled back by the warehouse when it is closed. */
 async function endLoop(loop: Promise<void>, loading: AbortController, clock: Clock): Promise<void> {
   loading.abort();
-  const timer = new AbortController();
-  await Promise.race([loop, clock.sleep(STOP_LOAD_MS_MAX, timer.signal).catch(() => {})]);
-  timer.abort();
+  await endsWithin(STOP_LOAD_MS_MAX, loop, clock);
 }
 
 async function tick(work: () => void, clock: Clock, signal: AbortSignal): Promise<void> {

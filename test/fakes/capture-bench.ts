@@ -38,6 +38,11 @@ export class TestClock implements Clock {
     return this.#nowMs;
   }
 
+  /** Waits that are not over. */
+  get waiting(): number {
+    return this.#sleepers.size;
+  }
+
   /** Forward or back. */
   move(ms: number): void {
     this.#nowMs += ms;

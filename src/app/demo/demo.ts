@@ -9,6 +9,7 @@ import { readdir, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { MongoClient } from 'mongodb';
 import { systemClock } from '../../core/clock.ts';
+import { endsWithin } from '../../core/ends-within.ts';
 import { SluiceError } from '../../core/error.ts';
 import { CONFIG_CONFLICT, DEMO_RUNNING, INTERRUPTED } from '../../core/errors.ts';
 import { makeFolders, removeMarkedFolder } from '../../core/folders.ts';
@@ -143,7 +144,7 @@ async function openAndClose(client: MongoClient, db: string, writes: ShopWrite[]
   const seconds = Math.round(options.durationMs / 1000);
   options.say(`The shop is open for ${seconds} seconds: orders, customers and stock, with updates, replaces, deletes and transactions.`);
   await using shop = await startShop(client, { db, opsPerSecond: STEPS_PER_SECOND, ledger: (write) => writes.push(write), signal });
-  await Promise.race([systemClock.sleep(options.durationMs, signal).catch(() => {}), shop.closed]);
+  await endsWithin(options.durationMs, shop.closed, systemClock, signal);
   return await shop.stop();
 }
 
