@@ -75,6 +75,7 @@ export class KafkaBroker implements AsyncDisposable {
   readonly #jars: string;
   readonly #ports: Ports;
   readonly #java: readonly string[];
+  readonly #death = Promise.withResolvers<string>();
   #process: ChildProcess | null = null;
 
   private constructor(folder: string, jars: string, ports: Ports, java: readonly string[]) {
@@ -108,6 +109,11 @@ export class KafkaBroker implements AsyncDisposable {
     if (made.status !== 0) throw new Error(`the storage of the broker could not be made: ${made.stdout} ${made.stderr}`);
     await broker.restart();
     return broker;
+  }
+
+  /** Resolves, with how, when it ends although nobody here has told it to. */
+  get death(): Promise<string> {
+    return this.#death.promise;
   }
 
   get pid(): number {
@@ -165,6 +171,9 @@ export class KafkaBroker implements AsyncDisposable {
       stdio: ['ignore', log, log],
     });
     this.#process = child;
+    child.once('exit', (code, signal) => {
+      if (this.#process === child) this.#death.resolve(signal === null ? `it ended with ${code}` : `it was killed by ${signal}`);
+    });
     await until(
       'the broker takes connections',
       async () => {

@@ -777,7 +777,7 @@ export const MONGOD_FAILED = defineError({
   code: 'SLC-1504',
   exit: 69,
   retry: false,
-  title: 'The mongod of the demo did not start',
+  title: 'The mongod of the demo does not run',
   next: 'See the log that is named; set SLUICE_DEMO_MONGODB_URI to use a server of your own.',
 });
 export const INTERRUPTED = defineError({
@@ -828,6 +828,13 @@ export const DEMO_RUNNING = defineError({
   retry: true,
   title: 'Another demo is running in this folder',
   next: 'Wait until it has ended, or run this one in another folder.',
+});
+export const DEMO_BROKER_FAILED = defineError({
+  code: 'SLC-1522',
+  exit: 69,
+  retry: false,
+  title: 'The Kafka broker of the demo does not run',
+  next: 'Run the demo again, or leave `--bus` out.',
 });
 export const PACKAGE_MISSING = defineError({
   code: 'SLC-1530',

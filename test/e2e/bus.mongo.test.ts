@@ -1,8 +1,9 @@
 /**
  * MongoDB → Kafka → lake, on a real broker.
  */
-import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -277,6 +278,31 @@ describe.skipIf(absent !== null)('events over a bus', () => {
     expect(report.ok, stdout).toBe(true);
     expect(report.checks.map(({ name }) => name)).toContain('events');
     expect(await readFile(join(work.folder, 'sluice-demo', 'sluice.yaml'), 'utf8')).toContain('kafka://');
+  });
+
+  it('end with the broker that the demo has started, which says so', async () => {
+    await using work = await Workspace.make();
+    const env = { ...process.env, XDG_STATE_HOME: work.folder, SLUICE_DEMO_MONGODB_URI: set.uri };
+    const demo = spawn(process.execPath, [LAUNCHER, 'demo', '--bus', '--seconds', '600'], {
+      env,
+      cwd: work.folder,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    const closed = once(demo, 'close');
+    let err = '';
+    demo.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
+    try {
+      await Promise.race([until('the shop is open', () => err.includes('The shop is open')), closed.then(() => Promise.reject(new Error(err)))]);
+      const { stdout } = await promisify(execFile)('ps', ['-A', '-o', 'pid=,ppid=,comm=']);
+      const [, pid] = new RegExp(`^ *(\\d+) +${demo.pid} +\\S*java$`, 'm').exec(stdout)!;
+      process.kill(Number(pid), 'SIGKILL');
+      expect(await closed, err).toEqual([69, null]);
+      expect(err).toContain('SLC-1522  The Kafka broker of the demo does not run: it was killed by SIGKILL\n');
+      expect(await readdir(work.folder)).not.toContain('sluice-demo');
+    } finally {
+      demo.kill('SIGKILL');
+      await closed;
+    }
   });
 
   it('are shared by two consumers that both work, within 30 seconds after one has come and after one was killed', { timeout: 240_000 }, async () => {

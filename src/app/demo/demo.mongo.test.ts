@@ -3,7 +3,8 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -21,8 +22,8 @@ class Demo implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #ended: Promise<number | null>;
 
-  constructor(cwd: string, env: NodeJS.ProcessEnv) {
-    const args = [LAUNCHER, 'demo', '--seconds', '600'];
+  constructor(cwd: string, env: NodeJS.ProcessEnv, flags: readonly string[] = []) {
+    const args = [LAUNCHER, 'demo', '--seconds', '600', ...flags];
     this.#child = spawn(process.execPath, args, {
       cwd,
       env: { ...process.env, XDG_STATE_HOME: join(cwd, '.state'), ...env },
@@ -82,31 +83,30 @@ describe('a demo with a MongoDB that it was given', () => {
     await until('the shop writes', async () => (await databases()).length > 0);
     demo.interrupt();
     expect([await demo.ended(), await databases()], demo.err).toEqual([130, []]);
-    expect(await readdir(cwd)).not.toContain('sluice-demo');
   });
 
-  it('leaves nothing there when the shop is refused a write, and tells that', async () => {
-    await failCommand({ failCommands: ['insert'], errorCode: 13 });
+  it('tells what has ended it, and what is left there, where its database cannot be taken away', async () => {
+    await failCommand({ failCommands: ['insert', 'dropDatabase'], errorCode: 13 });
     try {
       await using demo = new Demo(cwd, { SLUICE_DEMO_MONGODB_URI: set.uri });
-      expect([await demo.ended(), await databases()], demo.err).toEqual([1, []]);
-      expect(demo.err).toContain("Failing command via 'failCommand' failpoint");
-    } finally {
-      await failCommand(null);
-    }
-  });
-
-  it('tells what has ended it, and what is left, where its database cannot be taken away', async () => {
-    await failCommand({ failCommands: ['dropDatabase'], errorCode: 13 });
-    try {
-      await using demo = new Demo(cwd, { SLUICE_DEMO_MONGODB_URI: set.uri });
-      await until('the shop writes', async () => (await databases()).length > 0);
-      demo.interrupt();
-      expect(await demo.ended(), demo.err).toBe(130);
+      expect(await demo.ended(), demo.err).toBe(1);
       const [left] = await databases();
       expect(demo.err).toContain(`The database ${left} could not be dropped`);
+      expect(demo.err).toMatch(/^SLC-1999.*Failing command via 'failCommand' failpoint$/m);
     } finally {
       await failCommand(null);
     }
+  });
+});
+
+describe('a demo with a MongoDB of its own', () => {
+  it('ends when that dies, says so, and leaves nothing', async () => {
+    await using demo = new Demo(cwd, { SLUICE_DEMO_MONGODB_URI: '' }, ['--keep']);
+    await demo.says('The shop is open');
+    await until('orders are captured', () => existsSync(join(cwd, 'sluice-demo', 'lake', 'shop', 'orders')));
+    process.kill(Number(await readFile(join(cwd, 'sluice-demo', 'mongodb', 'member-0', 'mongod.lock'), 'utf8')), 'SIGKILL');
+    expect(await demo.ended(), demo.err).toBe(69);
+    expect(demo.err).toContain('SLC-1504  The mongod of the demo does not run: it was killed by SIGKILL\n');
+    expect(await readdir(cwd)).not.toContain('sluice-demo');
   });
 });

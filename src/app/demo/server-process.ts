@@ -14,6 +14,7 @@ import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
+import { constants } from 'node:os';
 import { text } from 'node:stream/consumers';
 import { systemClock } from '../../core/clock.ts';
 import { reasonOf, SluiceError, systemCode } from '../../core/error.ts';
@@ -61,14 +62,25 @@ export interface ServerStart {
 
 export class ServerProcess {
   readonly pid: number;
+  /** Resolves when mongod ends although nobody here has told it to: with the error that says so. */
+  readonly death: Promise<SluiceError>;
   readonly #shell: ChildProcess;
   /** Resolves once mongod has ended and has been reaped. */
   readonly #ended: Promise<unknown>;
+  #isToldToEnd = false;
 
-  private constructor(pid: number, shell: ChildProcess, ended: Promise<unknown>) {
+  private constructor(pid: number, shell: ChildProcess, ended: Promise<unknown>, logPath: string) {
     this.pid = pid;
     this.#shell = shell;
     this.#ended = ended;
+    const death = Promise.withResolvers<SluiceError>();
+    this.death = death.promise;
+    ended.then(
+      async () => {
+        if (!this.#isToldToEnd) death.resolve(await died(shell, logPath));
+      },
+      () => undefined,
+    );
   }
 
   get running(): boolean {
@@ -98,7 +110,7 @@ export class ServerProcess {
     ended.catch(() => undefined);
     // The shell has its own copy of the descriptor by now.
     await log.close();
-    const server = new ServerProcess(await firstNumber(shell, ended), shell, ended);
+    const server = new ServerProcess(await firstNumber(shell, ended), shell, ended, start.logPath);
     try {
       await server.#listening(start, logFrom, signal);
     } catch (error) {
@@ -113,6 +125,8 @@ export class ServerProcess {
   /** Sends a signal. Waits until the server has ended, unless it is one that a process survives (SIGSTOP, SIGCONT, SIGUSR1). */
   async kill(signal: NodeJS.Signals): Promise<void> {
     if (!this.running) return;
+    const isEnd = signal === 'SIGKILL' || signal === 'SIGTERM' || signal === 'SIGINT';
+    if (isEnd) this.#isToldToEnd = true;
     try {
       process.kill(this.pid, signal);
     } catch (error) {
@@ -120,7 +134,7 @@ export class ServerProcess {
       if (systemCode(error) !== 'ESRCH') throw error;
       await this.#ended;
     }
-    if (signal === 'SIGKILL' || signal === 'SIGTERM' || signal === 'SIGINT') await this.#ended;
+    if (isEnd) await this.#ended;
   }
 
   /**
@@ -174,6 +188,17 @@ async function firstNumber(shell: ChildProcess, ended: Promise<unknown>): Promis
   return pid;
 }
 
+/** Of a server that had listened: only what it complained of itself, as most ends of a log say nothing. */
+async function died({ exitCode, signalCode }: ChildProcess, logPath: string): Promise<SluiceError> {
+  // A shell says so of a child that a signal has ended.
+  const signal = signalCode ?? Object.entries(constants.signals).find(([, number]) => exitCode === 128 + number)?.[0];
+  const what = signal === undefined ? `it ended with ${exitCode}` : `it was killed by ${signal}`;
+  const lines = (await lastLines(logPath).catch(() => [])).filter(isSerious).slice(-LOG_LINES_SHOWN).join('\n');
+  return new SluiceError(MONGOD_FAILED, lines === '' ? what : `${what}; from its log:\n${lines}`, {
+    next: 'Run the demo again, or set SLUICE_DEMO_MONGODB_URI to use a server of your own.',
+  });
+}
+
 async function failure(what: string, logPath: string): Promise<SluiceError> {
   const lines = await logTail(logPath);
   return new SluiceError(MONGOD_FAILED, lines === '' ? what : `${what}; the end of its log:\n${lines}`);
@@ -181,10 +206,18 @@ async function failure(what: string, logPath: string): Promise<SluiceError> {
 
 /** The last lines; of mongod's JSON lines only those of severity fatal and error, when there are any. */
 async function logTail(logPath: string): Promise<string> {
-  const { size } = await stat(logPath);
-  const lines = (await readText(logPath, Math.max(0, size - LOG_TAIL_BYTES))).trimEnd().split('\n');
-  const serious = lines.filter((line) => /"s":"[FE]"/.test(line));
+  const lines = await lastLines(logPath);
+  const serious = lines.filter(isSerious);
   return (serious.length > 0 ? serious : lines).slice(-LOG_LINES_SHOWN).join('\n');
+}
+
+function isSerious(line: string): boolean {
+  return /"s":"[FE]"/.test(line);
+}
+
+async function lastLines(logPath: string): Promise<string[]> {
+  const { size } = await stat(logPath);
+  return (await readText(logPath, Math.max(0, size - LOG_TAIL_BYTES))).trimEnd().split('\n');
 }
 
 async function readText(path: string, from: number): Promise<string> {

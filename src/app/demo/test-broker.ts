@@ -12,6 +12,8 @@ import { USAGE } from '../../core/errors.ts';
 export interface TestBroker extends AsyncDisposable {
   /** `host:port`. */
   readonly plain: string;
+  /** Resolves, with how, when it ends although nobody has told it to. */
+  readonly death: Promise<string>;
   createTopic(topic: string, partitions: number): Promise<void>;
 }
 
