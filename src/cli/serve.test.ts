@@ -85,6 +85,8 @@ describe('the run file of a run that ends', () => {
     const opened = run.serving.opened();
     await run.serving.leaving();
     await opened;
+    // One that is opened only now is not told of either.
+    await run.serving.opened();
     expect([await urlAt(config, 'lake'), await urlAt(config, 'warehouse')]).toEqual([undefined, undefined]);
   });
 });

@@ -22,6 +22,9 @@ export function serveRun(io: Io, config: Config, role: Role, log: Logger, told: 
     told(server.url);
     const runFile = { pid: process.pid, url: server.url, token, instance: server.instance, pipeline: config.pipeline, lake: lakeName(config) };
     const taken = new Map<Seat, Promise<void>>();
+    // Without a lock of its own who owns the pipeline has the warehouse, too.
+    const isLocked = config.warehouse?.kind === 'duckdb';
+    let hasLeft = false;
     const write = async (seat: Seat): Promise<void> => {
       const path = await writeRunFile(config, seat, runFile, io.env);
       if (path === null) log.warn('no folder for the run file is this user’s alone: other commands will not find this process');
@@ -39,13 +42,16 @@ export function serveRun(io: Io, config: Config, role: Role, log: Logger, told: 
     };
     return {
       async owned() {
+        hasLeft = false;
         if (WRITES_LAKE.includes(role)) await take('lake');
       },
-      opened: () => take('warehouse'),
+      async opened() {
+        if (isLocked || !hasLeft) await take('warehouse');
+      },
       async leaving() {
+        hasLeft = true;
         await leave('lake');
-        // Without a lock of its own who owns the pipeline has the warehouse, too.
-        if (config.warehouse?.kind !== 'duckdb') await leave('warehouse');
+        if (!isLocked) await leave('warehouse');
       },
       async [Symbol.asyncDispose]() {
         for (const seat of taken.keys()) await leave(seat);

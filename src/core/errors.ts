@@ -347,7 +347,7 @@ export const SOURCE_FAILED = defineError({
   code: 'SLC-1299',
   exit: 69,
   retry: true,
-  title: 'MongoDB answered with an error that sluice does not know',
+  title: 'MongoDB, or its driver, gave an error that sluice does not know',
   next: 'See the server code in the message; nothing was skipped, start again once it is mended.',
 });
 export const BSON_BROKEN = defineError({

@@ -2,7 +2,7 @@
  * A whole file under a name that nobody has: made beside it under another name, and linked. A rename would take the place of what somebody
  * has put there meanwhile.
  */
-import { link, open, rename } from 'node:fs/promises';
+import { link, open, rename, rm } from 'node:fs/promises';
 import { systemCode } from './error.ts';
 
 /** Of file systems that have no links (FAT, some shares): what is to be done there depends on the file. */
@@ -38,6 +38,11 @@ export async function putInPlace(draft: string, path: string): Promise<boolean> 
     if (systemCode(error) !== 'EEXIST') throw error;
     return false;
   }
-  await rename(draft, path);
+  try {
+    await rename(draft, path);
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
+  }
   return true;
 }

@@ -67,6 +67,7 @@ export class Consume {
   readonly #gone = newStats();
   #commit: (partition: number, next: bigint) => void = () => {};
   #owned: Promise<void> | null = null;
+  #hasLeft = false;
 
   constructor(options: ConsumeOptions, parts: ConsumeParts) {
     this.#options = options;
@@ -255,10 +256,14 @@ export class Consume {
 
   async #leave(): Promise<void> {
     const { onLeaving, log } = this.#parts;
+    this.#hasLeft = true;
+    // What it does comes before what is done at the end.
+    await this.#owned?.catch(() => {});
     await onLeaving?.().catch((error: unknown) => log.warn({ err: error }, 'something could not be closed at the end'));
   }
 
   async #onOwned(): Promise<void> {
+    if (this.#hasLeft) return;
     this.#owned ??= this.#parts.onOwned?.() ?? Promise.resolve();
     await this.#owned;
   }

@@ -72,6 +72,8 @@ interface Tally {
   readonly failed: Map<string, unknown>;
   /** Whether what is set aside is tried again now. */
   readonly retry: boolean;
+  /** Files have gone since the ledger was read: it is read once more, and has those in which their lines are. */
+  isStale: boolean;
 }
 
 const PATHS_PER_QUESTION = 1_000;
@@ -116,7 +118,7 @@ export class Loader {
    */
   async catchUp(signal: AbortSignal, how: { readonly retry: boolean } = { retry: true }): Promise<LoadTotals> {
     const checkpoint = await readWhole(this.#lake, this.#options.pipeline, signal);
-    const tally: Tally = { files: 0, rows: 0, merged: 0, rejected: [], behind: new Set(), failed: new Map(), retry: how.retry };
+    const tally: Tally = { files: 0, rows: 0, merged: 0, rejected: [], behind: new Set(), failed: new Map(), retry: how.retry, isStale: false };
     this.#hoursPerFile = checkpoint === null ? 1 : hoursPerPart(checkpoint.layout);
     this.#horizon = await readHorizon(this.#lake, this.#options.pipeline, signal);
     const ledgers: LakeFile[] = [];
@@ -142,8 +144,10 @@ export class Loader {
     await this.#markComplete(checkpoint, paused, tally.behind);
     this.#quietExcept = { paused, behind: tally.behind };
     for (const error of tally.failed.values()) throw error;
-    this.#settled = true;
-    return totalsOf(tally);
+    this.#settled = !tally.isStale;
+    if (this.#settled) return totalsOf(tally);
+    const { files, rows, merged, rejected } = await this.catchUp(signal, { retry: false });
+    return { files: tally.files + files, rows: tally.rows + rows, merged: tally.merged + merged, rejected: [...tally.rejected, ...rejected] };
   }
 
   /** What the warehouse knows, after collections that only the checkpoint knows were told to it: a new one shows at once. */
@@ -244,9 +248,9 @@ export class Loader {
       if (!signal.aborted) this.#record(lines, begunMs, { files: 0, rows: 0, rejected: [] }, reasonOf(error));
       return await this.#loadApart(lines, error, tally, signal);
     }
-    // Nothing is wrong with them: the lines of a compacted one are loaded at once, what is left of an erased one is with the next call.
     const gone = await goneOf(files, result.rejected, this.#lake, this.#options.pipeline, signal);
-    const told = result.rejected.filter(({ path }) => !gone.paths.has(path));
+    if (gone.size > 0) tally.isStale = true;
+    const told = result.rejected.filter(({ path }) => !gone.has(path));
     this.#record(lines, begunMs, { ...result, rejected: told }, null);
     tally.files += result.files;
     tally.rows += result.rows;
@@ -264,10 +268,7 @@ export class Loader {
       if (rejected.has(path)) this.#quarantine.add(path, nowMs);
       else this.#quarantine.remove(path);
     }
-    for (const path of gone.erased) this.#erased.add(path);
-    if (gone.compacted.length > 0) this.#maintained = true;
-    const left = gone.compacted.length > 0 ? await this.#load(gone.compacted, tally, signal) : [];
-    return new Set([...rejected, ...left, ...gone.erased]);
+    return rejected.union(gone);
   }
 
   #record(lines: readonly SealedLine[], begunMs: number, result: Pick<LoadResult, 'files' | 'rows' | 'rejected'>, error: string | null): void {

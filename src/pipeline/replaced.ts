@@ -18,33 +18,26 @@ export function erasedPaths(lines: Iterable<SealedLine>): Set<LakePath> {
   return paths;
 }
 
-/** Files that have gone because a compaction or an erasure has put others in their place. */
-interface Gone {
-  readonly paths: ReadonlySet<LakePath>;
-  /** Their lines are in another file. */
-  readonly compacted: readonly SealedLine[];
-  readonly erased: readonly LakePath[];
-}
-
-/** Which of the files that a warehouse did not take have gone since the ledger was read. One that is just missing has not. */
+/**
+ * Which of the files that a warehouse did not take have gone since the ledger was read, because a compaction or an erasure has put
+ * others in their place. One that is just missing has not.
+ */
 export async function goneOf(
   files: readonly SealedFile[],
   rejected: LoadResult['rejected'],
   lake: Lake,
   pipeline: string,
   signal: AbortSignal,
-): Promise<Gone> {
+): Promise<ReadonlySet<LakePath>> {
   const asked = new Set(rejected.map(({ path }) => path));
-  const missing: SealedLine[] = [];
+  const missing: LakePath[] = [];
   // Of one whose lines were read out of another file already there is nothing else to try.
   for (const { line, plainBytes } of files)
-    if (asked.has(line.path) && plainBytes === undefined && (await lake.stat(line.path)) === null) missing.push(line);
-  if (missing.length === 0) return { paths: new Set(), compacted: [], erased: [] };
+    if (asked.has(line.path) && plainBytes === undefined && (await lake.stat(line.path)) === null) missing.push(line.path);
+  if (missing.length === 0) return new Set();
   const ledger = await sealedLines(lake, pipeline, signal);
-  const [replaced, all] = [Replaced.of(lake, ledger), erasedPaths(ledger)];
-  const erased = missing.map(({ path }) => path).filter((path) => all.has(path));
-  const compacted = missing.filter(({ path }) => replaced.has(path) && !all.has(path));
-  return { paths: new Set([...erased, ...compacted.map(({ path }) => path)]), compacted, erased };
+  const [replaced, erased] = [Replaced.of(lake, ledger), erasedPaths(ledger)];
+  return new Set(missing.filter((path) => erased.has(path) || replaced.has(path)));
 }
 
 async function sealedLines(lake: Lake, pipeline: string, signal: AbortSignal): Promise<SealedLine[]> {

@@ -292,7 +292,10 @@ describe.skipIf(absent !== null)('events over a bus', () => {
     let err = '';
     demo.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
     try {
-      await Promise.race([until('the shop is open', () => err.includes('The shop is open')), closed.then(() => Promise.reject(new Error(err)))]);
+      await Promise.race([
+        until('the shop is open', () => err.includes('The shop is open'), 150_000),
+        closed.then(() => Promise.reject(new Error(err))),
+      ]);
       const { stdout } = await promisify(execFile)('ps', ['-A', '-o', 'pid=,ppid=,comm=']);
       const [, pid] = new RegExp(`^ *(\\d+) +${demo.pid} +\\S*java$`, 'm').exec(stdout)!;
       process.kill(Number(pid), 'SIGKILL');

@@ -13,6 +13,9 @@ const OTHERS = [134, 211, 237, 10058, 50738];
 /** Each was given by a real server for a token that was cut, edited, or made up. */
 const GARBAGE = [9, 15, 40647, 40648, 40649, 50793, 50795, 50796, 50810, 50811, 50816, 50854, 50872, 51055, 51057];
 
+/** Made without its constructor: only the class and what follows from it decide. */
+const made = (name: keyof typeof driver): unknown => Object.create((driver[name] as { prototype: object }).prototype);
+
 describe('what the server says', () => {
   it.each([...SPECIFIED, ...OTHERS])('code %i is a fail-over, a restart or a network: go on at the last token', (code) => {
     expect(judge(server(code))).toEqual({ do: 'resume' });
@@ -59,12 +62,13 @@ describe('what the server says', () => {
     // Somebody has answered: to ask until it passes might be for ever.
     expect(connectError(server(999), 'here')).toMatchObject({ code: 'SLC-1299', kind: { retry: true } });
     expect(connectError(Object.assign(new Error('querySrv ENOTFOUND'), { code: 'ENOTFOUND' }), 'here')).toMatchObject({ code: 'SLC-1201' });
+    // Neither is a mistake in what the driver was given a server that may come back.
+    for (const error of [new TypeError('x'), Object.assign(new Error('x'), { code: 'ERR_INVALID_ARG_TYPE' }), made('MongoMissingCredentialsError')])
+      expect(connectError(error, 'here')).toMatchObject({ code: 'SLC-1299' });
   });
 });
 
 describe('what the driver throws', () => {
-  /** Made without its constructor: only the class and what follows from it decide. */
-  const made = (name: keyof typeof driver): unknown => Object.create((driver[name] as { prototype: object }).prototype);
   const errors = Object.keys(driver).filter((name) => /^Mongo\w*Error$/.test(name)) as (keyof typeof driver)[];
 
   it('is resumed when it is about the network, and else tried a few times', () => {

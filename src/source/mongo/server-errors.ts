@@ -5,7 +5,7 @@
  * those that real servers answered (6.0.5 and 6.0.27); docs/guarantees.md names what could not be run.
  */
 import { MongoServerError } from 'mongodb';
-import { SluiceError, reasonOf, type ErrorKind } from '../../core/error.ts';
+import { SluiceError, reasonOf, systemCode, type ErrorKind } from '../../core/error.ts';
 import {
   HISTORY_LOST,
   SOURCE_DENIED,
@@ -95,13 +95,17 @@ export function judge(error: unknown): Verdict {
   return error instanceof Error && DRIVER_RESUME.has(error.name) ? { do: 'resume' } : { do: 'retry' };
 }
 
-/** What to throw when a connection cannot be made, or a single question gets no answer. A server that answers is not away. */
+/** What to throw when a connection cannot be made, or a single question gets no answer. Only a server that is away may come back. */
 export function connectError(error: unknown, where: string): SluiceError {
   const verdict = judge(error);
   if (verdict.do === 'stop') return verdict.error;
-  const isAnswer = verdict.do === 'retry' && error instanceof MongoServerError;
-  if (isAnswer) return new SluiceError(SOURCE_FAILED, `${where}: ${serverSays(error)}`, { cause: error });
-  return new SluiceError(SOURCE_UNAVAILABLE, `${where}: ${reasonOf(error)}`, { cause: error });
+  const isAway = verdict.do === 'resume' || isOfSystem(error);
+  return new SluiceError(isAway ? SOURCE_UNAVAILABLE : SOURCE_FAILED, `${where}: ${serverSays(error)}`, { cause: error });
+}
+
+/** A name that is not found, say; not what Node.js itself complains of. */
+function isOfSystem(error: unknown): boolean {
+  return systemCode(error)?.startsWith('ERR_') === false;
 }
 
 /** The server's words with their code: what a person searches for. */

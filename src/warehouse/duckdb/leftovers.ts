@@ -8,7 +8,6 @@
 import { randomUUID } from 'node:crypto';
 import { readdir, rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { systemCode } from '../../core/error.ts';
 
 /** Files on their way into the database at `path`. */
 export function stagedFolder(path: string): string {
@@ -29,17 +28,14 @@ export async function removeLeftovers(path: string): Promise<void> {
   await rm(stagedFolder(path), { recursive: true, force: true });
   const spills = `${path}.tmp`;
   // It may be a link to another disk, or have something else in it: only what DuckDB itself would remove goes.
-  for (const name of await namesIn(spills)) if (SPILT.test(name)) await rm(join(spills, name), { force: true });
+  await removeIn(spills, (name) => SPILT.test(name));
   await rmdir(spills).catch(() => undefined);
-  const [folder, name] = [dirname(path), basename(path)];
-  // There is nothing in a draft: where the folder may not be looked into they stay.
-  const drafts = (await readdir(folder).catch(() => [])).filter((each) => each.startsWith(name) && DRAFT.test(each.slice(name.length)));
-  for (const draft of drafts) await rm(join(folder, draft), { force: true });
+  const own = basename(path);
+  await removeIn(dirname(path), (name) => name.startsWith(own) && DRAFT.test(name.slice(own.length)));
 }
 
-async function namesIn(folder: string): Promise<string[]> {
-  return await readdir(folder).catch((error: unknown) => {
-    if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) return [];
-    throw error;
-  });
+/** What belongs to somebody else stays: it is no reason not to open the file. */
+async function removeIn(folder: string, isOurs: (name: string) => boolean): Promise<void> {
+  const names = await readdir(folder).catch(() => []);
+  for (const name of names) if (isOurs(name)) await rm(join(folder, name), { force: true }).catch(() => {});
 }
