@@ -28,6 +28,9 @@ import threading
 import time
 import uuid
 
+# fakesnow makes a folder as it is imported, and leaves it behind: all that is temporary goes with ours.
+STAGES = tempfile.tempdir = tempfile.mkdtemp(prefix="sluice-fakesnow-")
+
 import duckdb
 import fakesnow.info_schema as info_schema
 import fakesnow.server as fs
@@ -47,7 +50,6 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 PUT_TYPE = 0x7777
-STAGES = tempfile.mkdtemp(prefix="sluice-fakesnow-")
 LOCK_WAIT_SECONDS = 120
 IDLE_SECONDS = 3.0
 engines = threading.local()
