@@ -3,6 +3,7 @@
  * silent skip.
  */
 import { Binary, Long, Timestamp, type MongoClient } from 'mongodb';
+import { clusterTime } from './e2e/change-stream.ts';
 import { until } from './e2e/until.ts';
 import { findMongod, type FindMongodOptions } from '../src/app/demo/mongod.ts';
 import { startReplicaSet, type ReplicaSet, type ReplicaSetOptions } from '../src/app/demo/replica-set.ts';
@@ -44,6 +45,11 @@ export async function jumpTo(client: MongoClient, unixSeconds: number): Promise<
     session.advanceClusterTime({ clusterTime, signature: { hash: new Binary(Buffer.alloc(20)), keyId: Long.ZERO } });
     await client.db('admin').command({ appendOplogNote: 1, data: { msg: `jump to ${unixSeconds}` } }, { session });
   });
+}
+
+/** To the beginning of an hour ahead of the clock on the wall, where cluster time stands still: no hour ends by itself in a test. */
+export async function jumpAhead(client: MongoClient): Promise<void> {
+  await jumpTo(client, (Math.floor((await clusterTime(client)).t / 3600) + 2) * 3600);
 }
 
 /** With these options a server forgets within some 32 MB of writes. */

@@ -6,10 +6,10 @@
  * others from here, and one that has loaded all of them is held against them here.
  */
 import type { Lake, LakePath } from '../core/lake.ts';
-import { isSealedLine, type SealedLine } from '../core/ledger.ts';
+import type { SealedLine } from '../core/ledger.ts';
 import type { LoadResult, SealedFile } from '../core/warehouse.ts';
 import { sealedEvents } from './event-files.ts';
-import { readLedger } from './ledger.ts';
+import { readSealed } from './ledger.ts';
 
 /** Files that an erasure has replaced, and those that they had replaced: nobody may read them, or load them, any more. */
 export function erasedPaths(lines: Iterable<SealedLine>): Set<LakePath> {
@@ -35,15 +35,9 @@ export async function goneOf(
   for (const { line, plainBytes } of files)
     if (asked.has(line.path) && plainBytes === undefined && (await lake.stat(line.path)) === null) missing.push(line.path);
   if (missing.length === 0) return new Set();
-  const ledger = await sealedLines(lake, pipeline, signal);
+  const { lines: ledger } = await readSealed(lake, pipeline, () => true, signal);
   const [replaced, erased] = [Replaced.of(lake, ledger), erasedPaths(ledger)];
   return new Set(missing.filter((path) => erased.has(path) || replaced.has(path)));
-}
-
-async function sealedLines(lake: Lake, pipeline: string, signal: AbortSignal): Promise<SealedLine[]> {
-  const lines: SealedLine[] = [];
-  for await (const line of readLedger(lake, pipeline, '', signal)) if (isSealedLine(line)) lines.push(line);
-  return lines;
 }
 
 /** Rows of a Parquet file that are those of another file. */
@@ -75,7 +69,8 @@ export class Replaced {
   }
 
   static async read(lake: Lake, pipeline: string, signal: AbortSignal): Promise<Replaced> {
-    return Replaced.of(lake, await sealedLines(lake, pipeline, signal));
+    const { lines } = await readSealed(lake, pipeline, () => true, signal);
+    return Replaced.of(lake, lines);
   }
 
   has(path: LakePath): boolean {

@@ -10,7 +10,7 @@ import type { Document, MongoClient, Timestamp as BsonTimestamp } from 'mongodb'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
 import { Random } from '../../src/app/demo/shop-documents.ts';
-import { jumpTo, startMongo } from '../mongo.ts';
+import { jumpAhead, jumpTo, startMongo } from '../mongo.ts';
 import { clusterTime, differences, readStream } from '../e2e/change-stream.ts';
 import { ledgerFaults, placeFaults, SealedGuard, unpublished } from '../e2e/lake-faults.ts';
 import { byPosition, isData, linesOf, readLake } from '../e2e/lake-files.ts';
@@ -64,8 +64,7 @@ let from: BsonTimestamp;
 beforeAll(async () => {
   set = await startMongo();
   client = await set.connect();
-  // Ahead of the clock on the wall, cluster time stands still: no hour ends by itself in the middle of the history.
-  await jumpTo(client, (Math.floor((await clusterTime(client)).t / 3600) + 2) * 3600);
+  await jumpAhead(client);
   from = await clusterTime(client);
   await makeHistory();
 });

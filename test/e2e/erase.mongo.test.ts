@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
 import type { EraseSummary, PipelineStatus, VerifyReport } from '../../src/app/types.ts';
 import { RunProcess } from '../crash/run-process.ts';
-import { jumpTo, startMongo } from '../mongo.ts';
+import { jumpAhead, jumpTo, startMongo } from '../mongo.ts';
 import { clusterTime } from './change-stream.ts';
 import { readLake } from './lake-files.ts';
 import { sluice } from './sluice.ts';
@@ -22,8 +22,7 @@ let client: MongoClient;
 beforeAll(async () => {
   set = await startMongo();
   client = await set.connect();
-  // Ahead of the clock on the wall, cluster time stands still: no hour ends by itself in the middle of a test.
-  await jumpTo(client, (Math.floor((await clusterTime(client)).t / 3600) + 2) * 3600);
+  await jumpAhead(client);
 });
 afterAll(async () => await set.stop());
 

@@ -5,7 +5,7 @@
 import type { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
-import { jumpTo, startMongo } from '../mongo.ts';
+import { jumpAhead, jumpTo, startMongo } from '../mongo.ts';
 import { clusterTime, differences, readStream } from './change-stream.ts';
 import { ledgerFaults, placeFaults, SealedGuard, unpublished } from './lake-faults.ts';
 import { byPosition, linesOf, listLake, readLake } from './lake-files.ts';
@@ -19,8 +19,7 @@ let client: MongoClient;
 beforeAll(async () => {
   set = await startMongo();
   client = await set.connect();
-  // Ahead of the clock on the wall, cluster time stands still: no hour ends by itself in the middle of a test.
-  await jumpTo(client, (Math.floor((await clusterTime(client)).t / 3600) + 2) * 3600);
+  await jumpAhead(client);
 });
 afterAll(async () => await set.stop());
 

@@ -10,7 +10,7 @@ import { readStatus } from '../../src/app/status.ts';
 import { verifyPipeline } from '../../src/app/verify.ts';
 import type { Config } from '../../src/config/config.ts';
 import { silentLog } from '../../src/ops/log.ts';
-import { jumpTo, startMongo } from '../mongo.ts';
+import { jumpAhead, jumpTo, startMongo } from '../mongo.ts';
 import { clusterTime } from './change-stream.ts';
 import { eventsOf, listLake, readLake } from './lake-files.ts';
 import { mark, PipelineRun } from './pipeline-run.ts';
@@ -29,8 +29,7 @@ let client: MongoClient;
 beforeAll(async () => {
   set = await startMongo();
   client = await set.connect();
-  // Ahead of the clock on the wall, cluster time stands still: no hour ends by itself in the middle of a test.
-  await jumpTo(client, (Math.floor((await clusterTime(client)).t / 3600) + 2) * 3600);
+  await jumpAhead(client);
 });
 afterAll(async () => await set.stop());
 

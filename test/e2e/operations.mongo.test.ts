@@ -5,7 +5,7 @@ import { Decimal128, ObjectId } from 'bson';
 import type { Document, MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
-import { jumpTo, startMongo } from '../mongo.ts';
+import { jumpAhead, startMongo } from '../mongo.ts';
 import { clusterTime, differences, readStream } from './change-stream.ts';
 import { inShort, type LakeLine } from './lake-files.ts';
 import { captureDuring, inTransaction, PipelineRun, withoutMarks } from './pipeline-run.ts';
@@ -17,8 +17,7 @@ let client: MongoClient;
 beforeAll(async () => {
   set = await startMongo();
   client = await set.connect();
-  // Ahead of the clock on the wall, cluster time stands still: no hour ends in the middle of a test.
-  await jumpTo(client, (Math.floor((await clusterTime(client)).t / 3600) + 2) * 3600);
+  await jumpAhead(client);
 });
 afterAll(async () => await set.stop());
 

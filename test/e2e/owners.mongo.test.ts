@@ -8,7 +8,7 @@ import type { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/core/clock.ts';
 import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
-import { jumpTo, startMongo } from '../mongo.ts';
+import { jumpAhead, startMongo } from '../mongo.ts';
 import { RunProcess } from '../crash/run-process.ts';
 import { clusterTime, differences, readStream } from './change-stream.ts';
 import { eventsOf, eventsSoFar, listLake } from './lake-files.ts';
@@ -23,8 +23,7 @@ let client: MongoClient;
 beforeAll(async () => {
   set = await startMongo();
   client = await set.connect();
-  // Ahead of the clock on the wall, cluster time stands still: no hour ends in the middle of a test.
-  await jumpTo(client, (Math.floor((await clusterTime(client)).t / 3600) + 2) * 3600);
+  await jumpAhead(client);
 });
 afterAll(async () => await set.stop());
 

@@ -9,7 +9,7 @@ import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
 import type { PipelineStatus, RetainSummary, VerifyReport } from '../../src/app/types.ts';
 import { Database } from '../../src/warehouse/duckdb/database.ts';
 import { RunProcess } from '../crash/run-process.ts';
-import { jumpTo, startMongo } from '../mongo.ts';
+import { jumpAhead, jumpTo, startMongo } from '../mongo.ts';
 import { clusterTime } from './change-stream.ts';
 import { listLake } from './lake-files.ts';
 import { clockAhead, sluice, sluiceWith } from './sluice.ts';
@@ -25,8 +25,7 @@ let client: MongoClient;
 beforeAll(async () => {
   set = await startMongo();
   client = await set.connect();
-  // Ahead of the clock on the wall, cluster time stands still: no hour ends by itself in the middle of a test.
-  await jumpTo(client, (Math.floor((await clusterTime(client)).t / 3600) + 2) * 3600);
+  await jumpAhead(client);
 });
 afterAll(async () => await set.stop());
 

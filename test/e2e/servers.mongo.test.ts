@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/core/clock.ts';
 import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
 import { startShop, type Shop, type ShopWrite } from '../../src/app/demo/shop.ts';
-import { FORGETFUL, forget, jumpTo, startMongo } from '../mongo.ts';
+import { forget, FORGETFUL, jumpAhead, jumpTo, startMongo } from '../mongo.ts';
 import { RunProcess } from '../crash/run-process.ts';
 import { clusterTime, differences, readStream } from './change-stream.ts';
 import { placeFaults, writeFaults } from './lake-faults.ts';
@@ -189,7 +189,7 @@ describe('a server that has forgotten', () => {
   beforeAll(async () => {
     set = await startMongo(FORGETFUL);
     client = await set.connect();
-    await jumpTo(client, (Math.floor((await clusterTime(client)).t / 3600) + 2) * 3600);
+    await jumpAhead(client);
   });
   afterAll(async () => await set.stop());
 

@@ -13,7 +13,7 @@ import { verifyPipeline } from '../../src/app/verify.ts';
 import { isSealedLine, readLedgerLine, type SealedLine } from '../../src/core/ledger.ts';
 import type { ReplicaSet } from '../../src/app/demo/replica-set.ts';
 import { silentLog } from '../../src/ops/log.ts';
-import { jumpTo, startMongo } from '../mongo.ts';
+import { jumpAhead, jumpTo, startMongo } from '../mongo.ts';
 import { clusterTime } from './change-stream.ts';
 import { mark, PipelineRun } from './pipeline-run.ts';
 import { sluice } from './sluice.ts';
@@ -27,8 +27,7 @@ let client: MongoClient;
 beforeAll(async () => {
   set = await startMongo();
   client = await set.connect();
-  // Ahead of the clock on the wall, cluster time stands still: no hour ends in the middle of a test.
-  await jumpTo(client, (Math.floor((await clusterTime(client)).t / 3600) + 2) * 3600);
+  await jumpAhead(client);
 });
 afterAll(async () => await set.stop());
 

@@ -16,11 +16,10 @@ import type { Control } from '../../src/app/control.ts';
 import { readPage } from '../../src/http/page.ts';
 import { startHttp, type HttpServer } from '../../src/http/server.ts';
 import { makeLog, silentLog } from '../../src/ops/log.ts';
-import { clusterTime } from '../e2e/change-stream.ts';
 import { mark, PipelineRun } from '../e2e/pipeline-run.ts';
 import { until } from '../e2e/until.ts';
 import { Workspace } from '../e2e/workspace.ts';
-import { jumpTo, startMongo } from '../mongo.ts';
+import { jumpAhead, startMongo } from '../mongo.ts';
 import { findChromium, startChromium } from './browser.ts';
 import { LongHistory, nameOf } from './long-history.ts';
 
@@ -128,8 +127,7 @@ describe.skipIf(chromium === null)('the dashboard', () => {
       const client = new MongoClient(set.uri);
       try {
         const orders = client.db('shop').collection('orders');
-        // Ahead of the clock on the wall, cluster time stands still: the hour does not end in the middle of it.
-        await jumpTo(client, (Math.floor((await clusterTime(client)).t / 3600) + 2) * 3600);
+        await jumpAhead(client);
         const config = work.config({ source: { uri: set.uri, include: ['shop.*'] }, warehouse: { url: 'duckdb:./warehouse.duckdb' } });
         const lines: Record<string, unknown>[] = [];
         const log = makeLog({

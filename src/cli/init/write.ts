@@ -1,9 +1,9 @@
 /**
  * Writes `sluice.yaml`, and `.env` when there is a password.
  *
- * Invariants: a password is written to `.env` alone (by way of a draft beside it), readable by its user alone, and nothing that exists is lost without
- * `--force`: not a configuration, and never a line of a `.env`. Whatever happens in the middle, each of the two is whole, as it
- * was or as it is to be, and a `sluice.yaml` that is there has the `.env` that it needs.
+ * Invariants: a password is written to `.env` alone (by way of a draft beside it), readable by its user alone, and nothing that
+ * exists is lost without `--force`: not a configuration, and never a line of a `.env`. Whatever happens in the middle, each of the
+ * two is whole, as it was or as it is to be, and a `sluice.yaml` that is there has the `.env` that it needs.
  */
 import { randomUUID } from 'node:crypto';
 import { open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
